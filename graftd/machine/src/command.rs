@@ -1,0 +1,420 @@
+//! What can be asked of the machine. Commands are what the log holds: tags are for ever, retired ones stay reserved.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use prost::{Message, Oneof};
+
+use crate::ids::{AttemptRef, Lease, Run, TaskId};
+use crate::session::{Limit, Session};
+use crate::tables::TimerKind;
+use crate::task::NewTask;
+use crate::time::Millis;
+
+/// Format of [`LogEntry`]; a member that reads a higher one stops.
+pub const ENTRY_FORMAT: u32 = 1;
+/// Behaviour of `apply`; raised by a command once every member can follow.
+pub const MACHINE_VERSION: u32 = 1;
+
+/// One entry of the replicated log: the commands that were waiting together.
+#[derive(Clone, PartialEq, Message)]
+pub struct LogEntry {
+    /// [`ENTRY_FORMAT`] of the writer.
+    #[prost(uint32, tag = "1")]
+    pub format: u32,
+    /// [`MACHINE_VERSION`] that applies it.
+    #[prost(uint32, tag = "2")]
+    pub machine_version: u32,
+    /// The leader's stamp, milliseconds since the epoch.
+    #[prost(uint64, tag = "3")]
+    pub time: Millis,
+    /// In the order in which they are applied.
+    #[prost(message, repeated, tag = "4")]
+    pub commands: Vec<Envelope>,
+}
+
+/// A command and who asks for it.
+#[derive(Clone, PartialEq, Message)]
+pub struct Envelope {
+    /// Who asks: `client:NAME`, `worker:INCARNATION`, `scheduler`, `operator`.
+    #[prost(string, tag = "1")]
+    pub principal: String,
+    /// Names the request within its namespace; a repeat gets the first answer. Empty for what is told apart otherwise (workers, scheduler).
+    #[prost(string, tag = "2")]
+    pub request_id: String,
+    /// XXH3-64 of the request as the client sent it; a repeat with another hash is refused. Only with a request id.
+    #[prost(fixed64, tag = "3")]
+    pub payload_hash: u64,
+    /// Refused when the machine's time is past it, so that a caller who heard nothing knows when it can no longer happen. 0 = none.
+    #[prost(uint64, tag = "4")]
+    pub not_after: Millis,
+    /// What is asked.
+    #[prost(oneof = "Command", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24")]
+    pub command: Option<Command>,
+}
+
+/// What is asked.
+#[derive(Clone, PartialEq, Oneof)]
+pub enum Command {
+    /// Start a workflow. → `Reply::Started`
+    #[prost(message, tag = "10")]
+    Start(StartWorkflow),
+    /// A worker finished an attempt. → `Reply::Resolved`
+    #[prost(message, tag = "11")]
+    Complete(CompleteTask),
+    /// A worker's attempt failed. → `Reply::Resolved`
+    #[prost(message, tag = "12")]
+    Fail(FailTask),
+    /// A worker's `can_start` said no. → `Reply::Resolved`
+    #[prost(message, tag = "13")]
+    Block(BlockTask),
+    /// The right to an attempt was lost. → `Reply::Resolved`
+    #[prost(message, tag = "14")]
+    Lose(LoseTask),
+    /// Timers whose time has come. → `Reply::Done`
+    #[prost(message, tag = "15")]
+    Due(Due),
+    /// Stop offering a workflow's tasks. → `Reply::Done`
+    #[prost(message, tag = "16")]
+    Pause(ControlWorkflow),
+    /// Offer them again. → `Reply::Done`
+    #[prost(message, tag = "17")]
+    Resume(ControlWorkflow),
+    /// End a workflow once its running attempts have ended, or its grace is over. → `Reply::Done`
+    #[prost(message, tag = "18")]
+    Cancel(ControlWorkflow),
+    /// End a workflow at once. → `Reply::Done`
+    #[prost(message, tag = "19")]
+    Terminate(ControlWorkflow),
+    /// A worker process came. → `Reply::Done`
+    #[prost(message, tag = "20")]
+    OpenSession(Session),
+    /// A worker process left, or stayed silent for its lease time. → `Reply::Done`
+    #[prost(message, tag = "21")]
+    CloseSession(CloseSession),
+    /// Set or unset a concurrency limit. → `Reply::Done`
+    #[prost(message, tag = "22")]
+    SetLimit(SetLimit),
+    /// Names the cluster; the first command of its log. → `Reply::Done`
+    #[prost(message, tag = "23")]
+    InitCluster(InitCluster),
+    /// Forget answers to requests whose not-after has passed (bounded). → `Reply::Done`
+    #[prost(message, tag = "24")]
+    ExpireRequests(ExpireRequests),
+    // reserved 25 (stage tasks), 26 (raise version), 27 (signal), 28 (redrive)
+}
+
+/// What a start does when the id is taken. The numbers are stored; never reuse one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
+#[repr(i32)]
+pub enum OnConflict {
+    /// Refuse.
+    Fail = 0,
+    /// Answer with the run that is there.
+    UseExisting = 1,
+    /// Start a new run if the one that is there has ended; refuse otherwise.
+    ReplaceFinished = 2,
+}
+
+/// See [`Command::Start`].
+#[derive(Clone, PartialEq, Message)]
+pub struct StartWorkflow {
+    /// Namespace.
+    #[prost(string, tag = "1")]
+    pub namespace: String,
+    /// The id that the user chose.
+    #[prost(string, tag = "2")]
+    pub id: String,
+    /// First state: a JSON object; `null` members are absent. Empty = `{}`.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub state: Bytes,
+    /// First tasks, at least one.
+    #[prost(message, repeated, tag = "4")]
+    pub nodes: Vec<NewTask>,
+    /// Labels.
+    #[prost(btree_map = "string, string", tag = "5")]
+    pub labels: BTreeMap<String, String>,
+    /// Ends as timed out at this time; 0 = never.
+    #[prost(uint64, tag = "6")]
+    pub deadline: Millis,
+    /// Kept for so long once finished, in milliseconds; 0 = `RETENTION_DEFAULT`.
+    #[prost(uint64, tag = "7")]
+    pub retention: Millis,
+    /// What happens when the id is taken.
+    #[prost(enumeration = "OnConflict", tag = "8")]
+    pub on_conflict: i32,
+}
+
+/// See [`Command::Complete`].
+#[derive(Clone, PartialEq, Message)]
+pub struct CompleteTask {
+    /// The attempt that finished.
+    #[prost(message, required, tag = "1")]
+    pub at: AttemptRef,
+    /// The lease that it was held under; recorded in the event.
+    #[prost(message, required, tag = "2")]
+    pub lease: Lease,
+    /// Revision of the state that the worker was given.
+    #[prost(uint64, tag = "3")]
+    pub base_revision: u64,
+    /// JSON Merge Patch (RFC 7396), an object; empty = no change.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub patch: Bytes,
+    /// Applied after the patch, in order.
+    #[prost(message, repeated, tag = "5")]
+    pub operations: Vec<Operation>,
+    /// Plain successors, in the task's own scope.
+    #[prost(message, repeated, tag = "6")]
+    pub next: Vec<NewTask>,
+    /// Fan-outs, each a new scope.
+    #[prost(message, repeated, tag = "7")]
+    pub fan_outs: Vec<FanOut>,
+    /// Incarnation of the worker.
+    #[prost(string, tag = "8")]
+    pub worker: String,
+    /// How long the node ran, in microseconds, by the worker's clock.
+    #[prost(uint64, tag = "9")]
+    pub execution_us: u64,
+}
+
+/// Tasks that run in parallel, and what starts, once, when all of them and all their descendants have resolved.
+#[derive(Clone, PartialEq, Message)]
+pub struct FanOut {
+    /// The tasks. None: the continuation starts at once.
+    #[prost(message, repeated, tag = "1")]
+    pub tasks: Vec<NewTask>,
+    /// What starts then; absent: nothing, the scope just closes.
+    #[prost(message, optional, tag = "2")]
+    pub continuation: Option<NewTask>,
+}
+
+/// A change that commutes with its like, for parallel branches.
+#[derive(Clone, PartialEq, Message)]
+pub struct Operation {
+    /// Where, as a JSON pointer (RFC 6901). Missing objects on the way are made.
+    #[prost(string, tag = "1")]
+    pub pointer: String,
+    /// What.
+    #[prost(oneof = "Change", tags = "2, 3, 4")]
+    pub change: Option<Change>,
+}
+
+/// See [`Operation`].
+#[derive(Clone, PartialEq, Oneof)]
+pub enum Change {
+    /// Put a JSON value at the end of the array (made if absent).
+    #[prost(bytes = "bytes", tag = "2")]
+    Append(Bytes),
+    /// Add to the integer (0 if absent); overflow fails the attempt for good.
+    #[prost(sint64, tag = "3")]
+    Increment(i64),
+    /// Add to the number as a float (0 if absent); a result that is not finite fails the attempt for good.
+    #[prost(double, tag = "4")]
+    IncrementFloat(f64),
+}
+
+/// How an attempt failed. The numbers are stored; never reuse one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
+#[repr(i32)]
+pub enum FailureKind {
+    /// It may work the next time.
+    Retryable = 0,
+    /// It will never work: dead-lettered at once.
+    Permanent = 1,
+    /// The node's code panicked; retried like `Retryable`.
+    Panic = 2,
+    /// It ran longer than its timeout; retried like `Retryable`.
+    Timeout = 3,
+    /// The outcome could not be applied (bad patch, state too large): dead-lettered at once.
+    BadOutcome = 4,
+    /// The lease ran out, or its worker left: retried like `Retryable`.
+    Lost = 5,
+}
+
+/// See [`Command::Fail`].
+#[derive(Clone, PartialEq, Message)]
+pub struct FailTask {
+    /// The attempt that failed.
+    #[prost(message, required, tag = "1")]
+    pub at: AttemptRef,
+    /// The lease that it was held under.
+    #[prost(message, required, tag = "2")]
+    pub lease: Lease,
+    /// How.
+    #[prost(enumeration = "FailureKind", tag = "3")]
+    pub kind: i32,
+    /// What the node said.
+    #[prost(string, tag = "4")]
+    pub message: String,
+    /// Not again before this long from now, in milliseconds; instead of the policy's backoff. 0 = the policy decides.
+    #[prost(uint64, tag = "5")]
+    pub retry_after: Millis,
+    /// Progress that the attempt reported last.
+    #[prost(string, tag = "6")]
+    pub progress: String,
+    /// Incarnation of the worker.
+    #[prost(string, tag = "7")]
+    pub worker: String,
+    /// How long the node ran, in microseconds, by the worker's clock.
+    #[prost(uint64, tag = "8")]
+    pub execution_us: u64,
+}
+
+/// See [`Command::Block`].
+#[derive(Clone, PartialEq, Message)]
+pub struct BlockTask {
+    /// The attempt whose start was refused.
+    #[prost(message, required, tag = "1")]
+    pub at: AttemptRef,
+    /// The lease that it was held under.
+    #[prost(message, required, tag = "2")]
+    pub lease: Lease,
+    /// Revision of the state that the worker judged. If the state has moved since, the task is ready again at once.
+    #[prost(uint64, tag = "3")]
+    pub judged_revision: u64,
+    /// JSON pointers whose change wakes it; empty = any change.
+    #[prost(string, repeated, tag = "4")]
+    pub wake_on: Vec<String>,
+    /// Asked again after this long in any case, in milliseconds; 0 = only on a change.
+    #[prost(uint64, tag = "5")]
+    pub recheck: Millis,
+    /// Incarnation of the worker.
+    #[prost(string, tag = "6")]
+    pub worker: String,
+}
+
+/// Why the right to an attempt was lost. The numbers are stored; never reuse one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
+#[repr(i32)]
+pub enum LostReason {
+    /// No heartbeat within the lease time. Counts as a failure.
+    LeaseExpired = 0,
+    /// It ran longer than the task's timeout. Counts as a failure.
+    TimedOut = 1,
+    /// The worker process went away. Counts as a failure.
+    SessionLost = 2,
+    /// The worker gave it back untouched (drain, or it never arrived). Does not count.
+    HandedBack = 3,
+}
+
+/// See [`Command::Lose`].
+#[derive(Clone, PartialEq, Message)]
+pub struct LoseTask {
+    /// The attempt.
+    #[prost(message, required, tag = "1")]
+    pub at: AttemptRef,
+    /// The lease that it was held under.
+    #[prost(message, required, tag = "2")]
+    pub lease: Lease,
+    /// Why.
+    #[prost(enumeration = "LostReason", tag = "3")]
+    pub reason: i32,
+    /// Progress that the attempt reported last.
+    #[prost(string, tag = "4")]
+    pub progress: String,
+    /// Incarnation of the worker.
+    #[prost(string, tag = "5")]
+    pub worker: String,
+}
+
+/// See [`Command::Due`]. A timer that no longer stands, or is not due by the machine's time, is skipped.
+#[derive(Clone, PartialEq, Message)]
+pub struct Due {
+    /// At most `DUE_PER_COMMAND_MAX`.
+    #[prost(message, repeated, tag = "1")]
+    pub timers: Vec<TimerRef>,
+}
+
+/// Names one timer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Message)]
+pub struct TimerRef {
+    /// When it is due.
+    #[prost(uint64, tag = "1")]
+    pub due: Millis,
+    /// What it is for.
+    #[prost(enumeration = "TimerKind", tag = "2")]
+    pub kind: i32,
+    /// The run that it belongs to.
+    #[prost(uint64, tag = "3")]
+    pub run: Run,
+    /// The task that it belongs to; 0 = the workflow.
+    #[prost(uint32, tag = "4")]
+    pub task: TaskId,
+}
+
+/// Names a workflow, and says why. For pause, resume, cancel and terminate.
+#[derive(Clone, PartialEq, Message)]
+pub struct ControlWorkflow {
+    /// Namespace.
+    #[prost(string, tag = "1")]
+    pub namespace: String,
+    /// Id of the workflow.
+    #[prost(string, tag = "2")]
+    pub id: String,
+    /// Only this run; 0 = the current one.
+    #[prost(uint64, tag = "3")]
+    pub run: Run,
+    /// Why, for the history.
+    #[prost(string, tag = "4")]
+    pub reason: String,
+    /// Cancel only: how long running attempts may take to end, in milliseconds; 0 = `CANCEL_GRACE_DEFAULT`.
+    #[prost(uint64, tag = "5")]
+    pub grace: Millis,
+    /// Cancel only, and only from the leader's scheduler: it vouches that no attempt of the run is held any more. Ends a workflow that is
+    /// being cancelled at once, as cancelled; without meaning in any other status. Never set from a client's request.
+    #[prost(bool, tag = "6")]
+    pub idle: bool,
+}
+
+/// See [`Command::CloseSession`]. The attempts that it held are given up with `Lose` commands of their own.
+#[derive(Clone, PartialEq, Message)]
+pub struct CloseSession {
+    /// The session.
+    #[prost(string, tag = "1")]
+    pub incarnation: String,
+    /// Why, for logs.
+    #[prost(string, tag = "2")]
+    pub reason: String,
+}
+
+/// See [`Command::SetLimit`].
+#[derive(Clone, PartialEq, Message)]
+pub struct SetLimit {
+    /// Namespace of the node; empty together with `node` = the whole cluster.
+    #[prost(string, tag = "1")]
+    pub namespace: String,
+    /// The node; empty = the whole cluster.
+    #[prost(string, tag = "2")]
+    pub node: String,
+    /// The limit; absent = unset.
+    #[prost(message, optional, tag = "3")]
+    pub limit: Option<Limit>,
+    /// Leave a record that stands already as it is: how the configuration seeds limits once.
+    #[prost(bool, tag = "4")]
+    pub only_if_absent: bool,
+}
+
+/// See [`Command::InitCluster`]. A second one with another id is refused.
+#[derive(Clone, PartialEq, Message)]
+pub struct InitCluster {
+    /// UUID of the cluster, as text.
+    #[prost(string, tag = "1")]
+    pub cluster_id: String,
+    /// Name of the cluster, from the configuration.
+    #[prost(string, tag = "2")]
+    pub cluster_name: String,
+    /// Raised by a forced recovery; 1 at first.
+    #[prost(uint64, tag = "3")]
+    pub epoch: u64,
+}
+
+/// See [`Command::ExpireRequests`].
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct ExpireRequests {}
+
+impl Envelope {
+    /// A command that carries no request id: from the scheduler, a worker or a member itself.
+    pub fn internal(principal: impl Into<String>, command: Command) -> Self {
+        Self { principal: principal.into(), request_id: String::new(), payload_hash: 0, not_after: 0, command: Some(command) }
+    }
+}

@@ -1,0 +1,53 @@
+//! Worker sessions and concurrency limits: what the whole cluster must agree on before it hands out work.
+
+use prost::Message;
+
+use crate::time::Millis;
+
+/// One worker process, as the cluster knows it. Committed before its first lease, dropped at a clean goodbye or when its lease time is over.
+#[derive(Clone, PartialEq, Message)]
+pub struct Session {
+    /// UUID that the process made at its start, as text.
+    #[prost(string, tag = "1")]
+    pub incarnation: String,
+    /// Name that people know the worker by.
+    #[prost(string, tag = "2")]
+    pub worker: String,
+    /// The one namespace it works for.
+    #[prost(string, tag = "3")]
+    pub namespace: String,
+    /// What it can execute.
+    #[prost(message, repeated, tag = "4")]
+    pub nodes: Vec<SessionNode>,
+    /// What the process was built from, in its own words.
+    #[prost(string, tag = "5")]
+    pub build: String,
+    /// Its attempt lease, in milliseconds: silent for so long, it has lost its attempts.
+    #[prost(uint64, tag = "6")]
+    pub lease_time: Millis,
+    /// When it was opened.
+    #[prost(uint64, tag = "7")]
+    pub opened: Millis,
+}
+
+/// A node that a session serves.
+#[derive(Clone, PartialEq, Message)]
+pub struct SessionNode {
+    /// Name of the node.
+    #[prost(string, tag = "1")]
+    pub node: String,
+    /// Attempts that the process runs at once, at most.
+    #[prost(uint32, tag = "2")]
+    pub capacity: u32,
+    /// Cluster-wide limit that the worker declares for the node; 0 = none. The smallest of all declarations and of the record wins.
+    #[prost(uint32, tag = "3")]
+    pub limit: u32,
+}
+
+/// A limit on attempts held at once in the whole cluster.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct Limit {
+    /// Most attempts held at once.
+    #[prost(uint32, tag = "1")]
+    pub max: u32,
+}

@@ -1,0 +1,77 @@
+//! Tasks between waiting and ready, and the indexes that go with it: the ready table, the timers, the blocked table.
+
+use crate::effect::{Effect, Offer};
+use crate::ids::TaskId;
+use crate::state::StateTx;
+use crate::step::Turn;
+use crate::tables::{BlockedTasks, Descending, ReadyKey, ReadyRecord, ReadyTasks, TaskKey, Tasks, TimerKind};
+use crate::task::{Blocked, Delayed, Ready, Task, TaskState};
+use crate::time::Millis;
+use crate::workflow::{StatusKind, Workflow};
+
+/// The place of a ready task in the ready order.
+pub(crate) fn key(workflow: &Workflow, id: TaskId, task: &Task, since: Millis) -> ReadyKey {
+    ReadyKey {
+        namespace: workflow.namespace.clone(),
+        node: task.node.clone(),
+        fairness: String::new(),
+        priority: Descending(task.priority),
+        since,
+        run: workflow.run,
+        task: id,
+    }
+}
+
+/// Puts a ready task into the ready order and offers it, if its workflow runs; otherwise it waits for that.
+pub(crate) fn list<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &Workflow, id: TaskId, task: &Task) {
+    if let (StatusKind::Running, TaskState::Ready(Ready { since })) = (workflow.kind(), task.state()) {
+        let key = key(workflow, id, task, *since);
+        turn.tx.put::<ReadyTasks>(key.clone(), ReadyRecord { attempt: task.attempt, timeout: task.timeout });
+        turn.effects.push(Effect::Offer(Offer { key, attempt: task.attempt, timeout: task.timeout }));
+    }
+}
+
+/// Takes a task out of whatever index its state put it into, and out of the count of blocked tasks where it is one.
+pub(crate) fn leave<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, id: TaskId, task: &Task) {
+    let run = workflow.run;
+    match task.state() {
+        TaskState::Ready(_) => unlist(turn, workflow, id, task),
+        TaskState::Delayed(Delayed { until }) => turn.clear_timer(*until, TimerKind::Task, run, id),
+        TaskState::Blocked(Blocked { recheck, .. }) => {
+            workflow.blocked_tasks -= 1;
+            turn.tx.delete::<BlockedTasks>(&TaskKey { run, task: id });
+            if *recheck != 0 {
+                turn.clear_timer(*recheck, TimerKind::Task, run, id);
+            }
+        }
+        TaskState::DeadLettered(_) => {}
+    }
+}
+
+/// Takes a ready task out of the ready order.
+pub(crate) fn unlist<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &Workflow, id: TaskId, task: &Task) {
+    if let TaskState::Ready(Ready { since }) = task.state() {
+        turn.tx.delete::<ReadyTasks>(&key(workflow, id, task, *since));
+    }
+}
+
+/// Stores a task that has become (or stays) ready, and offers it.
+pub(crate) fn make_ready<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &Workflow, id: TaskId, mut task: Task, since: Millis) {
+    task.state = Some(TaskState::Ready(Ready { since }));
+    list(turn, workflow, id, &task);
+    turn.tx.put::<Tasks>(TaskKey { run: workflow.run, task: id }, task);
+}
+
+/// Stores a task that waits for a time.
+pub(crate) fn delay<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &Workflow, id: TaskId, mut task: Task, until: Millis) {
+    task.state = Some(TaskState::Delayed(Delayed { until }));
+    turn.tx.put::<Tasks>(TaskKey { run: workflow.run, task: id }, task);
+    turn.set_timer(until, TimerKind::Task, workflow.run, id);
+}
+
+/// Deletes an open task: its record, its place in the indexes, and its share in the workflow's counts. Its scope is the caller's matter.
+pub(crate) fn remove<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, id: TaskId, task: &Task) {
+    leave(turn, workflow, id, task);
+    workflow.open_tasks -= 1;
+    turn.tx.delete::<Tasks>(&TaskKey { run: workflow.run, task: id });
+}

@@ -1,0 +1,41 @@
+//! Joins: counting open tasks, and closing upwards what has become empty.
+
+use crate::event::{Happened, ScopeClosed};
+use crate::ids::{OUTERMOST, ScopeId};
+use crate::state::StateTx;
+use crate::step::{Turn, create, ending};
+use crate::tables::{ScopeKey, Scopes};
+use crate::task::Scope;
+use crate::workflow::{StatusKind, Workflow};
+
+/// Changes the count of a scope by what one step resolved and created in it. Where that empties the scope it closes: its continuation is
+/// created in the scope around it, which may empty that in turn; and an empty outermost scope completes the workflow. A workflow that is
+/// being cancelled starts nothing: there, scopes close in silence.
+pub(crate) fn shift<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, mut scope: ScopeId, mut by: i64) {
+    let silent = workflow.kind() == StatusKind::Cancelling;
+    while by != 0 {
+        let key = ScopeKey { run: workflow.run, scope };
+        let record = turn.tx.get::<Scopes>(&key).expect("the scope of an open task is open");
+        let open = i64::from(record.open) + by;
+        if open > 0 {
+            let open = u32::try_from(open).expect("a scope holds fewer tasks than a run has numbers");
+            turn.tx.put::<Scopes>(key, Scope { open, ..Scope::clone(&record) });
+            return;
+        }
+        assert_eq!(open, 0, "scope {scope} of run {} has resolved more than it held", workflow.run);
+        turn.tx.delete::<Scopes>(&key);
+        if scope == OUTERMOST {
+            if !silent {
+                ending::complete(turn, workflow);
+            }
+            return;
+        }
+        by = -1;
+        if !silent {
+            let continuation = record.continuation.as_ref().map(|new| create::task(turn, workflow, new, record.parent, record.opened_by));
+            by += continuation.as_ref().map_or(0, create::counts);
+            turn.event(workflow, Happened::ScopeClosed(ScopeClosed { scope, continuation }));
+        }
+        scope = record.parent;
+    }
+}

@@ -1,0 +1,285 @@
+//! Reading the state: pages for a new leader that rebuilds its queues and timers, and for the API.
+//!
+//! Every function costs in proportion to the page it returns, never to the state; a page holds at most [`PAGE_MAX`] records, whatever is
+//! asked for. A page that is shorter than asked for (and than `PAGE_MAX`) is the last one, unless its type says otherwise.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::effect::Offer;
+use crate::event::Event;
+use crate::ids::{AttemptRef, EventPos, Run, TaskId, TaskRef};
+use crate::limits::{LIST_EXAMINED_MAX, PAGE_MAX};
+use crate::names::{check_id, check_name};
+use crate::session::{Limit, Session};
+use crate::state::StateRead;
+use crate::tables::{
+    CounterKey, CounterName, Counters, Descending, EventKey, Events, LimitKey, Limits, Meta, MetaKey, MetaRecord, NameKey, Names, Prefix,
+    ReadyKey, ReadyTasks, RunEventKey, RunEvents, RunKey, SessionKey, Sessions, StatusKey, StatusList, TaskEvents, TaskKey, Tasks, TimeKey,
+    TimeList, TimerKey, Timers, Workflows,
+};
+use crate::task::{Task, TaskState};
+use crate::time::Millis;
+use crate::workflow::{StatusKind, Workflow};
+
+/// Tasks of one node in one namespace, waiting for workers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Queue {
+    /// Namespace.
+    pub namespace: String,
+    /// Node.
+    pub node: String,
+}
+
+/// Who this cluster is, and the machine's time.
+pub fn meta(state: &impl StateRead) -> Arc<MetaRecord> {
+    state.get::<Meta>(&MetaKey {}).unwrap_or_default()
+}
+
+/// How many runs have ever been started.
+pub fn runs_started(state: &impl StateRead) -> u64 {
+    state.get::<Counters>(&CounterKey { name: CounterName::Run as u8 }).map_or(0, |counter| counter.value)
+}
+
+/// The queues that hold a ready task, in order, after `after`. Skips from queue to queue: costs one look-up for each.
+pub fn queues(state: &impl StateRead, after: Option<&Queue>, limit: usize) -> Vec<Queue> {
+    let mut found: Vec<Queue> = Vec::new();
+    while found.len() < limit.min(PAGE_MAX) {
+        let end = found.last().or(after).map(end_of);
+        let Some((key, _)) = state.scan::<ReadyTasks>(Prefix::new().as_bytes(), end.as_ref(), 1).pop() else { break };
+        found.push(Queue { namespace: key.namespace, node: key.node });
+    }
+    found
+}
+
+/// A key that sorts after every task of the queue.
+fn end_of(queue: &Queue) -> ReadyKey {
+    ReadyKey {
+        namespace: queue.namespace.clone(),
+        node: queue.node.clone(),
+        fairness: char::MAX.to_string(),
+        priority: Descending(i32::MIN),
+        since: u64::MAX,
+        run: u64::MAX,
+        task: u32::MAX,
+    }
+}
+
+/// The ready tasks of a queue, in the order of dispatch, after `after`. Shortly after a pause, a cancellation or an end, while the sweep is
+/// on its way, there may be tasks of that workflow among them: [`assignment`] decides when one is dispatched.
+pub fn ready(state: &impl StateRead, queue: &Queue, after: Option<&ReadyKey>, limit: usize) -> Vec<Offer> {
+    let prefix = Prefix::new().text(&queue.namespace).text(&queue.node);
+    let page = state.scan::<ReadyTasks>(prefix.as_bytes(), after, limit.min(PAGE_MAX));
+    page.into_iter().map(|(key, record)| Offer { key, attempt: record.attempt, timeout: record.timeout }).collect()
+}
+
+/// What a worker is to be handed for an attempt, read when it is dispatched. None if it must not run (any more): the attempt is not its
+/// task's current one, the task is not ready, or its workflow is not running.
+pub fn assignment(state: &impl StateRead, at: AttemptRef) -> Option<(Arc<Workflow>, Arc<Task>)> {
+    let workflow = workflow(state, at.run).filter(|workflow| workflow.kind() == StatusKind::Running)?;
+    let task = task(state, at.task_ref()).filter(|task| task.attempt == at.attempt && matches!(task.state(), TaskState::Ready(_)))?;
+    Some((workflow, task))
+}
+
+/// Timers in the order in which they are due, after `after`.
+pub fn timers(state: &impl StateRead, after: Option<&TimerKey>, limit: usize) -> Vec<TimerKey> {
+    state.scan::<Timers>(Prefix::new().as_bytes(), after, limit.min(PAGE_MAX)).into_iter().map(|(key, _)| key).collect()
+}
+
+/// Timers that are due at `now`, in order, after `after`.
+pub fn timers_due(state: &impl StateRead, now: Millis, after: Option<&TimerKey>, limit: usize) -> Vec<TimerKey> {
+    let mut page = timers(state, after, limit);
+    page.truncate(page.partition_point(|key| key.due <= now));
+    page
+}
+
+/// Worker sessions by incarnation, after `after`.
+pub fn sessions(state: &impl StateRead, after: Option<&str>, limit: usize) -> Vec<Arc<Session>> {
+    let after =
+        after.filter(|incarnation| check_id(incarnation).is_ok()).map(|incarnation| SessionKey { incarnation: incarnation.to_owned() });
+    let page = state.scan::<Sessions>(Prefix::new().as_bytes(), after.as_ref(), limit.min(PAGE_MAX));
+    page.into_iter().map(|(_, session)| session).collect()
+}
+
+/// Concurrency limits, after `after`.
+pub fn limits(state: &impl StateRead, after: Option<&LimitKey>, limit: usize) -> Vec<(LimitKey, Limit)> {
+    let page = state.scan::<Limits>(Prefix::new().as_bytes(), after, limit.min(PAGE_MAX));
+    page.into_iter().map(|(key, limit)| (key, *limit)).collect()
+}
+
+/// A run.
+pub fn workflow(state: &impl StateRead, run: Run) -> Option<Arc<Workflow>> {
+    state.get::<Workflows>(&RunKey { run })
+}
+
+/// The workflow of that id: the given run of it, or its current one (`run` = 0).
+pub fn find(state: &impl StateRead, namespace: &str, id: &str, run: Run) -> Option<Arc<Workflow>> {
+    if check_name(namespace).is_err() || check_id(id).is_err() {
+        return None;
+    }
+    let run = match run {
+        0 => state.get::<Names>(&NameKey { namespace: namespace.to_owned(), id: id.to_owned() })?.run,
+        run => run,
+    };
+    workflow(state, run).filter(|found| found.namespace == namespace && found.id == id)
+}
+
+/// An open task or dead letter.
+pub fn task(state: &impl StateRead, task: TaskRef) -> Option<Arc<Task>> {
+    state.get::<Tasks>(&TaskKey { run: task.run, task: task.task })
+}
+
+/// The open tasks and dead letters of a run by number, after `after` (0 = from the first).
+pub fn tasks(state: &impl StateRead, run: Run, after: TaskId, limit: usize) -> Vec<(TaskId, Arc<Task>)> {
+    let after = TaskKey { run, task: after };
+    let page = state.scan::<Tasks>(Prefix::new().number(run).as_bytes(), Some(&after), limit.min(PAGE_MAX));
+    page.into_iter().map(|(key, task)| (key.task, task)).collect()
+}
+
+/// The event that resolved a task, while the history lasts.
+pub fn resolution(state: &impl StateRead, task: TaskRef) -> Option<(EventPos, Arc<Event>)> {
+    let at = *state.get::<TaskEvents>(&TaskKey { run: task.run, task: task.task })?;
+    Some((at, state.get::<Events>(&EventKey { index: at.index, ordinal: at.ordinal })?))
+}
+
+/// The history of a run, oldest first, after `after`.
+pub fn events(state: &impl StateRead, run: Run, after: Option<EventPos>, limit: usize) -> Vec<(EventPos, Arc<Event>)> {
+    let after = after.map(|at| RunEventKey { run, index: at.index, ordinal: at.ordinal });
+    let page = state.scan::<RunEvents>(Prefix::new().number(run).as_bytes(), after.as_ref(), limit.min(PAGE_MAX));
+    let read = |key: RunEventKey| {
+        let event = state.get::<Events>(&EventKey { index: key.index, ordinal: key.ordinal }).expect("a listed event is there");
+        (EventPos { index: key.index, ordinal: key.ordinal }, event)
+    };
+    page.into_iter().map(|(key, _)| read(key)).collect()
+}
+
+/// Which workflows of a namespace a list shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListFilter {
+    /// Only these; none: any status.
+    pub status: Option<StatusKind>,
+    /// Only ids that start so; empty: any id. With a prefix, only the current run of each id is listed, in the order of ids.
+    pub id_prefix: String,
+}
+
+/// Where a list goes on. Its text is for clients to hand back, not to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListCursor {
+    /// After this id.
+    Name(String),
+    /// Before this age and after this run (youngest first).
+    Age(u64, Run),
+    /// After this run.
+    Run(Run),
+}
+
+/// One page of a list.
+#[derive(Clone, Debug, Default)]
+pub struct ListPage {
+    /// The workflows: by id with a prefix, by run with a status alone, else the youngest first. May be fewer than asked for (even none)
+    /// with more to come.
+    pub workflows: Vec<Arc<Workflow>>,
+    /// Where the next page starts; none: this was the last.
+    pub next: Option<ListCursor>,
+}
+
+/// Lists workflows of a namespace. A cursor of another filter starts from the beginning.
+pub fn list(state: &impl StateRead, namespace: &str, filter: &ListFilter, cursor: Option<&ListCursor>, limit: usize) -> ListPage {
+    let limit = limit.clamp(1, PAGE_MAX);
+    if check_name(namespace).is_err() || filter.id_prefix.chars().any(char::is_control) {
+        return ListPage::default();
+    }
+    match filter {
+        ListFilter { id_prefix, status } if !id_prefix.is_empty() => by_name(state, namespace, id_prefix, *status, cursor, limit),
+        ListFilter { status: Some(status), .. } => {
+            let after = match cursor {
+                Some(ListCursor::Run(run)) => Some(StatusKey { namespace: namespace.to_owned(), status: *status as u8, run: *run }),
+                _ => None,
+            };
+            let prefix = Prefix::new().text(namespace).byte(*status as u8);
+            let page = state.scan::<StatusList>(prefix.as_bytes(), after.as_ref(), limit);
+            let next = page.last().filter(|_| page.len() == limit).map(|(key, _)| ListCursor::Run(key.run));
+            ListPage { workflows: page.into_iter().map(|(key, _)| listed(state, key.run)).collect(), next }
+        }
+        ListFilter { status: None, .. } => {
+            let after = match cursor {
+                Some(ListCursor::Age(age, run)) => Some(TimeKey { namespace: namespace.to_owned(), age: *age, run: *run }),
+                _ => None,
+            };
+            let page = state.scan::<TimeList>(Prefix::new().text(namespace).as_bytes(), after.as_ref(), limit);
+            let next = page.last().filter(|_| page.len() == limit).map(|(key, _)| ListCursor::Age(key.age, key.run));
+            ListPage { workflows: page.into_iter().map(|(key, _)| listed(state, key.run)).collect(), next }
+        }
+    }
+}
+
+fn listed(state: &impl StateRead, run: Run) -> Arc<Workflow> {
+    workflow(state, run).expect("a listed workflow is there")
+}
+
+fn by_name(
+    state: &impl StateRead,
+    namespace: &str,
+    id_prefix: &str,
+    status: Option<StatusKind>,
+    cursor: Option<&ListCursor>,
+    limit: usize,
+) -> ListPage {
+    let prefix = Prefix::new().text(namespace).text_start(id_prefix);
+    let mut after = match cursor {
+        Some(ListCursor::Name(id)) => Some(NameKey { namespace: namespace.to_owned(), id: id.clone() }),
+        _ => None,
+    };
+    let (mut workflows, mut examined) = (Vec::new(), 0);
+    loop {
+        let page = state.scan::<Names>(prefix.as_bytes(), after.as_ref(), PAGE_MAX.min(LIST_EXAMINED_MAX - examined));
+        let last = page.len() < PAGE_MAX;
+        for (key, name) in page {
+            examined += 1;
+            let found = listed(state, name.run);
+            if status.is_none_or(|status| found.kind() == status) {
+                workflows.push(found);
+            }
+            if workflows.len() == limit || examined == LIST_EXAMINED_MAX {
+                return ListPage { workflows, next: Some(ListCursor::Name(key.id)) };
+            }
+            after = Some(key);
+        }
+        if last {
+            return ListPage { workflows, next: None };
+        }
+    }
+}
+
+impl fmt::Display for ListCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(id) => write!(f, "n:{id}"),
+            Self::Age(age, run) => write!(f, "a:{age}:{run}"),
+            Self::Run(run) => write!(f, "r:{run}"),
+        }
+    }
+}
+
+/// The text is no cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is no cursor of a list: hand back what the page before said, unchanged")]
+pub struct BadCursor;
+
+impl FromStr for ListCursor {
+    type Err = BadCursor;
+
+    fn from_str(text: &str) -> Result<Self, BadCursor> {
+        let number = |text: &str| text.parse::<u64>().map_err(|_| BadCursor);
+        match text.split_once(':').ok_or(BadCursor)? {
+            ("n", id) => check_id(id).map(|()| Self::Name(id.to_owned())).map_err(|_| BadCursor),
+            ("r", run) => Ok(Self::Run(number(run)?)),
+            ("a", rest) => {
+                let (age, run) = rest.split_once(':').ok_or(BadCursor)?;
+                Ok(Self::Age(number(age)?, number(run)?))
+            }
+            _ => Err(BadCursor),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Views page through the state: every record once, in order, whatever the size of the page.
+
+use std::collections::BTreeMap;
+
+use graft_machine::command::{Command, ControlWorkflow, ENTRY_FORMAT, Envelope, LogEntry, MACHINE_VERSION, StartWorkflow};
+use graft_machine::ids::{AttemptRef, TaskRef};
+use graft_machine::memory::Memory;
+use graft_machine::reply::{Reply, Started};
+use graft_machine::task::NewTask;
+use graft_machine::view::{self, ListCursor, ListFilter, Queue};
+use graft_machine::workflow::StatusKind;
+use graft_machine::{apply_entry, invariants};
+
+fn entry(time: u64, commands: Vec<Command>) -> LogEntry {
+    let commands = commands.into_iter().map(|command| Envelope::internal("client:ann", command)).collect();
+    LogEntry { format: ENTRY_FORMAT, machine_version: MACHINE_VERSION, time, commands }
+}
+
+fn start(namespace: &str, id: String, nodes: &[&str]) -> Command {
+    let nodes = nodes.iter().map(|node| NewTask { node: (*node).into(), ..Default::default() }).collect();
+    Command::Start(StartWorkflow { namespace: namespace.into(), id, nodes, labels: BTreeMap::new(), ..Default::default() })
+}
+
+/// Twelve workflows, `a-0` to `a-7` and `b-0` to `b-3`, each a second younger than the one before; the even ones of `a` are terminated.
+fn state() -> Memory {
+    let mut state = Memory::new();
+    for n in 0..12u64 {
+        let id = if n < 8 { format!("a-{n}") } else { format!("b-{}", n - 8) };
+        apply_entry(&mut state, n + 1, &entry(1_000 * (n + 1), vec![start("default", id, &["charge", "ship"])]));
+    }
+    let terminate = |n: u64| ControlWorkflow { namespace: "default".into(), id: format!("a-{n}"), ..Default::default() };
+    let commands = [0, 2, 4, 6].map(|n| Command::Terminate(terminate(n))).to_vec();
+    let applied = apply_entry(&mut state, 13, &entry(20_000, [commands, vec![start("other", "a-1".into(), &["charge"])]].concat()));
+    assert!(matches!(applied[4].reply, Ok(Reply::Started(Started { run: 13, created: true, time: 20_000 }))));
+    invariants::check(&state).expect("a sound state");
+    state
+}
+
+fn listed(state: &Memory, filter: &ListFilter, limit: usize) -> Vec<String> {
+    let (mut found, mut cursor) = (Vec::new(), None::<ListCursor>);
+    loop {
+        let page = view::list(state, "default", filter, cursor.as_ref(), limit);
+        assert!(page.workflows.len() <= limit);
+        found.extend(page.workflows.iter().map(|workflow| workflow.id.clone()));
+        match page.next {
+            // A cursor travels as text.
+            Some(next) => cursor = Some(next.to_string().parse().expect("its own text")),
+            None => return found,
+        }
+    }
+}
+
+#[test]
+fn lists_show_every_workflow_once_on_pages_of_any_size() {
+    let state = state();
+    let filter = |status, prefix: &str| ListFilter { status, id_prefix: prefix.into() };
+    for limit in [1, 2, 3, 5, 12, 100] {
+        let youngest_first = listed(&state, &filter(None, ""), limit);
+        assert_eq!(youngest_first.len(), 12);
+        assert_eq!((youngest_first[0].as_str(), youngest_first[11].as_str()), ("b-3", "a-0"));
+        assert_eq!(listed(&state, &filter(Some(StatusKind::Terminated), ""), limit), ["a-0", "a-2", "a-4", "a-6"]);
+        assert_eq!(listed(&state, &filter(None, "b-"), limit), ["b-0", "b-1", "b-2", "b-3"]);
+        assert_eq!(listed(&state, &filter(Some(StatusKind::Running), "a"), limit), ["a-1", "a-3", "a-5", "a-7"]);
+        assert!(listed(&state, &filter(Some(StatusKind::Failed), ""), limit).is_empty());
+        assert!(listed(&state, &filter(None, "a\u{0}"), limit).is_empty());
+    }
+    for text in ["", "n:", "n:\u{0}", "a:1", "a:x:1", "r:-1", "x:1"] {
+        assert!(text.parse::<ListCursor>().is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn queues_are_skipped_through_and_their_tasks_paged() {
+    let state = state();
+    let queue = |namespace: &str, node: &str| Queue { namespace: namespace.into(), node: node.into() };
+    let all = [queue("default", "charge"), queue("default", "ship"), queue("other", "charge")];
+    assert_eq!(view::queues(&state, None, 100), all);
+    assert_eq!(view::queues(&state, Some(&all[0]), 1), all[1..2]);
+    assert_eq!(view::queues(&state, Some(&all[2]), 1), []);
+
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = view::ready(&state, &all[0], after.as_ref(), 3);
+        let last = page.len() < 3;
+        after = page.last().map(|offer| offer.key.clone());
+        found.extend(page.into_iter().map(|offer| offer.task().run));
+        if last {
+            break;
+        }
+    }
+    assert_eq!(found, [2, 4, 6, 8, 9, 10, 11, 12], "oldest first, without what has ended");
+}
+
+#[test]
+fn only_a_current_attempt_of_a_running_workflow_is_assigned() {
+    let mut state = state();
+    let at = |run, attempt| AttemptRef { run, task: 1, attempt };
+    let (workflow, task) = view::assignment(&state, at(2, 1)).expect("it is ready");
+    assert_eq!((workflow.id.as_str(), task.node.as_str()), ("a-1", "charge"));
+    assert!(view::assignment(&state, at(2, 2)).is_none());
+    assert!(view::assignment(&state, at(1, 1)).is_none());
+    let pause = ControlWorkflow { namespace: "default".into(), id: "a-1".into(), ..Default::default() };
+    apply_entry(&mut state, 14, &entry(20_000, vec![Command::Pause(pause)]));
+    assert!(view::assignment(&state, at(2, 1)).is_none());
+    assert!(view::task(&state, TaskRef { run: 2, task: 1 }).is_some());
+}
+
+#[test]
+fn a_run_is_found_by_its_name_and_its_history_read_on() {
+    let state = state();
+    assert_eq!(view::find(&state, "default", "a-0", 0).expect("there").run, 1);
+    assert!(view::find(&state, "default", "a-0", 2).is_none());
+    assert!(view::find(&state, "default", "a\u{0}", 0).is_none());
+    let first = view::events(&state, 1, None, 1);
+    let rest = view::events(&state, 1, Some(first[0].0), 10);
+    assert_eq!(first.iter().chain(&rest).map(|(_, event)| event.number).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(view::tasks(&state, 2, 1, 10).iter().map(|(id, _)| *id).collect::<Vec<_>>(), [2]);
+    assert_eq!(view::runs_started(&state), 13);
+    assert_eq!(view::timers_due(&state, 20_000, None, 10), []);
+    assert_eq!(view::timers(&state, None, 10).len(), 4);
+}
+
+#[test]
+#[should_panic(expected = "install a newer one")]
+fn an_entry_of_a_newer_version_stops_the_member() {
+    apply_entry(&mut Memory::new(), 1, &LogEntry { format: ENTRY_FORMAT + 1, ..entry(1, Vec::new()) });
+}
+
+#[test]
+#[should_panic(expected = "a newer version wrote the log")]
+fn an_unknown_command_stops_the_member() {
+    let mut entry = entry(1, vec![start("default", "a".into(), &["charge"])]);
+    entry.commands[0].command = None;
+    apply_entry(&mut Memory::new(), 1, &entry);
+}
