@@ -1,0 +1,27 @@
+//! The wire protocols of Graft, generated from the `.proto` files beside this crate.
+//!
+//! [`v1`] is public API: what clients and workers speak. [`peer`] is what members speak among themselves, and nobody else.
+
+/// The public protocol, package `graft.v1`.
+#[allow(missing_docs, clippy::all, reason = "generated: services and enums carry no docs of their own")]
+pub mod v1 {
+    tonic::include_proto!("graft.v1");
+}
+
+/// The private protocol between members.
+pub mod peer {
+    /// Package `graft.peer.v1`.
+    #[allow(missing_docs, clippy::all, reason = "generated: services and enums carry no docs of their own")]
+    pub mod v1 {
+        tonic::include_proto!("graft.peer.v1");
+    }
+}
+
+/// The version of the worker protocol that this crate describes.
+pub const WORKER_PROTOCOL: u32 = 1;
+
+/// Name of the binary metadata entry that carries an encoded [`v1::ErrorDetail`] beside a gRPC status.
+pub const ERROR_DETAIL_METADATA: &str = "graft-error-bin";
+
+/// Largest message that a member or an SDK accepts, in bytes.
+pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
