@@ -1,0 +1,197 @@
+//! The history, as clients read it.
+
+use graft_machine::command::FailureKind;
+use graft_machine::event::{self, Event, Happened};
+use graft_machine::ids::Lease;
+use graft_machine::tables::RunEventKey;
+use graft_proto::v1;
+use graft_proto::v1::event as told;
+
+use super::{cursors, outcomes, payload, tasks};
+
+/// An event and its place.
+pub fn event(epoch: u64, key: &RunEventKey, event: &Event) -> v1::Event {
+    v1::Event {
+        number: event.number,
+        position: cursors::position(epoch, key.index, key.ordinal),
+        time_ms: event.at,
+        happened: event.happened.as_ref().map(happened),
+    }
+}
+
+/// Whether the run has ended with this event.
+pub fn is_terminal(event: &Event) -> bool {
+    matches!(
+        event.happened,
+        Some(
+            Happened::WorkflowCompleted(_)
+                | Happened::WorkflowFailed(_)
+                | Happened::WorkflowCancelled(_)
+                | Happened::WorkflowTerminated(_)
+                | Happened::WorkflowTimedOut(_)
+        )
+    )
+}
+
+fn happened(happened: &Happened) -> told::Happened {
+    match happened {
+        Happened::Started(it) => told::Happened::Started(told::Started {
+            state: payload::json(&it.state),
+            created: it.created.iter().map(created).collect(),
+            principal: it.principal.clone(),
+        }),
+        Happened::Completed(it) => told::Happened::TaskCompleted(completed(it)),
+        Happened::Failed(it) => told::Happened::TaskFailed(told::TaskFailed {
+            task: it.task,
+            node: it.node.clone(),
+            attempt: it.attempt,
+            kind: failure_kind(it.kind()).to_owned(),
+            message: it.message.clone(),
+            retry_at_ms: it.retry_at,
+            worker: it.worker.clone(),
+        }),
+        Happened::Blocked(it) => told::Happened::TaskBlocked(told::TaskBlocked {
+            task: it.task,
+            node: it.node.clone(),
+            attempt: it.attempt,
+            judged_revision: it.judged_revision,
+            wake_on: it.wake_on.clone(),
+        }),
+        Happened::ScopeClosed(it) => {
+            told::Happened::ScopeClosed(told::ScopeClosed { scope: it.scope, continuation: it.continuation.as_ref().map(created) })
+        }
+        Happened::DeadLettered(it) => told::Happened::TaskDeadLettered(told::TaskDeadLettered {
+            task: it.task,
+            node: it.node.clone(),
+            error: it.error.clone(),
+            then: it.then.as_ref().map(tasks::on_exhausted_told),
+            error_task: it.error_task.as_ref().map(created),
+        }),
+        Happened::HandedBack(it) => told::Happened::TaskHandedBack(handed_back(it)),
+        Happened::Paused(it) => told::Happened::Paused(controlled(it)),
+        Happened::Resumed(it) => told::Happened::Resumed(controlled(it)),
+        Happened::Cancelling(it) => told::Happened::Cancelling(controlled(it)),
+        Happened::WorkflowCompleted(it) => told::Happened::Completed(ended(it)),
+        Happened::WorkflowFailed(it) => told::Happened::Failed(ended(it)),
+        Happened::WorkflowCancelled(it) => told::Happened::Cancelled(ended(it)),
+        Happened::WorkflowTerminated(it) => told::Happened::Terminated(ended(it)),
+        Happened::WorkflowTimedOut(it) => told::Happened::TimedOut(ended(it)),
+        Happened::LateResultIgnored(it) => told::Happened::LateResultIgnored(handed_back(it)),
+    }
+}
+
+fn completed(it: &event::TaskCompleted) -> told::TaskCompleted {
+    let opened =
+        |scope: &event::OpenedScope| v1::OpenedScope { scope: scope.scope, parent: scope.parent, continuation: scope.continuation.clone() };
+    told::TaskCompleted {
+        task: it.task,
+        node: it.node.clone(),
+        attempt: it.attempt,
+        lease: Some(lease(it.lease)),
+        base_revision: it.base_revision,
+        revision: it.revision,
+        patch: payload::json(&it.patch),
+        operations: it.operations.iter().map(outcomes::operation_told).collect(),
+        created: it.created.iter().map(created).collect(),
+        opened: it.opened.iter().map(opened).collect(),
+        worker: it.worker.clone(),
+        execution_us: it.execution_us,
+    }
+}
+
+fn created(task: &event::CreatedTask) -> v1::CreatedTask {
+    v1::CreatedTask {
+        task: task.task,
+        node: task.node.clone(),
+        scope: task.scope,
+        not_before_ms: task.not_before,
+        skipped_for: task.skipped_for,
+        idempotency_key: task.idempotency_key.clone(),
+    }
+}
+
+fn handed_back(it: &event::TaskHandedBack) -> told::TaskHandedBack {
+    told::TaskHandedBack { task: it.task, node: it.node.clone(), attempt: it.attempt, worker: it.worker.clone() }
+}
+
+fn controlled(it: &event::Controlled) -> told::Controlled {
+    told::Controlled { principal: it.principal.clone(), reason: it.reason.clone() }
+}
+
+fn ended(it: &event::WorkflowEnded) -> told::Ended {
+    told::Ended { reason: it.reason.clone(), task: it.task }
+}
+
+/// A lease.
+pub fn lease(lease: Lease) -> v1::Lease {
+    v1::Lease { term: lease.term, sequence: lease.sequence }
+}
+
+fn failure_kind(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::Retryable => "retryable",
+        FailureKind::Permanent => "permanent",
+        FailureKind::Panic => "panic",
+        FailureKind::Timeout => "timeout",
+        FailureKind::BadOutcome => "bad-outcome",
+        FailureKind::Lost => "lost",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use graft_machine::event::{CreatedTask, TaskCompleted, TaskFailed, WorkflowEnded, WorkflowStarted};
+
+    fn told_of(happened: Happened) -> v1::Event {
+        let key = RunEventKey { run: 7, index: 40, ordinal: 2 };
+        event(3, &key, &Event { run: 7, number: 5, at: 1_000, happened: Some(happened) })
+    }
+
+    #[test]
+    fn an_event_keeps_its_number_place_and_time() {
+        let told = told_of(Happened::WorkflowCompleted(WorkflowEnded::default()));
+        assert_eq!((told.number, told.time_ms, told.position.as_str()), (5, 1_000, "3-0-28-2"));
+    }
+
+    #[test]
+    fn a_start_tells_the_state_and_the_tasks() {
+        let created = vec![CreatedTask { task: 1, node: "a".into(), ..CreatedTask::default() }];
+        let told = told_of(Happened::Started(WorkflowStarted { state: Bytes::from_static(b"{}"), created, principal: "client:x".into() }));
+        let Some(told::Happened::Started(started)) = told.happened else { panic!("not a start") };
+        assert_eq!((started.created[0].node.as_str(), started.principal.as_str()), ("a", "client:x"));
+        assert_eq!(&started.state.expect("a state").data[..], b"{}");
+    }
+
+    #[test]
+    fn a_completion_without_patch_tells_none() {
+        let told = told_of(Happened::Completed(TaskCompleted { lease: Lease { term: 1, sequence: 2 }, ..TaskCompleted::default() }));
+        let Some(told::Happened::TaskCompleted(completed)) = told.happened else { panic!("not a completion") };
+        assert_eq!((completed.patch, completed.lease), (None, Some(v1::Lease { term: 1, sequence: 2 })));
+    }
+
+    #[test]
+    fn failures_are_told_by_their_words() {
+        for (kind, word) in [(FailureKind::Panic, "panic"), (FailureKind::BadOutcome, "bad-outcome"), (FailureKind::Lost, "lost")] {
+            let told = told_of(Happened::Failed(TaskFailed { kind: kind as i32, ..TaskFailed::default() }));
+            assert!(matches!(told.happened, Some(told::Happened::TaskFailed(failed)) if failed.kind == word));
+        }
+    }
+
+    #[test]
+    fn the_five_ends_are_terminal_and_nothing_else() {
+        let of = |happened| is_terminal(&Event { run: 1, number: 1, at: 1, happened: Some(happened) });
+        for end in [
+            Happened::WorkflowCompleted,
+            Happened::WorkflowFailed,
+            Happened::WorkflowCancelled,
+            Happened::WorkflowTerminated,
+            Happened::WorkflowTimedOut,
+        ] {
+            assert!(of(end(WorkflowEnded::default())));
+        }
+        assert!(!of(Happened::Started(WorkflowStarted::default())));
+        assert!(!of(Happened::Failed(TaskFailed::default())));
+    }
+}

@@ -1,0 +1,133 @@
+//! What a connection speaks, by its first bytes; and what is said to one that speaks something else.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Bytes that are looked at: enough for a request line's method.
+const LOOKED_AT: usize = 64;
+/// Longest HTTP method that is believed.
+const METHOD_BYTES_MAX: usize = 16;
+/// How long a refused connection may take to read its answer.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
+/// Bytes of a refused connection that are read and thrown away, so that its answer is not lost to a reset.
+const FAREWELL_BYTES_MAX: u64 = 64 << 10;
+
+/// What a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaks {
+    /// HTTP/1.1 or HTTP/2, as far as can be seen.
+    Http,
+    /// It begins a TLS handshake.
+    Tls,
+    /// Something else.
+    Other,
+    /// It was closed without a word.
+    Nothing,
+}
+
+/// Looks at the first bytes, without taking them. Waits for the first one.
+pub async fn look(stream: &TcpStream) -> io::Result<Speaks> {
+    let mut bytes = [0; LOOKED_AT];
+    let seen = stream.peek(&mut bytes).await?;
+    Ok(judge(&bytes[..seen]))
+}
+
+fn judge(bytes: &[u8]) -> Speaks {
+    match bytes {
+        [] => return Speaks::Nothing,
+        // A TLS record of type handshake, version 3.x.
+        [0x16] | [0x16, 3, ..] => return Speaks::Tls,
+        _ => {}
+    }
+    let method = bytes.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
+    let line_end = bytes.iter().position(|byte| *byte == b'\n');
+    match bytes.get(method) {
+        _ if method == 0 || method > METHOD_BYTES_MAX => Speaks::Other,
+        // All that has come so far looks like the beginning of a method.
+        None => Speaks::Http,
+        Some(b' ') => match line_end {
+            Some(end) if !bytes[..end].windows(6).any(|part| part == b" HTTP/") => Speaks::Other,
+            _ => Speaks::Http,
+        },
+        Some(_) => Speaks::Other,
+    }
+}
+
+/// Says what this port speaks, in a line that is plain to a person and an answer to whoever understands HTTP, and closes.
+pub async fn refuse(mut stream: TcpStream, speaks: Speaks) -> io::Result<()> {
+    let answer = answer(speaks);
+    let farewell = async {
+        stream.write_all(answer.as_bytes()).await?;
+        stream.shutdown().await?;
+        let mut rest = (&mut stream).take(FAREWELL_BYTES_MAX);
+        tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
+    };
+    match tokio::time::timeout(FAREWELL_MAX, farewell).await {
+        Ok(done) => done.map(drop),
+        Err(_) => Ok(()),
+    }
+}
+
+fn answer(speaks: Speaks) -> String {
+    let body = match speaks {
+        Speaks::Tls => {
+            "This port speaks plain gRPC (HTTP/2) and HTTP/1.1, and you began a TLS handshake: use http:// in place of https://.\n"
+        }
+        _ => "This port speaks gRPC (HTTP/2) and HTTP/1.1, and what you sent is neither: GET / says more.\n",
+    };
+    format!(
+        "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn http_is_let_through_as_soon_as_it_may_be_http() {
+        for text in [
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            "GET / HTTP/1.1\r\n",
+            "P",
+            "POST",
+            "OPTIONS /",
+            "GET /a-path-that-is-longer-than-what-is-looked-at",
+        ] {
+            assert_eq!(judge(text.as_bytes()), Speaks::Http, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_tls_client_is_recognised() {
+        assert_eq!(judge(&[0x16, 3, 1, 2, 0, 1]), Speaks::Tls);
+        assert_eq!(judge(&[0x16]), Speaks::Tls);
+    }
+
+    #[test]
+    fn other_protocols_are_recognised() {
+        for text in [
+            "SSH-2.0-OpenSSH_9.6\r\n",
+            "*1\r\n$4\r\nPING\r\n",
+            "EHLO example\r\n",
+            "\0\0\0\x08",
+            "hello\n",
+            "{\"a\":1}",
+            "AAAAAAAAAAAAAAAAAAAAAAAA",
+        ] {
+            assert_eq!(judge(text.as_bytes()), Speaks::Other, "{text}");
+        }
+        assert_eq!(judge(b""), Speaks::Nothing);
+    }
+
+    #[test]
+    fn the_answer_is_http_and_says_what_to_do() {
+        let text = answer(Speaks::Tls);
+        assert!(text.starts_with("HTTP/1.1 400 Bad Request\r\n") && text.contains("use http:// in place of https://"));
+        assert!(answer(Speaks::Other).contains("GET / says more"));
+    }
+}

@@ -1,0 +1,33 @@
+//! Asking the leader's API for what only the leader knows: live figures of workers. Commands do not come this way: consensus forwards them.
+
+use std::time::Duration;
+
+use graft_proto::v1;
+use graft_proto::v1::cluster_service_client::ClusterServiceClient;
+use tonic::metadata::MetadataMap;
+use tonic::transport::Endpoint;
+
+use super::Shared;
+
+/// Marks a request that a member has forwarded: it is answered with what there is, and never forwarded again.
+const FORWARDED: &str = "graft-forwarded";
+/// Longest time to connect to the leader.
+const CONNECT_MAX: Duration = Duration::from_secs(1);
+/// Longest time for its answer.
+const ANSWER_MAX: Duration = Duration::from_secs(3);
+
+/// Whether another member has forwarded the request.
+pub(super) fn is_forwarded(metadata: &MetadataMap) -> bool {
+    metadata.contains_key(FORWARDED)
+}
+
+/// The leader's list of workers; an error says why there is none.
+pub(super) async fn list_workers(shared: &Shared, namespace: String) -> Result<v1::ListWorkersResponse, String> {
+    let url = shared.leader_url().ok_or("no other leader is known")?;
+    let endpoint = Endpoint::from_shared(url.clone()).map_err(|error| format!("{url} is no address: {error}"))?;
+    let channel = endpoint.connect_timeout(CONNECT_MAX).timeout(ANSWER_MAX).connect().await.map_err(|error| format!("{url}: {error}"))?;
+    let mut request = tonic::Request::new(v1::ListWorkersRequest { namespace });
+    request.metadata_mut().insert(FORWARDED, tonic::metadata::MetadataValue::from_static("1"));
+    let answer = ClusterServiceClient::new(channel).list_workers(request).await;
+    answer.map(tonic::Response::into_inner).map_err(|status| format!("{url}: {}", status.message()))
+}

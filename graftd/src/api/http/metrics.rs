@@ -1,0 +1,20 @@
+//! The scrape: Prometheus text format 0.0.4. Its cost depends on the number of metrics, never on the number of workflows.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, header};
+use prometheus::TextEncoder;
+
+use super::problem;
+use crate::api::Shared;
+
+const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+pub(super) async fn scrape(State(shared): State<Arc<Shared>>) -> Response {
+    match TextEncoder::new().encode_to_string(&shared.api.metrics.registry.gather()) {
+        Ok(text) => ([(header::CONTENT_TYPE, TEXT_FORMAT)], text).into_response(),
+        Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, "metrics cannot be written", &error.to_string()),
+    }
+}

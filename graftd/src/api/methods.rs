@@ -1,0 +1,159 @@
+//! What stands before the gRPC services: it knows every method, counts requests, and answers what this version does not have.
+//!
+//! A stream is counted when it is opened, with the code of its opening.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use graft_proto::ERROR_DETAIL_METADATA;
+use http::{HeaderMap, StatusCode, Version, header};
+use tonic::{Code, Status};
+
+use super::Shared;
+use super::errors::{ApiError, Kind, quoted};
+use super::http::problem;
+
+/// Every method, as the path names it.
+pub const METHODS: [&str; 14] = [
+    "graft.v1.WorkflowService/Start",
+    "graft.v1.WorkflowService/Get",
+    "graft.v1.WorkflowService/List",
+    "graft.v1.WorkflowService/Watch",
+    "graft.v1.WorkflowService/Wait",
+    "graft.v1.WorkflowService/History",
+    "graft.v1.WorkflowService/Pause",
+    "graft.v1.WorkflowService/Resume",
+    "graft.v1.WorkflowService/Cancel",
+    "graft.v1.WorkflowService/Terminate",
+    "graft.v1.WorkerService/Work",
+    "graft.v1.ClusterService/Status",
+    "graft.v1.ClusterService/ListWorkers",
+    "graft.v1.ClusterService/Stats",
+];
+
+/// Lets gRPC requests of known methods through, and counts them.
+pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let method = METHODS.into_iter().find(|method| request.uri().path().strip_prefix('/') == Some(*method));
+    if method.is_none() && !is_grpc(request.headers()) {
+        return next.run(request).await;
+    }
+    let counted = method.unwrap_or("unknown");
+    let response = match method {
+        None => unknown(&shared, request.uri().path()).into_http(),
+        Some(method) if request.version() < Version::HTTP_2 => return needs_http2(method),
+        Some(_) => with_detail(next.run(request).await),
+    };
+    shared.api.metrics.grpc_requests.with_label_values(&[counted, code_name(code_of(response.headers()))]).inc();
+    response
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+fn unknown(shared: &Shared, path: &str) -> Status {
+    let mut services: Vec<_> = METHODS.iter().filter_map(|method| method.split('/').next()).collect();
+    services.dedup();
+    let detail = format!("is not spoken here: graftd {} speaks {}", shared.api.info.version, services.join(", "));
+    ApiError::new(Kind::UnknownMethod, format!("method {}", quoted(path)), detail).into()
+}
+
+fn needs_http2(method: &str) -> Response {
+    let detail = format!("{method} is a gRPC method: it needs HTTP/2, with content type application/grpc");
+    problem(StatusCode::UPGRADE_REQUIRED, "gRPC needs HTTP/2", &detail)
+}
+
+/// The code of a response; one whose code comes in its trailers has begun well.
+fn code_of(headers: &HeaderMap) -> Code {
+    Status::from_header_map(headers).map_or(Code::Ok, |status| status.code())
+}
+
+/// What tonic itself refuses (a message that is too large, or no message) gets an answer like every other refusal.
+fn with_detail(response: Response) -> Response {
+    match Status::from_header_map(response.headers()) {
+        Some(status) if status.code() != Code::Ok => explained(status).into_http::<Body>(),
+        _ => response,
+    }
+}
+
+/// A status of tonic's own, said in our words; any other stays as it is.
+pub(super) fn explained(status: Status) -> Status {
+    if status.metadata().contains_key(ERROR_DETAIL_METADATA) {
+        return status;
+    }
+    match status.code() {
+        // tonic's code for a message beyond the receive limit.
+        Code::OutOfRange => {
+            let detail = format!("is larger than {} bytes: {}", graft_proto::MESSAGE_BYTES_MAX, status.message());
+            ApiError::too_large("the message", detail).into()
+        }
+        Code::Internal if status.message().contains("decode") => {
+            ApiError::new(Kind::Undecodable, "the message", format!("cannot be read: {}", status.message())).into()
+        }
+        _ => status,
+    }
+}
+
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_method_of_the_protos_is_known_and_no_other() {
+        let protos = [
+            ("WorkflowService", include_str!("../../../proto/graft/v1/workflow.proto")),
+            ("WorkerService", include_str!("../../../proto/graft/v1/worker.proto")),
+            ("ClusterService", include_str!("../../../proto/graft/v1/cluster.proto")),
+        ];
+        let mut found = Vec::new();
+        for (service, text) in protos {
+            for line in text.lines().filter_map(|line| line.trim().strip_prefix("rpc ")) {
+                let name = line.split('(').next().expect("a name").trim();
+                found.push(format!("graft.v1.{service}/{name}"));
+            }
+        }
+        assert_eq!(found, METHODS);
+    }
+
+    #[test]
+    fn a_message_beyond_the_limit_is_refused_in_our_words() {
+        let status = explained(Status::out_of_range("decoded message length too large: found 5 bytes"));
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert!(status.message().starts_with("the message is larger than 4194304 bytes"), "{}", status.message());
+        let status = explained(Status::internal("failed to decode Protobuf message: invalid tag"));
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert!(status.message().contains("same version of graft.v1"));
+    }
+
+    #[test]
+    fn a_status_of_our_own_stays_as_it_is() {
+        let status = explained(ApiError::shutting_down().into());
+        assert_eq!(status.code(), Code::Unavailable);
+        assert!(status.message().starts_with("this member is shutting down"));
+    }
+}

@@ -1,0 +1,103 @@
+//! The API floor: the only folder that spells the public protocol and HTTP.
+//!
+//! One port speaks everything that clients, workers and probes need: gRPC over HTTP/2 (`graft.v1`), and HTTP/1.1 or HTTP/2 for health and
+//! metrics. A request comes in through four small layers:
+//!
+//! 1. `server` accepts connections, bounds them, and looks at the first bytes (`first_bytes`): what is no HTTP gets an answer that says
+//!    so, and a closed connection.
+//! 2. `router` knows every path. `methods` stands before the gRPC services: it counts, and answers methods that this version lacks.
+//! 3. The services (`workflows`, `watch`, `worker`, `cluster`) say what happens, in terms of the floors below: *propose* a command,
+//!    *read* behind a barrier, *connect* a session.
+//! 4. `convert` turns messages into the machine's own types and back, and is where everything that users write is checked for shape and
+//!    size. What passes there is only refused further down for reasons that depend on the state.
+//!
+//! Every refusal is an `errors::ApiError`: one table gives each its stable code, its gRPC code and its remedy. Nothing else in this floor
+//! makes a status.
+//!
+//! Any member answers. What changes something goes to the leader by itself (consensus does that); reads are linearizable unless the client
+//! asks for less; single records are read from the newest state, pages from a view, so that no page holds up apply.
+
+mod cluster;
+mod convert;
+mod errors;
+mod first_bytes;
+mod forward;
+mod history;
+mod http;
+mod list;
+mod methods;
+mod requests;
+mod router;
+mod served;
+mod server;
+mod start;
+mod watch;
+mod worker;
+mod workflows;
+
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, watch as tokio_watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::consensus::Consensus;
+use crate::observability::metrics::Metrics;
+use crate::observability::readiness::Readiness;
+use crate::scheduler::Scheduler;
+
+pub use server::serve;
+
+/// Most starts that are under way at once on a member; more are refused with advice to come back. Results of workers are never refused
+/// for this, so an overloaded cluster works off what it has before it takes on more.
+pub const STARTS_IN_FLIGHT_MAX: usize = 8_192;
+
+/// What the API stands on.
+#[derive(Clone)]
+pub struct Api {
+    /// Proposes, and reads.
+    pub consensus: Consensus,
+    /// Takes worker sessions.
+    pub scheduler: Scheduler,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// Who answers.
+    pub info: ServerInfo,
+}
+
+/// Who answers, and with which settings.
+#[derive(Clone, Debug)]
+pub struct ServerInfo {
+    /// Version of the daemon.
+    pub version: String,
+    /// Name of the member.
+    pub member_name: String,
+    /// Where it answers clients (`HOST:PORT`).
+    pub client_address: String,
+    /// How long an ended workflow is kept if its start does not say, in milliseconds.
+    pub retention_default_ms: u64,
+    /// Whether the member should get traffic, and why not.
+    pub readiness: tokio_watch::Receiver<Readiness>,
+}
+
+/// What all services of one server share.
+pub(crate) struct Shared {
+    pub(crate) api: Api,
+    pub(crate) clock: Clock,
+    pub(crate) served: served::ServedNodes,
+    pub(crate) starts: Semaphore,
+    /// Cancelled when the server stops: streams end with a reason.
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl Shared {
+    pub(crate) fn new(api: Api, shutdown: CancellationToken) -> Arc<Self> {
+        Arc::new(Self {
+            api,
+            clock: Clock::system(),
+            served: served::ServedNodes::default(),
+            starts: Semaphore::new(STARTS_IN_FLIGHT_MAX),
+            shutdown,
+        })
+    }
+}

@@ -1,0 +1,228 @@
+//! What every request brings: who asks, and how it can be repeated safely.
+
+use std::collections::HashMap;
+
+use graft_machine::command::{Command, Envelope};
+use graft_machine::ids::Run;
+use graft_machine::limits::NOT_AFTER_AHEAD_MAX;
+use graft_machine::names::check_name;
+use graft_machine::state::StateRead;
+use graft_machine::view;
+use graft_machine::workflow::Workflow;
+use graft_proto::v1;
+use prost::Message;
+use std::sync::Arc;
+use tonic::metadata::MetadataMap;
+use uuid::Uuid;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+
+use super::Shared;
+use super::convert::names;
+use super::errors::{ApiError, Kind};
+use crate::consensus::{Latest, Leadership, ProposeError};
+
+/// Metadata in which a client gives its name, for the history. Not an authentication: that comes with security.
+pub const CLIENT_METADATA: &str = "graft-client";
+/// How much earlier than allowed a default not-after lies, so that clocks may differ between members, in milliseconds.
+const NOT_AFTER_MARGIN: u64 = 60_000;
+
+/// Who asks: `client:NAME`, or `client:anonymous` if the request gives no good name.
+pub fn principal(metadata: &MetadataMap) -> String {
+    match metadata.get(CLIENT_METADATA).and_then(|name| name.to_str().ok()).filter(|name| check_name(name).is_ok()) {
+        Some(name) => format!("client:{name}"),
+        None => "client:anonymous".to_owned(),
+    }
+}
+
+/// What identifies a request that changes something.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Identity {
+    /// Who asks.
+    pub principal: String,
+    /// Names the request.
+    pub request_id: String,
+    /// What it says, hashed.
+    pub payload_hash: u64,
+    /// When it can no longer take effect.
+    pub not_after: u64,
+}
+
+impl Identity {
+    /// Checks what the client gave, and makes what it left out. `now` in milliseconds since the epoch.
+    pub fn of(principal: String, meta: Option<v1::RequestMeta>, payload_hash: u64, now: u64) -> Result<Self, ApiError> {
+        let meta = meta.unwrap_or_default();
+        let request_id = match meta.request_id {
+            id if id.is_empty() => Uuid::new_v4().to_string(),
+            id => names::id("request id", id)?,
+        };
+        let not_after = if meta.not_after_ms == 0 { now + NOT_AFTER_AHEAD_MAX - NOT_AFTER_MARGIN } else { meta.not_after_ms };
+        Ok(Self { principal, request_id, payload_hash, not_after })
+    }
+
+    /// The command under this identity.
+    pub fn envelope(self, command: Command) -> Envelope {
+        Envelope {
+            principal: self.principal,
+            request_id: self.request_id,
+            payload_hash: self.payload_hash,
+            not_after: self.not_after,
+            command: Some(command),
+        }
+    }
+}
+
+/// The hash of a request as its client sent it, without its `meta` and with its map in order: the same for every repetition.
+pub fn payload_hash(verb: &str, request: &impl Message, labels: &HashMap<String, String>) -> u64 {
+    let mut hasher = Xxh3::new();
+    hasher.update(verb.as_bytes());
+    hasher.update(&request.encode_to_vec());
+    let mut labels: Vec<_> = labels.iter().collect();
+    labels.sort();
+    for (key, value) in labels {
+        for part in [key, value] {
+            hasher.update(&(part.len() as u64).to_be_bytes());
+            hasher.update(part.as_bytes());
+        }
+    }
+    hasher.digest()
+}
+
+/// The id of a workflow whose client has chosen none: the same again for the same request id, so that a repetition finds the first answer.
+pub fn made_workflow_id(namespace: &str, request_id: &str) -> String {
+    if request_id.is_empty() {
+        return Uuid::new_v4().to_string();
+    }
+    let hash = xxh3_128(format!("{namespace}\0{request_id}").as_bytes());
+    uuid::Builder::from_custom_bytes(hash.to_be_bytes()).into_uuid().to_string()
+}
+
+/// One run of a workflow, named as clients do.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Namespace.
+    pub namespace: String,
+    /// Id.
+    pub id: String,
+    /// 0 = the current run.
+    pub run: Run,
+}
+
+impl Target {
+    /// Checks the names.
+    pub fn new(namespace: String, id: String, run: Run) -> Result<Self, ApiError> {
+        Ok(Self { namespace: names::namespace(namespace)?, id: names::workflow_id(id)?, run })
+    }
+
+    /// The workflow, if it is there.
+    pub fn find(&self, state: &impl StateRead) -> Result<Arc<Workflow>, ApiError> {
+        view::find(state, &self.namespace, &self.id, self.run).ok_or_else(|| self.not_found())
+    }
+
+    /// What to say if it is not there.
+    pub fn not_found(&self) -> ApiError {
+        ApiError::new(Kind::WorkflowNotFound, names::workflow_object(&self.namespace, &self.id, self.run), "does not exist")
+    }
+}
+
+impl Shared {
+    /// Waits until reads here are as fresh as asked.
+    pub(crate) async fn fresh(&self, consistency: i32) -> Result<(), ApiError> {
+        match v1::Consistency::try_from(consistency) {
+            Ok(v1::Consistency::Stale) => Ok(()),
+            Ok(v1::Consistency::Unspecified | v1::Consistency::Linearizable) => self.linearizable().await,
+            Err(_) => Err(ApiError::invalid("consistency", format!("is {consistency}, which this version does not know"))),
+        }
+    }
+
+    /// Waits until reads here see everything that was acknowledged before.
+    pub(crate) async fn linearizable(&self) -> Result<(), ApiError> {
+        match self.api.consensus.read_barrier().await {
+            Ok(_) => Ok(()),
+            // A read changes nothing, so nothing about it can be unknown.
+            Err(ProposeError::Unknown { reason }) => Err(self.pointed_at_leader(ProposeError::Unavailable { reason })),
+            Err(error) => Err(self.pointed_at_leader(error)),
+        }
+    }
+
+    /// The newest state here: for a few records.
+    pub(crate) fn latest(&self) -> Latest<'_> {
+        self.api.consensus.latest()
+    }
+
+    /// An error of consensus, with the leader's address where it may help.
+    pub(crate) fn pointed_at_leader(&self, error: ProposeError) -> ApiError {
+        let mut error = ApiError::from(error);
+        if error.kind == Kind::NoLeader
+            && let Leadership::Follower { leader: Some(leader), .. } = &*self.api.consensus.leadership().borrow()
+        {
+            error.leader_address = super::convert::sessions::url(&leader.client_address);
+        }
+        error
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use graft_machine::memory::Memory;
+    use graft_machine::state::StateTx;
+    use graft_machine::tables::{NameKey, NameRecord, Names, RunKey, Workflows};
+
+    #[test]
+    fn a_name_in_the_metadata_is_taken_if_it_is_one() {
+        let mut metadata = MetadataMap::new();
+        assert_eq!(principal(&metadata), "client:anonymous");
+        metadata.insert(CLIENT_METADATA, "billing".parse().expect("ascii"));
+        assert_eq!(principal(&metadata), "client:billing");
+        metadata.insert(CLIENT_METADATA, "not a name".parse().expect("ascii"));
+        assert_eq!(principal(&metadata), "client:anonymous");
+    }
+
+    #[test]
+    fn what_a_request_leaves_out_is_made() {
+        let made = Identity::of("p".into(), None, 1, 1_000).expect("good");
+        assert_eq!(made.not_after, 1_000 + 540_000);
+        Uuid::parse_str(&made.request_id).expect("a uuid");
+        let meta = v1::RequestMeta { request_id: "r-1".into(), not_after_ms: 5 };
+        let given = Identity::of("p".into(), Some(meta), 1, 1_000).expect("good");
+        assert_eq!((given.request_id.as_str(), given.not_after), ("r-1", 5));
+        let bad = v1::RequestMeta { request_id: "r\n".into(), not_after_ms: 0 };
+        Identity::of("p".into(), Some(bad), 1, 1_000).expect_err("a control character");
+    }
+
+    #[test]
+    fn the_hash_depends_on_verb_content_and_labels_but_not_on_their_order() {
+        let request = v1::ControlRequest { workflow_id: "a".into(), ..Default::default() };
+        let other = v1::ControlRequest { workflow_id: "b".into(), ..Default::default() };
+        let none = HashMap::new();
+        assert_eq!(payload_hash("pause", &request, &none), payload_hash("pause", &request.clone(), &none));
+        assert_ne!(payload_hash("pause", &request, &none), payload_hash("resume", &request, &none));
+        assert_ne!(payload_hash("pause", &request, &none), payload_hash("pause", &other, &none));
+        let labels: HashMap<_, _> = (0..20).map(|n| (format!("k{n}"), "v".to_owned())).collect();
+        let again: HashMap<_, _> = (0..20).rev().map(|n| (format!("k{n}"), "v".to_owned())).collect();
+        assert_eq!(payload_hash("start", &request, &labels), payload_hash("start", &request, &again));
+        assert_ne!(payload_hash("start", &request, &labels), payload_hash("start", &request, &none));
+    }
+
+    #[test]
+    fn an_id_that_is_made_is_the_same_for_the_same_request() {
+        assert_eq!(made_workflow_id("n", "r"), made_workflow_id("n", "r"));
+        assert_ne!(made_workflow_id("n", "r"), made_workflow_id("m", "r"));
+        assert_ne!(made_workflow_id("n", ""), made_workflow_id("n", ""));
+        Uuid::parse_str(&made_workflow_id("n", "r")).expect("a uuid");
+    }
+
+    #[test]
+    fn a_run_of_another_workflow_is_not_found() {
+        let mut state = Memory::new();
+        state.put::<Names>(NameKey { namespace: "default".into(), id: "a".into() }, NameRecord { run: 7 });
+        state.put::<Workflows>(RunKey { run: 7 }, Workflow { namespace: "default".into(), id: "a".into(), run: 7, ..Default::default() });
+        let target = |id: &str, run| Target::new(String::new(), id.into(), run).expect("good names");
+        assert_eq!(target("a", 0).find(&state).expect("the current run").run, 7);
+        assert_eq!(target("a", 7).find(&state).expect("that run").run, 7);
+        for (id, run) in [("b", 0), ("b", 7), ("a", 6)] {
+            assert_eq!(target(id, run).find(&state).expect_err("absent").kind, Kind::WorkflowNotFound);
+        }
+        assert!(target("a", 6).not_found().to_string().starts_with("run 6 of workflow \"a\" in namespace \"default\" does not exist"));
+    }
+}

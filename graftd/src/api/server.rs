@@ -1,0 +1,120 @@
+//! The accept loop: connections in, each bounded in what it may hold and how long it may take, and a stop that waits a bounded time.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::first_bytes::{self, Speaks};
+use super::{Api, Shared, router};
+
+/// Most connections at once; more wait to be accepted.
+pub const CONNECTIONS_MAX: usize = 16_384;
+/// Longest time for a connection's first byte, and for the head of an HTTP/1.1 request.
+const HEADER_READ_MAX: Duration = Duration::from_secs(10);
+/// An HTTP/2 connection is pinged when it has been silent for so long.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+/// A connection that does not answer a ping within this time is closed.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most requests and streams at once on one connection.
+const STREAMS_PER_CONNECTION_MAX: u32 = 1_024;
+/// Largest head of a request, in bytes.
+const HEADER_BYTES_MAX: u32 = 32 << 10;
+/// What a stream may send before it has to wait, in bytes: a state or two.
+const STREAM_WINDOW_BYTES: u32 = 2 << 20;
+/// What a connection may send before it has to wait, in bytes.
+const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+/// How long requests that are under way may take when the server stops.
+pub const STOP_MAX: Duration = Duration::from_secs(10);
+/// Pause after an accept that failed (for want of file descriptors, usually).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Answers on the listener until `shutdown`; then finishes what is under way, for at most `STOP_MAX`.
+pub async fn serve(listener: TcpListener, api: Api, shutdown: CancellationToken) -> io::Result<()> {
+    let router = router::router(Shared::new(api, shutdown.clone()));
+    let http = builder();
+    let graceful = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    loop {
+        let place = tokio::select! {
+            place = places.clone().acquire_owned() => place.expect("nobody closes this semaphore"),
+            () = shutdown.cancelled() => break,
+        };
+        let (stream, peer) = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            },
+            () = shutdown.cancelled() => break,
+        };
+        while connections.try_join_next().is_some() {}
+        let (http, router, watcher, shutdown) = (http.clone(), router.clone(), graceful.watcher(), shutdown.clone());
+        connections.spawn(async move {
+            if let Err(error) = connection(stream, peer, http, router, watcher, shutdown).await {
+                tracing::debug!(%peer, %error, "connection ended");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(STOP_MAX, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests took longer than {} s to finish and were cut off", STOP_MAX.as_secs());
+    }
+    connections.shutdown().await;
+    Ok(())
+}
+
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_READ_MAX).max_buf_size(HEADER_BYTES_MAX as usize);
+    http.http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+        .max_header_list_size(HEADER_BYTES_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+    http
+}
+
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    http: auto::Builder<TokioExecutor>,
+    router: Router,
+    watcher: Watcher,
+    shutdown: CancellationToken,
+) -> Result<(), Failed> {
+    stream.set_nodelay(true)?;
+    let first = tokio::select! {
+        first = tokio::time::timeout(HEADER_READ_MAX, first_bytes::look(&stream)) => first,
+        () = shutdown.cancelled() => return Ok(()),
+    };
+    let Ok(first) = first else { return Err("it said nothing in time".into()) };
+    match first? {
+        Speaks::Http => watcher.watch(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).into_owned()).await,
+        Speaks::Nothing => Ok(()),
+        speaks @ (Speaks::Tls | Speaks::Other) => {
+            tracing::info!(%peer, ?speaks, "refused a connection that speaks another protocol");
+            Ok(first_bytes::refuse(stream, speaks).await?)
+        }
+    }
+}

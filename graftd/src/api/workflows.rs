@@ -1,0 +1,210 @@
+//! `WorkflowService`: each method in a few lines, in terms of propose and read.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use graft_machine::command::{Command, ControlWorkflow};
+use graft_machine::limits::ERROR_BYTES_MAX;
+use graft_machine::tables::{RunEventKey, TableKey};
+use graft_machine::view;
+use graft_proto::v1;
+use graft_proto::v1::workflow_service_server::WorkflowService;
+use prost::Message;
+use tonic::{Request, Response, Status};
+
+use super::convert::{cursors, events, tasks, workflows};
+use super::errors::{ApiError, Kind};
+use super::requests::{Identity, Target, payload_hash, principal};
+use super::watch::{EventStream, Watcher};
+use super::{Shared, history, list, start};
+use crate::consensus::View;
+
+/// Tasks that `Get` shows, at most.
+pub const TASKS_SHOWN_MAX: usize = 100;
+/// `Get` shows fewer tasks when they have so many bytes together.
+const TASKS_SHOWN_BYTES_MAX: usize = 1 << 20;
+/// How long `Wait` waits if the client does not say.
+const WAIT_DEFAULT: Duration = Duration::from_secs(30);
+/// Longest wait of `Wait`.
+pub const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// The service.
+pub(super) struct Workflows {
+    pub(super) shared: Arc<Shared>,
+}
+
+#[tonic::async_trait]
+impl WorkflowService for Workflows {
+    type WatchStream = EventStream;
+
+    async fn start(&self, request: Request<v1::StartRequest>) -> Result<Response<v1::StartResponse>, Status> {
+        Ok(Response::new(start::start(&self.shared, request).await?))
+    }
+
+    async fn get(&self, request: Request<v1::GetRequest>) -> Result<Response<v1::GetResponse>, Status> {
+        let request = request.into_inner();
+        let target = Target::new(request.namespace, request.workflow_id, request.run)?;
+        self.shared.fresh(request.consistency).await?;
+        let (workflow, open) = {
+            let state = self.shared.latest();
+            let workflow = target.find(&state)?;
+            let open = view::tasks(&state, workflow.run, 0, TASKS_SHOWN_MAX);
+            (workflow, open)
+        };
+        let mut bytes = 0;
+        let tasks = open
+            .iter()
+            .map(|(number, task)| tasks::summary(*number, task))
+            .take_while(|task| {
+                bytes += task.encoded_len();
+                bytes <= TASKS_SHOWN_BYTES_MAX
+            })
+            .collect();
+        let state = workflows::state(&workflow);
+        Ok(Response::new(v1::GetResponse { workflow: Some(workflows::summary(&workflow)), state, tasks }))
+    }
+
+    async fn list(&self, request: Request<v1::ListRequest>) -> Result<Response<v1::ListResponse>, Status> {
+        let request = request.into_inner();
+        let consistency = request.consistency;
+        let query = list::Query::new(request)?;
+        self.shared.fresh(consistency).await?;
+        let page = self.shared.read_view(move |view| query.page(view)).await??;
+        Ok(Response::new(page))
+    }
+
+    async fn watch(&self, request: Request<v1::WatchRequest>) -> Result<Response<EventStream>, Status> {
+        let request = request.into_inner();
+        let target = Target::new(request.namespace, request.workflow_id, request.run)?;
+        self.shared.linearizable().await?;
+        let watcher = Watcher::new(self.shared.clone(), target, request.from_number).await?;
+        Ok(Response::new(watcher.into_stream()))
+    }
+
+    async fn wait(&self, request: Request<v1::WaitRequest>) -> Result<Response<v1::WaitResponse>, Status> {
+        let request = request.into_inner();
+        let mut target = Target::new(request.namespace, request.workflow_id, request.run)?;
+        let wait = match Duration::from_millis(request.timeout_ms) {
+            Duration::ZERO => WAIT_DEFAULT,
+            wait => wait.min(WAIT_MAX),
+        };
+        self.shared.linearizable().await?;
+        // What is waited for is the run that is current now, even if another one replaces it meanwhile.
+        target.run = target.find(&self.shared.latest())?.run;
+        let deadline = tokio::time::Instant::now() + wait;
+        let mut news = self.shared.api.consensus.subscribe(target.run);
+        loop {
+            let workflow = target.find(&self.shared.latest())?;
+            let ended = workflow.kind().is_final();
+            let over = tokio::time::Instant::now() >= deadline;
+            if ended || over {
+                let state = workflows::state(&workflow);
+                return Ok(Response::new(v1::WaitResponse { ended, workflow: Some(workflows::summary(&workflow)), state }));
+            }
+            tokio::select! {
+                () = news.changed() => {}
+                () = tokio::time::sleep_until(deadline) => {}
+                () = self.shared.shutdown.cancelled() => return Err(ApiError::shutting_down().into()),
+            }
+        }
+    }
+
+    async fn history(&self, request: Request<v1::HistoryRequest>) -> Result<Response<v1::HistoryResponse>, Status> {
+        let request = request.into_inner();
+        let target = Target::new(request.namespace, request.workflow_id, request.run)?;
+        let limit = list::page_limit(request.limit)?;
+        self.shared.fresh(request.consistency).await?;
+        let cursor = request.cursor;
+        let page = self.shared.read_view(move |view| history_page(view, &target, limit, &cursor)).await??;
+        Ok(Response::new(page))
+    }
+
+    async fn pause(&self, request: Request<v1::ControlRequest>) -> Result<Response<v1::ControlResponse>, Status> {
+        self.control("pause", Command::Pause, request).await
+    }
+
+    async fn resume(&self, request: Request<v1::ControlRequest>) -> Result<Response<v1::ControlResponse>, Status> {
+        self.control("resume", Command::Resume, request).await
+    }
+
+    async fn cancel(&self, request: Request<v1::ControlRequest>) -> Result<Response<v1::ControlResponse>, Status> {
+        self.control("cancel", Command::Cancel, request).await
+    }
+
+    async fn terminate(&self, request: Request<v1::ControlRequest>) -> Result<Response<v1::ControlResponse>, Status> {
+        self.control("terminate", Command::Terminate, request).await
+    }
+}
+
+impl Workflows {
+    async fn control(
+        &self,
+        verb: &str,
+        command: fn(ControlWorkflow) -> Command,
+        request: Request<v1::ControlRequest>,
+    ) -> Result<Response<v1::ControlResponse>, Status> {
+        let principal = principal(request.metadata());
+        let mut request = request.into_inner();
+        let meta = request.meta.take();
+        let identity = Identity::of(principal, meta, payload_hash(verb, &request, &HashMap::new()), self.shared.clock.wall_ms())?;
+        if request.reason.len() > ERROR_BYTES_MAX {
+            let detail = format!("has {} bytes, at most {ERROR_BYTES_MAX} are allowed", request.reason.len());
+            return Err(ApiError::too_large("the reason", detail).into());
+        }
+        let mut target = Target::new(request.namespace, request.workflow_id, request.run)?;
+        let asked = ControlWorkflow {
+            namespace: target.namespace.clone(),
+            id: target.id.clone(),
+            run: target.run,
+            reason: request.reason,
+            grace: request.grace_ms,
+            idle: false,
+        };
+        let answer = self.shared.api.consensus.propose(identity.envelope(command(asked))).await;
+        target.run = match answer.map_err(|error| self.shared.pointed_at_leader(error))?.map_err(ApiError::from)? {
+            graft_machine::reply::Reply::Done(done) => done.run,
+            other => return Err(ApiError::new(Kind::Internal, format!("a {verb}"), format!("was answered with {other:?}")).into()),
+        };
+        // It has happened, so the answer is no error even if the summary cannot be read as fresh as it should be.
+        let workflow = match self.shared.linearizable().await {
+            Ok(()) => target.find(&self.shared.latest()).ok(),
+            Err(_) => None,
+        };
+        Ok(Response::new(v1::ControlResponse { workflow: workflow.map(|workflow| workflows::summary(&workflow)) }))
+    }
+}
+
+fn history_page(view: &View, target: &Target, limit: usize, cursor: &str) -> Result<v1::HistoryResponse, ApiError> {
+    // A cursor names its run: the pages of one history are of one run, even if another one replaces it meanwhile.
+    let question = format!("history\0{}\0{}\0{}", target.namespace, target.id, target.run);
+    let after = match cursors::read(&question, cursor)? {
+        None => None,
+        Some(key) => Some(RunEventKey::from_bytes(&key).ok_or_else(|| cursors::broken(cursor))?),
+    };
+    let run = match &after {
+        Some(key) => Target { run: key.run, ..target.clone() }.find(view)?.run,
+        None => target.find(view)?.run,
+    };
+    let page = history::page(view, run, after.as_ref(), limit);
+    let next_cursor = match page.events.last() {
+        Some((key, _)) if page.more => cursors::make(&question, &key.to_bytes()),
+        _ => String::new(),
+    };
+    let epoch = history::epoch(view);
+    let events = page.events.iter().map(|(key, event)| events::event(epoch, key, event)).collect();
+    Ok(v1::HistoryResponse { events, next_cursor, run })
+}
+
+impl Shared {
+    /// Reads pages of a view on a thread where disk may be waited for.
+    pub(crate) async fn read_view<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&View) -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let view = self.api.consensus.view();
+        tokio::task::spawn_blocking(move || read(&view))
+            .await
+            .map_err(|error| ApiError::new(Kind::Internal, "reading a view", format!("failed: {error}")))
+    }
+}

@@ -1,0 +1,308 @@
+//! The top floor: puts the daemon together, bottom up, and takes it apart, top down. Seen by none.
+//!
+//! Starting has two halves. [`Prepared::new`] is quick and can fail in the ways that a person can do something about: it checks the
+//! configuration, takes the data directory, binds the ports. What it knows is what [`Prepared::banner`] prints. [`Prepared::open`] then opens
+//! storage (which may replay), consensus, the scheduler and the API, in this order, and starts the task that makes this member part of a
+//! cluster (`forming`). From there on nothing above is needed by anything below.
+//!
+//! [`Daemon::shutdown`] goes the other way: readiness first, so that traffic goes elsewhere; then dispatch, leadership, the streams, the
+//! peers, and the files last. Whatever cannot go on (a storage error, a broken invariant, two clusters in sight) comes out of
+//! [`Daemon::failed`], and the process ends: one member down beats two members apart.
+//!
+//! Everything is started here, and everything that is started is waited for here.
+
+mod background;
+mod banner;
+mod error;
+mod forming;
+mod health;
+mod options;
+mod run;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+use crate::api;
+use crate::clock::Clock;
+use crate::config::{Config, HostPort, valid_name};
+use crate::consensus::Consensus;
+use crate::discovery::data_dir::{Contents, DataDir};
+use crate::discovery::formation::Formation;
+use crate::discovery::formation_rules::Me;
+use crate::discovery::records::Candidate;
+use crate::discovery::static_peers::candidates;
+use crate::observability::metrics::Metrics;
+use crate::observability::process;
+use crate::observability::readiness::{Readiness, ReadinessBoard};
+use crate::scheduler::Scheduler;
+use crate::storage::{LogRecovered, LogStore, StateStore, StorageError};
+use background::{Background, Failures};
+use forming::member_info;
+use health::Replay;
+
+pub use error::{Failure, StartError};
+pub use run::run;
+
+/// Name of a single member whose host has none.
+const NAME_FALLBACK: &str = "graftd";
+/// Longest wait for something that only has to be noticed, once the grace of a drain is over.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+
+/// A daemon whose directory and ports are taken, and nothing else.
+#[derive(Debug)]
+pub struct Prepared {
+    config: Config,
+    data_dir: Arc<DataDir>,
+    contents: Contents,
+    client: TcpListener,
+    peer: Option<TcpListener>,
+    me: Me,
+}
+
+impl Prepared {
+    /// Checks the configuration, takes the data directory (formatting a new one) and binds the ports.
+    pub async fn new(config: Config) -> Result<Self, StartError> {
+        config.check()?;
+        let name = config.node.name.as_deref();
+        let (data_dir, contents) = DataDir::open(&config.node.data_dir, name, &host_name(), &config.cluster.name)?;
+        let client = bind("client.listen", &config.client.listen).await?;
+        let peer = match config.peer_listen() {
+            Some(address) => Some(bind("cluster.peer_listen", &address).await?),
+            None => None,
+        };
+        let peer_address = match (&peer, config.peer_listen()) {
+            (Some(peer), Some(listen)) => advertised(peer, config.cluster.peer_advertise.as_ref(), &listen)?,
+            _ => String::new(),
+        };
+        let candidate = Candidate {
+            name: contents.identity.member.clone(),
+            raft_id: contents.identity.raft_id,
+            peer_address,
+            client_address: advertised(&client, config.client.advertise.as_ref(), &config.client.listen)?,
+        };
+        let me = Me { candidate, cluster_name: config.cluster.name.clone(), expect: config.expect() };
+        Ok(Self { config, data_dir: Arc::new(data_dir), contents, client, peer, me })
+    }
+
+    /// The member's name.
+    pub fn member_name(&self) -> &str {
+        &self.me.candidate.name
+    }
+
+    /// What a person wants to see first: at most eight aligned lines.
+    pub fn banner(&self) -> String {
+        banner::banner(&self.me, &self.config, self.contents.marker.as_ref())
+    }
+
+    /// Opens the floors, bottom up.
+    pub async fn open(self) -> Result<Daemon, StartError> {
+        let Self { config, data_dir, contents, client, peer, me } = self;
+        let Contents { promise, marker, .. } = contents;
+        let client_address = client.local_addr().map_err(|e| StartError::Internal(format!("failed to read the client port: {e}")))?;
+        let links = candidates(config.cluster.peers.iter().map(HostPort::to_string))
+            .map_err(|address| StartError::Internal(format!("cluster.peers: `{address}` cannot be connected to")))?;
+        let (clock, metrics, board) = (Clock::system(), Arc::new(Metrics::new()), Arc::new(ReadinessBoard::starting()));
+        process::register(&metrics.registry);
+
+        let (state, log, recovered) = open_stores(&config, &data_dir, &metrics).await?;
+        let replay = Replay::watch(&board, &state, &recovered);
+        let options = options::consensus(&config, member_info(&me.candidate));
+        let consensus = Consensus::open(options, state, log, recovered, clock.clone(), metrics.clone()).await;
+        let consensus = consensus.map_err(|e| StartError::Storage(e.to_string()))?;
+        if let Some(marker) = &marker {
+            if !consensus.is_initialized().await {
+                consensus.shutdown().await;
+                return Err(data_dir.raft_store_lost("is empty".into()).into());
+            }
+            consensus.set_cluster_id(marker.cluster_id.clone());
+        }
+
+        let background = Background::default();
+        let (api_stop, peers_stop) = (background.stop_token(), background.stop_token());
+        let formation = Arc::new(Formation::new(me.clone(), data_dir.clone(), promise, marker));
+        let peers_task = peer.map(|peer| serve_peers(peer, &consensus, formation.clone(), peers_stop.clone(), background.failures()));
+        let (scheduler, scheduler_task) = Scheduler::start(consensus.clone(), options::scheduler(&config), clock, metrics.clone());
+        let info = api::ServerInfo {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            member_name: me.candidate.name.clone(),
+            client_address: me.candidate.client_address.clone(),
+            retention_default_ms: config.workflow.retention.millis(),
+            readiness: board.subscribe(),
+        };
+        let api = api::Api { consensus: consensus.clone(), scheduler: scheduler.clone(), metrics, info };
+        let (failures, stop) = (background.failures(), api_stop.clone());
+        let api_task = tokio::spawn(async move {
+            if let Err(e) = api::serve(client, api, stop).await {
+                failures.report(Failure::fatal(format!("clients can no longer be served: {e}")));
+            }
+        });
+
+        background.spawn(forming::form(consensus.clone(), formation.clone(), links, board.clone()));
+        background.spawn(health::follow(consensus.clone(), board.clone(), replay));
+        background.spawn(health::fatal(consensus.clone()));
+        let floors = Floors { consensus, scheduler, scheduler_task, api_task, api_stop, peers_task, peers_stop, background };
+        let grace = config.shutdown.grace.duration();
+        Ok(Daemon { client_address, me, formation, board, floors, grace, _data_dir: data_dir })
+    }
+}
+
+/// A running daemon. Dropping it without [`Daemon::shutdown`] stops it as a crash would: nothing that was acknowledged is lost.
+pub struct Daemon {
+    client_address: SocketAddr,
+    me: Me,
+    formation: Arc<Formation>,
+    board: Arc<ReadinessBoard>,
+    floors: Floors,
+    grace: Duration,
+    /// Owns the lock until everything else is gone.
+    _data_dir: Arc<DataDir>,
+}
+
+/// The floors that run, and how to end each.
+struct Floors {
+    consensus: Consensus,
+    scheduler: Scheduler,
+    scheduler_task: JoinHandle<()>,
+    api_task: JoinHandle<()>,
+    api_stop: CancellationToken,
+    peers_task: Option<JoinHandle<()>>,
+    peers_stop: CancellationToken,
+    background: Background,
+}
+
+impl Daemon {
+    /// Starts a daemon in this process; the runtime must have several threads. [`Config::in_process`] is the usual configuration for tests.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        Prepared::new(config).await?.open().await
+    }
+
+    /// Where clients are answered: the address that was bound.
+    pub fn client_address(&self) -> SocketAddr {
+        self.client_address
+    }
+
+    /// The member's name.
+    pub fn member_name(&self) -> &str {
+        &self.me.candidate.name
+    }
+
+    /// Id of the cluster; waits until this member is part of one.
+    pub async fn cluster_id(&self) -> String {
+        self.formation.settled().await.cluster_id
+    }
+
+    /// Whether traffic is welcome, now and from now on.
+    pub fn readiness(&self) -> watch::Receiver<Readiness> {
+        self.board.subscribe()
+    }
+
+    /// Waits until traffic is welcome. Fails if the daemon cannot go on.
+    pub async fn ready(&self) -> Result<(), Failure> {
+        let mut readiness = self.readiness();
+        tokio::select! {
+            failure = self.failed() => Err(failure),
+            _ = readiness.wait_for(|now| now.ready) => Ok(()),
+        }
+    }
+
+    /// Waits until the daemon cannot go on, and says why. It is then to be dropped.
+    pub async fn failed(&self) -> Failure {
+        self.floors.background.failed().await
+    }
+
+    /// Drains and stops, top down, within the configured grace: dispatch ends, leadership is handed over, streams are closed with a reason,
+    /// the state is flushed. What does not end in time is cut; nothing that was acknowledged is lost by it.
+    pub async fn shutdown(self) {
+        let deadline = Instant::now() + self.grace;
+        let Floors { consensus, scheduler, scheduler_task, api_task, api_stop, peers_task, peers_stop, background } = self.floors;
+        self.board.update(|conditions| conditions.draining = true);
+        scheduler.stop_dispatch();
+        late(deadline, "handing over leadership", consensus.transfer_leadership()).await;
+        api_stop.cancel();
+        late(deadline, "closing the clients' streams", api_task).await;
+        // Failures from here on are only those of taking things apart.
+        background.end().await;
+        peers_stop.cancel();
+        let at_last = deadline.max(Instant::now() + LAST_WAIT);
+        late(at_last, "flushing the state", consensus.shutdown()).await;
+        drop((consensus, scheduler));
+        late(Instant::now() + LAST_WAIT, "ending the scheduler", scheduler_task).await;
+        if let Some(peers) = peers_task {
+            late(Instant::now() + LAST_WAIT, "closing the members' streams", peers).await;
+        }
+    }
+}
+
+/// Waits for a step of the drain, but not for ever.
+async fn late<T>(deadline: Instant, step: &'static str, future: impl Future<Output = T>) {
+    if timeout_at(deadline, future).await.is_err() {
+        tracing::warn!("{step} took too long and was cut short");
+    }
+}
+
+async fn bind(key: &'static str, address: &HostPort) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address.to_string()).await.map_err(|cause| {
+        let remedy = match cause.kind() {
+            std::io::ErrorKind::AddrInUse => "another process listens there, perhaps another graftd: stop it, or choose another port",
+            _ => "name an address of this machine and a port that this user may use",
+        };
+        StartError::Port { key, address: address.to_string(), cause, remedy }
+    })
+}
+
+/// What others are told to connect to: as configured, with the port that was bound.
+fn advertised(listener: &TcpListener, advertise: Option<&HostPort>, listen: &HostPort) -> Result<String, StartError> {
+    let bound = listener.local_addr().map_err(|e| StartError::Internal(format!("failed to read the port that was bound: {e}")))?;
+    Ok(advertise.cloned().unwrap_or_else(|| listen.with_port(bound.port())).to_string())
+}
+
+/// The host's name, as far as it can be a member's.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if valid_name(name.trim()) { name.trim().to_owned() } else { NAME_FALLBACK.to_owned() }
+}
+
+/// Opens the two files, beside the runtime's threads: after a crash redb may have to look through them.
+async fn open_stores(
+    config: &Config,
+    data_dir: &Arc<DataDir>,
+    metrics: &Arc<Metrics>,
+) -> Result<(StateStore, LogStore, LogRecovered), StartError> {
+    let (state_options, log_options) = (options::state(config), options::log(config));
+    let (data_dir, metrics) = (data_dir.clone(), metrics.clone());
+    let opened = tokio::task::spawn_blocking(move || {
+        let state = StateStore::open(&data_dir.state_path(), state_options, Some(metrics.clone()))?;
+        let (log, recovered) = LogStore::open(&data_dir.log_path(), log_options, Some(metrics))?;
+        Ok((state, log, recovered))
+    });
+    opened
+        .await
+        .map_err(|e| StartError::Internal(format!("opening the data panicked: {e}")))?
+        .map_err(|e: StorageError| StartError::Storage(e.to_string()))
+}
+
+fn serve_peers(
+    listener: TcpListener,
+    consensus: &Consensus,
+    formation: Arc<Formation>,
+    stop: CancellationToken,
+    failures: Failures,
+) -> JoinHandle<()> {
+    let service = consensus.peer_service(formation);
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    tokio::spawn(async move {
+        let served = Server::builder().add_service(service).serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
+        if let Err(e) = served.await {
+            failures.report(Failure::fatal(format!("members can no longer be served: {e}")));
+        }
+    })
+}

@@ -1,0 +1,79 @@
+//! Why a daemon does not start, or cannot go on; and with which exit code the process ends.
+
+use crate::config::ConfigError;
+use crate::discovery::data_dir::DataDirError;
+
+/// The configuration, or what it points to, has to be corrected by a person.
+pub const EXIT_CONFIG: u8 = 78;
+/// The data directory belongs to another cluster.
+pub const EXIT_OTHER_CLUSTER: u8 = 77;
+/// It may work the next time: somebody else has the port or the directory.
+pub const EXIT_TEMPORARY: u8 = 75;
+/// It stopped because going on would have been wrong.
+pub const EXIT_FATAL: u8 = 70;
+
+/// Why a daemon does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration was refused.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    /// The data directory cannot be used.
+    #[error("{0}")]
+    DataDir(#[from] DataDirError),
+    /// A port cannot be listened on.
+    #[error("{key}: cannot listen on {address}: {cause}\n  → {remedy}")]
+    Port {
+        /// The key that names it.
+        key: &'static str,
+        /// The address.
+        address: String,
+        /// What the system said.
+        cause: std::io::Error,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// Log or state cannot be opened.
+    #[error("failed to open the data: {0}")]
+    Storage(String),
+    /// What cannot happen, or the system refuses what it never refuses.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl StartError {
+    /// The exit code of the process.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) => EXIT_CONFIG,
+            Self::DataDir(DataDirError::OtherCluster { .. }) => EXIT_OTHER_CLUSTER,
+            Self::DataDir(DataDirError::Locked { .. }) => EXIT_TEMPORARY,
+            Self::DataDir(_) => EXIT_CONFIG,
+            Self::Port { cause, .. } if cause.kind() == std::io::ErrorKind::AddrInUse => EXIT_TEMPORARY,
+            Self::Port { .. } => EXIT_CONFIG,
+            Self::Storage(_) | Self::Internal(_) => EXIT_FATAL,
+        }
+    }
+}
+
+/// Why a running daemon cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Failure {
+    /// What happened.
+    pub reason: String,
+    /// The exit code of the process.
+    pub exit_code: u8,
+}
+
+impl Failure {
+    /// Going on would be wrong, and no configuration is to blame.
+    pub fn fatal(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), exit_code: EXIT_FATAL }
+    }
+
+    /// The configuration led here.
+    pub fn misconfigured(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), exit_code: EXIT_CONFIG }
+    }
+}

@@ -1,0 +1,138 @@
+//! Makes this member part of its cluster: asks discovery what follows, and does with consensus what it says. Ends when the marker is there.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use graft_machine::state::StateRead;
+use graft_machine::tables::{Meta, MetaKey};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::error::Failure;
+use crate::consensus::{Consensus, Leadership, MemberInfo};
+use crate::discovery::formation::Formation;
+use crate::discovery::formation_rules::Facts;
+use crate::discovery::records::Candidate;
+use crate::discovery::rounds::{ROUND, Rounds, Step};
+use crate::discovery::static_peers::CandidateLink;
+use crate::observability::readiness::ReadinessBoard;
+
+/// Epoch of a cluster that was never recovered by force.
+const FIRST_EPOCH: u64 = 1;
+/// How often a wait is logged again although its reason is the same.
+const SAY_AGAIN: Duration = Duration::from_secs(10);
+
+/// Runs until this member has its marker, or until it must stop.
+pub(super) async fn form(
+    consensus: Consensus,
+    formation: Arc<Formation>,
+    candidates: Vec<CandidateLink>,
+    board: Arc<ReadinessBoard>,
+) -> Result<(), Failure> {
+    let new = formation.marker().is_none();
+    if new {
+        tokio::select! {
+            rounds = run_rounds(&consensus, &formation, candidates, &board) => rounds?,
+            // The initiator's news came before the next round.
+            _ = formation.settled() => {}
+        }
+    }
+    let marker = formation.settled().await;
+    consensus.set_cluster_id(marker.cluster_id.clone());
+    if new {
+        tracing::info!(cluster = %marker.cluster_name, cluster_id = %marker.cluster_id, "the cluster is formed and this member is part of it");
+    }
+    board.update(|conditions| conditions.forming = None);
+    Ok(())
+}
+
+async fn run_rounds(
+    consensus: &Consensus,
+    formation: &Arc<Formation>,
+    candidates: Vec<CandidateLink>,
+    board: &ReadinessBoard,
+) -> Result<(), Failure> {
+    let rounds = Rounds::new(formation.clone(), candidates);
+    let mut said = Said::default();
+    loop {
+        let step = rounds.next(|| facts(consensus)).await;
+        match step.map_err(|e| Failure::fatal(format!("failed to write to the data directory while the cluster forms: {e}")))? {
+            Step::Settled => return Ok(()),
+            Step::Stop { why } => {
+                return Err(Failure::misconfigured(format!("{why}; this member stops before it mixes them up: correct cluster.peers")));
+            }
+            Step::Initialize(proposal) => {
+                let members = proposal.members.iter().map(member_info).collect();
+                consensus.initialize(members).await.map_err(|e| Failure::fatal(format!("failed to initialise consensus: {e}")))?;
+                // Whoever leads then finds `Finish` in its next round.
+                led(consensus).await;
+            }
+            Step::Finish(proposal) => {
+                let (id, name) = (proposal.cluster_id.clone(), proposal.cluster_name.clone());
+                match consensus.init_cluster(id, name, FIRST_EPOCH).await {
+                    // The next round finds the id in the state, and settles.
+                    Ok(Ok(_)) => rounds.announce(&proposal).await,
+                    // It has another id already: the next round finds that one.
+                    Ok(Err(_)) => sleep(ROUND).await,
+                    Err(e) => {
+                        tracing::warn!("the cluster's id is not committed yet: {e}");
+                        sleep(ROUND).await;
+                    }
+                }
+            }
+            Step::Wait { why, needs_help } => {
+                board.update(|conditions| conditions.forming = Some(why.clone()));
+                said.say(why, needs_help);
+                sleep(ROUND).await;
+            }
+        }
+    }
+}
+
+async fn facts(consensus: &Consensus) -> Facts {
+    let initialized = consensus.is_initialized().await;
+    let meta = consensus.latest().get::<Meta>(&MetaKey {});
+    let lineage = meta.as_ref().and_then(|meta| meta.lineage.last()).map(|last| (last.cluster_id.clone(), last.epoch));
+    Facts {
+        initialized,
+        members: consensus.members().iter().map(|member| member.raft_id).collect::<BTreeSet<u64>>(),
+        leads: matches!(*consensus.leadership().borrow(), Leadership::Leader { .. }),
+        lineage,
+    }
+}
+
+/// A candidate, as the membership knows it.
+pub(super) fn member_info(candidate: &Candidate) -> MemberInfo {
+    MemberInfo {
+        raft_id: candidate.raft_id,
+        name: candidate.name.clone(),
+        peer_address: candidate.peer_address.clone(),
+        client_address: candidate.client_address.clone(),
+    }
+}
+
+/// Waits a moment for this member to lead.
+async fn led(consensus: &Consensus) {
+    let mut leadership = consensus.leadership();
+    let _ = timeout(ROUND, leadership.wait_for(|now| matches!(now, Leadership::Leader { .. }))).await;
+}
+
+/// What was logged last, so that a wait is told once and then from time to time, not four times a second.
+#[derive(Default)]
+struct Said {
+    last: Option<(String, Instant)>,
+}
+
+impl Said {
+    fn say(&mut self, why: String, needs_help: bool) {
+        if self.last.as_ref().is_some_and(|(said, at)| *said == why && at.elapsed() < SAY_AGAIN) {
+            return;
+        }
+        if needs_help {
+            tracing::error!("{why}");
+        } else {
+            tracing::info!("{why}");
+        }
+        self.last = Some((why, Instant::now()));
+    }
+}

@@ -1,0 +1,206 @@
+//! openraft's state machine over [`StateStore`]: committed entries in; answers, effects and news out.
+//!
+//! An entry is decoded once, here, and applied command by command under one exclusive transaction of the overlay. Nothing is written to disk
+//! in between: what was applied but not flushed is applied again from the log after a crash, from the mark that the flushed state carries.
+//! The order for each entry is: publish its writes, send its effects, tell the new index, answer, wake.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use graft_machine::command::{Command, ENTRY_FORMAT, LogEntry, MACHINE_VERSION};
+use graft_machine::reply::Answer;
+use graft_machine::state::StateRead;
+use graft_machine::tables::{Meta, MetaKey};
+use graft_machine::time::Stamp;
+use openraft::storage::{EntryResponder, RaftStateMachine};
+use openraft::{EntryPayload, OptionalSend};
+use prost::Message;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::watch;
+
+use super::codec::{Wire, decode_optional};
+use super::feed::{FeedBatch, Feeds};
+use super::snapshot::{self, SnapshotBuilder, SnapshotData};
+use super::subscriptions::Subscriptions;
+use super::time::StampClock;
+use super::types::{Answers, Entry, LogId, SnapshotMeta, StoredMembership, Types, position};
+use crate::observability::metrics::Metrics;
+use crate::storage::{AppliedMark, StateStore};
+
+/// An entry of more bytes is applied on a thread of its own, as far as the runtime's other tasks are concerned: heartbeats go on.
+const HEAVY_ENTRY_BYTES: usize = 4 << 10;
+
+/// What apply shares with the rest of this floor.
+pub(crate) struct Shared {
+    pub(crate) state: StateStore,
+    pub(crate) feeds: Feeds,
+    pub(crate) subscriptions: Subscriptions,
+    pub(crate) stamps: StampClock,
+    /// Index of the last entry that was applied here.
+    pub(crate) applied: watch::Sender<u64>,
+    /// Why this member cannot go on.
+    pub(crate) broken: watch::Sender<Option<String>>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Entries up to this index were in the log when it was opened: their stamps say nothing about now.
+    pub(crate) recovered: u64,
+}
+
+/// The state machine, as openraft drives it: from one task, one entry after the other.
+pub(crate) struct StateMachine {
+    shared: Arc<Shared>,
+}
+
+/// Tells that apply panicked: openraft alone would only stop.
+struct Watchdog<'a> {
+    broken: &'a watch::Sender<Option<String>>,
+    at: u64,
+}
+
+impl Drop for Watchdog<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let why = format!("applying log entry {} panicked: see the log above; this member must not go on", self.at);
+            self.broken.send_replace(Some(why));
+        }
+    }
+}
+
+impl StateMachine {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    fn apply_entry(&self, entry: &Entry) -> Answers {
+        let _watchdog = Watchdog { broken: &self.shared.broken, at: position(&entry.log_id) };
+        match &entry.payload {
+            EntryPayload::Normal(commands) if commands.0.len() > HEAVY_ENTRY_BYTES && may_block() => {
+                tokio::task::block_in_place(|| Answers(self.shared.apply_commands(&entry.log_id, &commands.0)))
+            }
+            EntryPayload::Normal(commands) => Answers(self.shared.apply_commands(&entry.log_id, &commands.0)),
+            EntryPayload::Blank => {
+                self.shared.note(&entry.log_id, None);
+                Answers::default()
+            }
+            EntryPayload::Membership(membership) => {
+                let stored = StoredMembership::new(Some(entry.log_id), membership.clone());
+                self.shared.note(&entry.log_id, Some(stored.encode()));
+                Answers::default()
+            }
+        }
+    }
+}
+
+/// Whether this thread belongs to a runtime whose other threads can take over its tasks.
+fn may_block() -> bool {
+    Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread)
+}
+
+impl Shared {
+    /// The mark after an entry: the membership stays unless the entry brought one.
+    fn mark(&self, log_id: &LogId, membership: Option<Bytes>) -> AppliedMark {
+        let membership = membership.unwrap_or_else(|| self.state.applied().membership);
+        AppliedMark { index: position(log_id), log_id: log_id.encode(), membership }
+    }
+
+    /// Applies an entry of openraft's own.
+    fn note(&self, log_id: &LogId, membership: Option<Bytes>) {
+        let mark = self.mark(log_id, membership);
+        let feed = self.feeds.begin();
+        self.state.begin().finish(mark);
+        drop(feed);
+        self.applied.send_replace(position(log_id));
+    }
+
+    fn apply_commands(&self, log_id: &LogId, bytes: &Bytes) -> Vec<Answer> {
+        let index = position(log_id);
+        let entry = LogEntry::decode(bytes.clone()).expect("a log entry decodes: it was encoded by a member");
+        assert!(
+            entry.format <= ENTRY_FORMAT && entry.machine_version <= MACHINE_VERSION,
+            "log entry {index} has format {} and machine version {}: a newer version wrote it; upgrade this member",
+            entry.format,
+            entry.machine_version
+        );
+        let mark = self.mark(log_id, None);
+        let term = log_id.leader_id.term;
+        let feed = self.feeds.begin();
+        let wanted = feed.wanted(term);
+        let (mut answers, mut effects, mut runs) = (Vec::with_capacity(entry.commands.len()), Vec::new(), Vec::new());
+        let mut ordinal = 0;
+        let mut tx = self.state.begin();
+        for envelope in &entry.commands {
+            let applied = graft_machine::apply(&mut tx, Stamp { time: entry.time, index, ordinal }, envelope);
+            ordinal += applied.events.len() as u32;
+            runs.extend(applied.events.iter().map(|event| event.run));
+            if wanted {
+                effects.extend(applied.effects);
+            }
+            self.count(envelope.command.as_ref(), &applied.reply);
+            answers.push(applied.reply);
+        }
+        let time = tx.get::<Meta>(&MetaKey {}).map_or(entry.time, |meta| meta.time);
+        tx.finish(mark);
+        feed.send(term, FeedBatch { index, time, effects });
+        if index > self.recovered {
+            self.stamps.heard(entry.time);
+        }
+        self.applied.send_replace(index);
+        self.subscriptions.wake(runs.into_iter());
+        self.metrics.entries.inc();
+        answers
+    }
+
+    fn count(&self, command: Option<&Command>, answer: &Answer) {
+        let kind = match command {
+            Some(Command::Complete(_) | Command::Fail(_) | Command::Block(_) | Command::Lose(_)) => "step",
+            Some(Command::Start(_)) => "start",
+            Some(Command::OpenSession(_) | Command::CloseSession(_)) => "session",
+            _ => "other",
+        };
+        self.metrics.commands.with_label_values(&[kind]).inc();
+        if answer.is_err() {
+            self.metrics.rejections.inc();
+        }
+    }
+}
+
+impl RaftStateMachine<Types> for StateMachine {
+    type SnapshotData = SnapshotData;
+    type SnapshotBuilder = SnapshotBuilder;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
+        let mark = self.shared.state.applied();
+        Ok((decode_optional(&mark.log_id)?, decode_optional(&mark.membership)?.unwrap_or_default()))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> io::Result<()>
+    where
+        S: Stream<Item = io::Result<EntryResponder<Types>>> + Unpin + OptionalSend,
+    {
+        while let Some(item) = entries.next().await {
+            let (entry, responder) = item?;
+            let answers = self.apply_entry(&entry);
+            if let Some(responder) = responder {
+                responder.send(answers);
+            }
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
+        SnapshotBuilder { state: self.shared.state.clone() }
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, data: SnapshotData) -> io::Result<()> {
+        let installed = snapshot::install(self.shared.state.clone(), meta, data).await?;
+        self.shared.metrics.snapshots.with_label_values(&["install"]).inc();
+        self.shared.applied.send_replace(installed.index);
+        self.shared.subscriptions.wake_all();
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<openraft::alias::SmSnapshotOf<Types, Self>>> {
+        snapshot::open(self.shared.state.clone()).await
+    }
+}

@@ -1,0 +1,50 @@
+//! What can go wrong, for those who ask.
+
+/// Why a command has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeError {
+    /// No leader is known, or it cannot be reached. Nothing happened.
+    #[error("no leader can be reached: {reason}")]
+    Unavailable {
+        /// What is known of it.
+        reason: String,
+    },
+    /// (`propose_local` only) this member does not lead in that term. Nothing happened.
+    #[error("this member does not lead")]
+    NotLeader,
+    /// Too much is waiting. Nothing happened.
+    #[error("too many commands are waiting")]
+    Overloaded {
+        /// Advice.
+        retry_after_ms: u64,
+    },
+    /// It may have happened, or may still happen until its not-after.
+    #[error("the outcome is unknown: {reason}")]
+    Unknown {
+        /// What is known of it.
+        reason: String,
+    },
+}
+
+/// Why a member cannot take part.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// The options contradict each other.
+    #[error("the settings of consensus are not valid: {reason}")]
+    Options {
+        /// How.
+        reason: String,
+    },
+    /// The files could not be read, or do not belong together.
+    #[error("the log or the state cannot be opened: {reason}")]
+    Storage {
+        /// What is wrong.
+        reason: String,
+    },
+    /// The first members do not name this one.
+    #[error("the cluster cannot be initialized: {reason}")]
+    Initialize {
+        /// Why.
+        reason: String,
+    },
+}

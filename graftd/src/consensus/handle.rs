@@ -1,0 +1,391 @@
+//! The handle: what the floors above hold.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use graft_machine::command::{Command, Envelope, InitCluster};
+use graft_machine::ids::Run;
+use graft_machine::reply::Answer;
+use graft_machine::state::StateRead;
+use graft_machine::tables::{Meta, MetaKey};
+use graft_proto::peer::v1::peer_service_server::PeerServiceServer;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::{InitializeError, RaftError};
+use openraft::{Instant, ServerState};
+use prost::Message;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::apply::{Shared, StateMachine};
+use super::barrier::Barrier;
+use super::error::{OpenError, ProposeError};
+use super::feed::{Feed, Feeds};
+use super::leadership::{Compass, Herald, Leadership, Route};
+use super::links::{Links, PEER_MESSAGE_BYTES_MAX};
+use super::log_store::LogStorage;
+use super::member::MemberInfo;
+use super::network::Network;
+use super::options::ConsensusOptions;
+use super::peer_server::Peers;
+use super::proposer::{Proposer, Target};
+use super::snapshot::blocking;
+use super::status::{self, ClusterStatus};
+use super::subscriptions::{RunSubscription, Subscriptions};
+use super::time::StampClock;
+use super::trim::Trim;
+use super::types::Raft;
+use crate::clock::Clock;
+use crate::discovery::formation::Formation;
+use crate::observability::metrics::Metrics;
+use crate::storage::{Latest, LogRecovered, LogStore, StateStore, View};
+
+/// How long a transfer of leadership may take.
+const TRANSFER_WAIT: Duration = Duration::from_secs(5);
+/// How long a restarted member waits for the cluster to confirm what it has.
+const RECOVERY_WAIT: Duration = Duration::from_secs(60);
+
+/// This member's part in the cluster. Cheap to clone.
+#[derive(Clone)]
+pub struct Consensus {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    raft: Raft,
+    shared: Arc<Shared>,
+    log: LogStore,
+    links: Arc<Links>,
+    proposer: Proposer,
+    barrier: Barrier,
+    compass: Compass,
+    leadership: watch::Receiver<Leadership>,
+    receiving: Arc<Semaphore>,
+    clock: Clock,
+    lease: Duration,
+    stop: CancellationToken,
+    stopping: AtomicBool,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Consensus {
+    /// Starts over opened stores: applies again what the log holds beyond the flushed state, and takes part from then on. Call inside a
+    /// multi-threaded runtime. The peer listener must serve [`Self::peer_service`] for other members to be heard.
+    pub async fn open(
+        options: ConsensusOptions,
+        state: StateStore,
+        log: LogStore,
+        recovered: LogRecovered,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, OpenError> {
+        let config = options.raft_config()?;
+        let me = options.member.raft_id;
+        let storage = |reason: String| OpenError::Storage { reason };
+        let machine_time = state.latest().get::<Meta>(&MetaKey {}).map_or(0, |meta| meta.time);
+        let recovered_index = recovered.last.as_ref().map_or(0, |last| last.index);
+        let shared = Arc::new(Shared {
+            applied: watch::Sender::new(state.applied().index),
+            state,
+            feeds: Feeds::default(),
+            subscriptions: Subscriptions::default(),
+            stamps: StampClock::new(clock.clone(), machine_time),
+            broken: watch::Sender::new(None),
+            metrics: metrics.clone(),
+            recovered: recovered_index,
+        });
+        let log_storage = LogStorage::new(log.clone(), recovered).map_err(|error| storage(error.to_string()))?;
+        let links = Links::new(me);
+        let network = Network { links: links.clone(), metrics: metrics.clone() };
+        let machine = StateMachine::new(shared.clone());
+        let raft = Raft::new(me, Arc::new(config), network, log_storage, machine).await.map_err(|error| storage(error.to_string()))?;
+        let compass = Compass::new(&raft);
+        let stop = CancellationToken::new();
+        let (told, leadership) = watch::channel(Leadership::Follower { term: compass.metrics().vote.leader_id.term, leader: None });
+        let herald = Herald { raft: raft.clone(), compass: compass.clone(), shared: shared.clone(), told, stop: stop.clone() };
+        tokio::spawn(herald.run());
+        tokio::spawn(gauge(raft.clone(), shared.clone(), stop.clone()));
+        tokio::spawn(Trim::new(&options, raft.clone(), log.clone(), shared.clone(), stop.clone()).run());
+        let proposer = Proposer::start(&options, raft.clone(), compass.clone(), links.clone(), shared.clone(), metrics, stop.clone());
+        let barrier = Barrier::start(raft.clone(), compass.clone(), links.clone(), shared.clone(), stop.clone());
+        let inner = Inner {
+            raft,
+            shared,
+            log,
+            links,
+            proposer,
+            barrier,
+            compass,
+            leadership,
+            receiving: Arc::new(Semaphore::new(1)),
+            clock,
+            lease: Duration::from_millis(options.election_max_ms),
+            stop,
+            stopping: AtomicBool::new(false),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Whether this member is part of a cluster: its log is not empty.
+    pub async fn is_initialized(&self) -> bool {
+        self.inner.raft.is_initialized().await.unwrap_or(false)
+    }
+
+    /// Makes the first members of a new cluster, this one among them. Each of them may call it, with the same list; what is initialized
+    /// already stays as it is.
+    pub async fn initialize(&self, members: Vec<MemberInfo>) -> Result<(), OpenError> {
+        let members: BTreeMap<u64, MemberInfo> = members.into_iter().map(|member| (member.raft_id, member)).collect();
+        match self.inner.raft.initialize(members).await {
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
+            Err(error) => Err(OpenError::Initialize { reason: error.to_string() }),
+        }
+    }
+
+    /// Names the cluster, as its first command. A repeat changes nothing.
+    pub async fn init_cluster(&self, cluster_id: String, cluster_name: String, epoch: u64) -> Result<Answer, ProposeError> {
+        let command = Command::InitCluster(InitCluster { cluster_id, cluster_name, epoch });
+        self.propose(Envelope::internal("operator", command)).await
+    }
+
+    /// From now on, calls between members carry this cluster id, and those of another cluster are refused.
+    pub fn set_cluster_id(&self, cluster_id: String) {
+        self.inner.links.set_cluster_id(cluster_id);
+    }
+
+    /// What the other members call; serve it on the peer listener.
+    pub fn peer_service(&self, formation: Arc<Formation>) -> PeerServiceServer<Peers> {
+        self.serve(Some(formation))
+    }
+
+    /// As [`Self::peer_service`], for a member whose cluster is formed by other means: the calls of the formation are refused.
+    pub fn peer_service_without_formation(&self) -> PeerServiceServer<Peers> {
+        self.serve(None)
+    }
+
+    fn serve(&self, formation: Option<Arc<Formation>>) -> PeerServiceServer<Peers> {
+        let peers = Peers {
+            raft: self.inner.raft.clone(),
+            links: self.inner.links.clone(),
+            shared: self.inner.shared.clone(),
+            proposer: self.inner.proposer.clone(),
+            formation,
+            receiving: self.inner.receiving.clone(),
+            stop: self.inner.stop.clone(),
+        };
+        PeerServiceServer::new(peers).max_decoding_message_size(PEER_MESSAGE_BYTES_MAX).max_encoding_message_size(PEER_MESSAGE_BYTES_MAX)
+    }
+
+    /// Resolves, with the reason, when this member cannot go on: a store failed, apply panicked, or the raft core stopped by itself. The
+    /// process must exit then. Never resolves after [`Self::shutdown`].
+    pub async fn fatal(&self) -> String {
+        let inner = &self.inner;
+        let (mut raft, mut broken) = (inner.raft.metrics(), inner.shared.broken.subscribe());
+        loop {
+            let failed = inner.shared.state.failure().or_else(|| inner.log.failure()).map(|error| error.to_string());
+            let panicked = broken.borrow_and_update().clone();
+            let stopped = raft.borrow_and_update().running_state.clone().err().map(|error| format!("consensus has stopped: {error}"));
+            if inner.stopping.load(Ordering::SeqCst) {
+                return std::future::pending().await;
+            }
+            if let Some(why) = panicked.or(failed).or(stopped) {
+                return why;
+            }
+            tokio::select! {
+                changed = raft.changed() => if changed.is_err() && !inner.stopping.load(Ordering::SeqCst) {
+                    return "consensus has stopped".into();
+                },
+                _ = broken.changed() => {}
+                // The flusher's thread tells nobody.
+                () = tokio::time::sleep(status::GAUGE_EVERY) => {}
+            }
+        }
+    }
+
+    /// After a restart: waits (at most a minute) until the cluster has confirmed, and this member has applied, what its log held. Before it,
+    /// [`Self::latest`] may be older than what this member has shown before. False: not in time.
+    pub async fn recovered(&self) -> bool {
+        self.inner.raft.wait_for_recovery(Some(RECOVERY_WAIT)).await.is_ok()
+    }
+
+    /// Proposes a command, here or (by the peer link) at the leader, and waits for its answer.
+    pub async fn propose(&self, envelope: Envelope) -> Result<Answer, ProposeError> {
+        let command = Bytes::from(envelope.encode_to_vec());
+        let mut answers = self.inner.proposer.enqueue(vec![command], Target::Anywhere)?.outcome().await?;
+        answers.pop().ok_or_else(|| ProposeError::Unknown { reason: "the answer is missing".into() })
+    }
+
+    /// Proposes commands as the leader of `term`; refused when that term is over. They go into one or more entries, in order. If only the
+    /// first entries were proposed, the outcome is `Unknown`.
+    pub async fn propose_local(&self, term: u64, commands: Vec<Envelope>) -> Result<Vec<Answer>, ProposeError> {
+        let proposer = &self.inner.proposer;
+        let expected = commands.len();
+        let commands = commands.iter().map(|envelope| Bytes::from(envelope.encode_to_vec())).collect();
+        let mut tickets = Vec::new();
+        let mut refused = None;
+        for group in proposer.groups(commands) {
+            match proposer.enqueue(group, Target::Term(term)) {
+                Ok(ticket) => tickets.push(ticket),
+                Err(error) => {
+                    refused = Some(error);
+                    break;
+                }
+            }
+        }
+        let mut answers = Vec::with_capacity(expected);
+        for ticket in tickets {
+            match ticket.outcome().await {
+                Ok(more) => answers.extend(more),
+                Err(error) => {
+                    refused.get_or_insert(error);
+                }
+            }
+        }
+        match refused {
+            None => Ok(answers),
+            Some(error) if answers.is_empty() => Err(error),
+            Some(error) => Err(ProposeError::Unknown { reason: format!("{} of {expected} were answered; then: {error}", answers.len()) }),
+        }
+    }
+
+    /// After it, [`Self::latest`] and [`Self::view`] show everything that was acknowledged before the call. Any member. The index that is
+    /// covered. Takes at most [`super::BARRIER_WAIT`].
+    pub async fn read_barrier(&self) -> Result<u64, ProposeError> {
+        self.inner.barrier.pass().await
+    }
+
+    /// The newest state here, locked: a few records only.
+    pub fn latest(&self) -> Latest<'_> {
+        self.inner.shared.state.latest()
+    }
+
+    /// The state here at one index.
+    pub fn view(&self) -> View {
+        self.inner.shared.state.view()
+    }
+
+    /// Who leads. `Leader` is told only after the read barrier of the new term.
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.inner.leadership.clone()
+    }
+
+    /// For the scheduler of `term`: a view and the effects after it. `None` if the term is over. A second call closes the first feed.
+    pub fn take_feed(&self, term: u64) -> Option<Feed> {
+        let leads = || *self.inner.leadership.borrow() == (Leadership::Leader { term });
+        if !leads() {
+            return None;
+        }
+        let feed = self.inner.shared.feeds.take(term, &self.inner.shared.state);
+        if leads() {
+            return Some(feed);
+        }
+        self.inner.shared.feeds.close_before(term + 1);
+        None
+    }
+
+    /// Until when (monotonic milliseconds of the clock it was given) the leader lease holds: leases may be minted before. `None`: it does not.
+    pub fn leader_lease_until(&self) -> Option<u64> {
+        let inner = &self.inner;
+        let server = inner.compass.metrics();
+        if server.state != ServerState::Leader {
+            return None;
+        }
+        let now = inner.clock.monotonic_ms();
+        let lease = inner.lease.as_millis() as u64;
+        if server.membership_config.voter_ids().eq([server.id]) {
+            return Some(now + lease);
+        }
+        let acknowledged = inner.raft.data_metrics().borrow_watched().last_quorum_acked;
+        let age = acknowledged?.into_inner().elapsed().as_millis() as u64;
+        // Rounded against us: a part of a millisecond of age counts as a whole one.
+        (age + 1 < lease).then(|| now + lease - age - 1)
+    }
+
+    /// Wakes when the run has new events here.
+    pub fn subscribe(&self, run: Run) -> RunSubscription {
+        self.inner.shared.subscriptions.subscribe(run)
+    }
+
+    /// This member's place in the cluster.
+    pub fn status(&self) -> ClusterStatus {
+        status::status(&self.inner.raft, &self.inner.shared, self.inner.links.me())
+    }
+
+    /// All members.
+    pub fn members(&self) -> Vec<MemberInfo> {
+        self.inner.compass.metrics().membership_config.nodes().map(|(_, member)| member.clone()).collect()
+    }
+
+    /// Hands leadership to the voter that is furthest, if there is another one, and waits (bounded) until it leads. Nothing to do on a
+    /// member that does not lead.
+    pub async fn transfer_leadership(&self) {
+        let inner = &self.inner;
+        let now = inner.raft.metrics().borrow_watched().clone();
+        if now.state != ServerState::Leader {
+            return;
+        }
+        let replication = now.replication.unwrap_or_default();
+        let others = now.membership_config.voter_ids().filter(|voter| *voter != now.id);
+        let Some(heir) = others.max_by_key(|voter| replication.get(voter).cloned().flatten()) else { return };
+        if inner.raft.trigger().transfer_leader(heir).await.is_err() {
+            return;
+        }
+        let mut compass = inner.compass.clone();
+        let taken = async {
+            while !matches!(compass.route(), Route::There(_)) {
+                compass.changed().await;
+            }
+        };
+        drop(tokio::time::timeout(TRANSFER_WAIT, taken).await);
+    }
+
+    /// Stops: proposals and reads fail from now on, the state is flushed, the files are written no more (they are released with the last
+    /// handle).
+    pub async fn shutdown(&self) {
+        self.stop_raft().await;
+        let (state, log) = (self.inner.shared.state.clone(), self.inner.log.clone());
+        let flushed = blocking(move || {
+            let flushed = state.flush();
+            state.close();
+            log.close();
+            flushed
+        });
+        match flushed.await {
+            Ok(Ok(mark)) => tracing::info!(index = mark.index, "the state is flushed"),
+            Ok(Err(error)) => tracing::error!(%error, "the state could not be flushed; the log holds what is missing"),
+            Err(error) => tracing::error!(%error, "the state could not be flushed; the log holds what is missing"),
+        }
+    }
+
+    /// Stops as if the process had died: nothing is flushed, and the log holds what is missing. For tests of recovery.
+    pub async fn halt(&self) {
+        self.stop_raft().await;
+        let (state, log) = (self.inner.shared.state.clone(), self.inner.log.clone());
+        drop(blocking(move || (state.close(), log.close())).await);
+    }
+
+    async fn stop_raft(&self) {
+        self.inner.stopping.store(true, Ordering::SeqCst);
+        self.inner.stop.cancel();
+        if let Err(error) = self.inner.raft.shutdown().await {
+            tracing::warn!(%error, "consensus did not stop cleanly");
+        }
+    }
+}
+
+/// Keeps the positions in the metrics up to date.
+async fn gauge(raft: Raft, shared: Arc<Shared>, stop: CancellationToken) {
+    let work = async {
+        loop {
+            status::gauge(&raft, &shared);
+            tokio::time::sleep(status::GAUGE_EVERY).await;
+        }
+    };
+    stop.run_until_cancelled(work).await;
+}

@@ -1,0 +1,111 @@
+//! Connections to the other members, and what every call on them carries.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
+
+use graft_proto::peer::v1::PeerHeader;
+use graft_proto::peer::v1::peer_service_client::PeerServiceClient;
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint};
+
+use super::member::MemberInfo;
+
+/// Largest message between members, in bytes: what is read of the log at once, and one entry more.
+pub const PEER_MESSAGE_BYTES_MAX: usize = 16 << 20;
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// An idle or stuck connection is probed so often, and given up after as long again.
+const KEEPALIVE: Duration = Duration::from_secs(2);
+/// What may be under way on one stream and on one connection, in bytes.
+const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+
+pub(crate) type Client = PeerServiceClient<Channel>;
+
+/// Who this member is to the others, and the connection for commands and reads to each of them. Replication, heartbeats and snapshots have
+/// connections of their own, so that none waits behind another.
+pub(crate) struct Links {
+    me: u64,
+    cluster_id: RwLock<String>,
+    asking: Mutex<HashMap<u64, (String, Client)>>,
+}
+
+impl Links {
+    pub(crate) fn new(me: u64) -> Arc<Self> {
+        Arc::new(Self { me, cluster_id: RwLock::default(), asking: Mutex::default() })
+    }
+
+    pub(crate) fn me(&self) -> u64 {
+        self.me
+    }
+
+    pub(crate) fn set_cluster_id(&self, id: String) {
+        *self.cluster_id.write().expect("no panic while the cluster id is held") = id;
+    }
+
+    pub(crate) fn cluster_id(&self) -> String {
+        self.cluster_id.read().expect("no panic while the cluster id is held").clone()
+    }
+
+    pub(crate) fn header(&self, to: u64) -> PeerHeader {
+        PeerHeader { cluster_id: self.cluster_id(), from: self.me, to }
+    }
+
+    /// Whether a call is meant for this member of this cluster.
+    pub(crate) fn admit(&self, header: Option<&PeerHeader>) -> Result<(), Status> {
+        let Some(header) = header else {
+            return Err(Status::invalid_argument("the call does not say who talks to whom"));
+        };
+        if header.to != self.me {
+            let why = format!("raft id {} was meant, but {} listens here: check peer addresses", header.to, self.me);
+            return Err(Status::failed_precondition(why));
+        }
+        let ours = self.cluster_id();
+        if !ours.is_empty() && !header.cluster_id.is_empty() && ours != header.cluster_id {
+            let why = format!("the caller belongs to cluster {}, this member to {ours}: check peer addresses", header.cluster_id);
+            return Err(Status::failed_precondition(why));
+        }
+        Ok(())
+    }
+
+    /// The connection for commands and reads to a member; made at its first use, again when the address has changed.
+    pub(crate) fn asking(&self, member: &MemberInfo) -> Result<Client, tonic::transport::Error> {
+        let mut asking = self.asking.lock().expect("no panic while the connections are held");
+        if let Some((address, client)) = asking.get(&member.raft_id)
+            && *address == member.peer_address
+        {
+            return Ok(client.clone());
+        }
+        let client = connect(&member.peer_address)?;
+        asking.insert(member.raft_id, (member.peer_address.clone(), client.clone()));
+        Ok(client)
+    }
+}
+
+/// A client whose connection is made when it is first used, and again when it broke.
+pub(crate) fn connect(address: &str) -> Result<Client, tonic::transport::Error> {
+    let channel = Endpoint::from_shared(format!("http://{address}"))?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE)
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .connect_lazy();
+    Ok(PeerServiceClient::new(channel).max_decoding_message_size(PEER_MESSAGE_BYTES_MAX).max_encoding_message_size(PEER_MESSAGE_BYTES_MAX))
+}
+
+/// Whether a failed call surely never reached the other side.
+pub(crate) fn never_sent(status: &Status) -> bool {
+    let mut source = status.source();
+    while let Some(error) = source {
+        if error.is::<tonic::ConnectError>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}

@@ -1,0 +1,60 @@
+//! Consensus: one replicated log of commands, and the state that follows from it. The only folder that spells openraft.
+//!
+//! A command becomes part of an entry ([`proposer`](self)), the entry is appended and replicated by openraft over our log store and peer
+//! protocol, and when a quorum has it on disk every member applies it. The floors above see five things: *answers* to what they proposed,
+//! a *watch of leadership*, the *feed* of effects for the scheduler of the term, *views* of the state, and *wake-ups* for runs with news.
+//!
+//! | file | what it tells |
+//! |---|---|
+//! | `proposer` | commands into entries, here or at the leader; what is known of their outcome |
+//! | `apply` | entries into answers, effects, news |
+//! | `feed`, `subscriptions` | who hears of them |
+//! | `leadership`, `barrier` | who leads; reads that miss nothing |
+//! | `log_store`, `snapshot` | openraft's storage over our two stores |
+//! | `network`, `links`, `peer_server` | members among themselves |
+//! | `trim` | the log's bounds, in entries and bytes |
+//! | `time` | the stamp of an entry |
+//! | `types`, `codec` | openraft's types, and their bytes on disk and wire |
+//! | `handle`, `status`, `options`, `error`, `member` | what the floors above hold |
+//!
+//! Why it is safe: vote and entries go through one file in order, and are acknowledged when durable; a restarted leader has to win a new term;
+//! the applied state may be lost up to its flushed mark, since the log is never purged beyond a snapshot, and a snapshot *is* the flushed
+//! state; an error of a store, or a panic in apply, ends the member ([`Consensus::fatal`]).
+
+mod apply;
+mod barrier;
+mod codec;
+mod error;
+mod feed;
+mod handle;
+mod leadership;
+mod links;
+mod log_store;
+mod member;
+mod network;
+mod options;
+mod peer_server;
+mod proposer;
+mod snapshot;
+mod status;
+#[cfg(test)]
+mod storage_suite;
+mod subscriptions;
+mod time;
+mod trim;
+mod types;
+
+pub use barrier::BARRIER_WAIT;
+pub use error::{OpenError, ProposeError};
+pub use feed::{Feed, FeedBatch};
+pub use handle::Consensus;
+pub use leadership::Leadership;
+pub use links::PEER_MESSAGE_BYTES_MAX;
+pub use member::MemberInfo;
+pub use options::ConsensusOptions;
+pub use peer_server::Peers;
+pub use proposer::{ANSWER_WAIT, LEADER_WAIT};
+pub use status::ClusterStatus;
+pub use subscriptions::RunSubscription;
+
+pub use crate::storage::{Latest, View};

@@ -1,0 +1,135 @@
+//! The settings of this floor.
+
+use openraft::{Config, SnapshotPolicy};
+
+use super::error::OpenError;
+use super::member::MemberInfo;
+
+/// Entries that are kept in the log below a snapshot, at least, as a multiple of what can be in flight: what is queued to be applied must
+/// never be purged.
+const KEEP_PER_ENTRY_IN_FLIGHT: u64 = 16;
+/// How long sending or installing one snapshot may take, in milliseconds.
+const SNAPSHOT_TIMEOUT_MS: u64 = 30 * 60_000;
+/// Most entries of one request to append; the bytes are bounded where the log is read.
+const ENTRIES_PER_APPEND: u64 = 64;
+/// Wait before an unreachable member is tried again.
+const BACKOFF: &str = "100ms";
+
+/// How this member takes part. All times are in milliseconds.
+#[derive(Clone, Debug)]
+pub struct ConsensusOptions {
+    /// This member.
+    pub member: MemberInfo,
+    /// Name of the cluster, for logs and status.
+    pub cluster_name: String,
+    /// Time between heartbeats.
+    pub heartbeat_ms: u64,
+    /// Shortest time without a leader before an election, on top of the leader lease.
+    pub election_min_ms: u64,
+    /// Longest one; also the leader lease.
+    pub election_max_ms: u64,
+    /// Most commands in one entry.
+    pub batch_commands: usize,
+    /// Most bytes in one entry (a single command may be larger).
+    pub batch_bytes: usize,
+    /// Entries that are under way at a time.
+    pub entries_in_flight: usize,
+    /// Most commands that wait or are under way; more are refused.
+    pub pending_commands_max: usize,
+    /// A snapshot is taken (the state is flushed, and the log before it may be purged) after so many entries.
+    pub snapshot_every_entries: u64,
+    /// A snapshot is taken, too, when the entries since the last one have more bytes than this.
+    pub snapshot_every_bytes: u64,
+    /// Entries that are kept in the log before the last snapshot, for followers that were away. At least 16 times `entries_in_flight`.
+    pub log_keep_entries: u64,
+    /// Of those, only so many bytes are kept, but never fewer than 16 times `entries_in_flight` entries.
+    pub log_keep_bytes: u64,
+}
+
+impl Default for ConsensusOptions {
+    fn default() -> Self {
+        Self {
+            member: MemberInfo::default(),
+            cluster_name: String::from("graft"),
+            heartbeat_ms: 50,
+            election_min_ms: 150,
+            election_max_ms: 300,
+            batch_commands: 1024,
+            batch_bytes: 1 << 20,
+            entries_in_flight: 4,
+            pending_commands_max: 65_536,
+            snapshot_every_entries: 20_000,
+            snapshot_every_bytes: 128 << 20,
+            log_keep_entries: 20_000,
+            log_keep_bytes: 64 << 20,
+        }
+    }
+}
+
+impl ConsensusOptions {
+    /// Entries before the last snapshot that are kept whatever their bytes are.
+    pub(crate) fn log_keep_least(&self) -> u64 {
+        KEEP_PER_ENTRY_IN_FLIGHT * self.entries_in_flight as u64
+    }
+
+    /// openraft's settings.
+    pub(crate) fn raft_config(&self) -> Result<Config, OpenError> {
+        let invalid = |reason: String| OpenError::Options { reason };
+        for (name, value) in [
+            ("batch_commands", self.batch_commands),
+            ("batch_bytes", self.batch_bytes),
+            ("entries_in_flight", self.entries_in_flight),
+            ("pending_commands_max", self.pending_commands_max),
+            ("snapshot_every_entries", self.snapshot_every_entries as usize),
+            ("snapshot_every_bytes", self.snapshot_every_bytes as usize),
+        ] {
+            if value == 0 {
+                return Err(invalid(format!("{name} must be at least 1")));
+            }
+        }
+        if self.pending_commands_max < self.batch_commands {
+            return Err(invalid("pending_commands_max must be at least batch_commands".into()));
+        }
+        let keep = self.log_keep_least();
+        if self.log_keep_entries < keep {
+            return Err(invalid(format!("log_keep_entries must be at least {keep}: 16 times entries_in_flight")));
+        }
+        let config = Config {
+            cluster_name: self.cluster_name.clone(),
+            heartbeat_interval: self.heartbeat_ms,
+            election_timeout_min: self.election_min_ms,
+            election_timeout_max: self.election_max_ms,
+            enable_pre_vote: Some(true),
+            // A restarted leader must win a new term: leases carry the term.
+            enable_leader_restore: Some(false),
+            allow_log_reversion: Some(false),
+            snapshot_policy: SnapshotPolicy::LogsSinceLast(self.snapshot_every_entries),
+            // `trim` alone purges: openraft's own purge counts entries only, and does not mix with one that is asked for.
+            max_in_snapshot_log_to_keep: u64::MAX,
+            // Entries that are being sent are never purged: a member that is away must not keep the log growing.
+            replication_lag_threshold: self.log_keep_entries,
+            install_snapshot_timeout: SNAPSHOT_TIMEOUT_MS,
+            max_payload_entries: ENTRIES_PER_APPEND,
+            backoff: BACKOFF.into(),
+            ..Config::default()
+        };
+        config.validate().map_err(|error| invalid(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        ConsensusOptions::default().raft_config().expect("valid");
+    }
+
+    #[test]
+    fn a_log_that_could_be_purged_under_what_is_in_flight_is_refused() {
+        let options = ConsensusOptions { log_keep_entries: 63, ..ConsensusOptions::default() };
+        let error = options.raft_config().expect_err("too few");
+        assert!(error.to_string().contains("at least 64"), "{error}");
+    }
+}

@@ -1,0 +1,203 @@
+//! What the other members ask of this one. Every call says whom it means; one that reached the wrong member, or comes from another cluster,
+//! is refused before anything is done.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use graft_machine::command::Envelope;
+use graft_machine::reply::{Answer, StoredAnswer};
+use graft_proto::peer::v1::peer_service_server::PeerService;
+use graft_proto::peer::v1::{
+    FormedRequest, FormedResponse, PeerHello, PromiseRequest, PromiseResponse, ProposeRequest, ProposeResponse, RaftKind, RaftMessage,
+    ReadIndexRequest, ReadIndexResponse, SnapshotChunk,
+};
+use openraft::Snapshot;
+use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
+use prost::Message;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::apply::Shared;
+use super::barrier::read_index;
+use super::codec::{SnapshotHead, Wire};
+use super::error::ProposeError;
+use super::links::Links;
+use super::proposer::{Proposer, REFUSED_NOT_LEADER, REFUSED_OVERLOADED, Target};
+use super::snapshot::{SnapshotData, blocking};
+use super::types::{Raft, Types};
+use crate::discovery::formation::Formation;
+use crate::storage::StorageError;
+
+/// Chunks of a snapshot that are taken from the network ahead of the disk.
+const CHUNKS_AHEAD: usize = 4;
+
+/// Serves `graft.peer.v1`.
+pub struct Peers {
+    pub(super) raft: Raft,
+    pub(super) links: Arc<Links>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) proposer: Proposer,
+    pub(super) formation: Option<Arc<Formation>>,
+    /// One snapshot is received at a time.
+    pub(super) receiving: Arc<Semaphore>,
+    /// Ends the streams.
+    pub(super) stop: CancellationToken,
+}
+
+type Appended = Pin<Box<dyn Stream<Item = Result<RaftMessage, Status>> + Send>>;
+
+fn stopped(error: impl std::fmt::Display) -> Status {
+    Status::unavailable(format!("consensus has stopped here: {error}"))
+}
+
+fn malformed(error: impl std::fmt::Display) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+fn answer(kind: RaftKind, body: Bytes) -> RaftMessage {
+    RaftMessage { header: None, kind: kind as i32, body }
+}
+
+impl Peers {
+    fn formation(&self) -> Result<Arc<Formation>, Status> {
+        self.formation.clone().ok_or_else(|| Status::unimplemented("this member's cluster is formed by other means"))
+    }
+}
+
+#[tonic::async_trait]
+impl PeerService for Peers {
+    async fn greet(&self, request: Request<PeerHello>) -> Result<Response<PeerHello>, Status> {
+        Ok(Response::new(self.formation()?.greet(request.into_inner())))
+    }
+
+    async fn promise(&self, request: Request<PromiseRequest>) -> Result<Response<PromiseResponse>, Status> {
+        let formation = self.formation()?;
+        let request = request.into_inner();
+        let promised = blocking(move || formation.promise(request)).await.map_err(stopped)?;
+        Ok(Response::new(promised))
+    }
+
+    async fn formed(&self, request: Request<FormedRequest>) -> Result<Response<FormedResponse>, Status> {
+        let formation = self.formation()?;
+        let request = request.into_inner();
+        blocking(move || formation.formed(request)).await.map_err(stopped)?;
+        Ok(Response::new(FormedResponse {}))
+    }
+
+    type AppendStream = Appended;
+
+    async fn append(&self, request: Request<Streaming<RaftMessage>>) -> Result<Response<Appended>, Status> {
+        let mut messages = request.into_inner();
+        let first = messages.message().await?.ok_or_else(|| Status::invalid_argument("an empty stream"))?;
+        self.links.admit(first.header.as_ref())?;
+        let first = AppendEntriesRequest::<Types>::decode(first.body).map_err(malformed)?;
+        // A stream that breaks, or carries what cannot be read, just ends: the leader opens another and starts where the log stands.
+        let rest = messages.scan((), |(), message| std::future::ready(read_append(message)));
+        let requests = futures::stream::once(async { first }).chain(rest);
+        let appended = self.raft.stream_append(requests).map(|result| match result {
+            Ok(result) => Ok(answer(RaftKind::Append, result.encode())),
+            Err(fatal) => Err(stopped(fatal)),
+        });
+        // An idle stream must not hold up the end of the listener.
+        Ok(Response::new(Box::pin(appended.take_until(self.stop.clone().cancelled_owned()))))
+    }
+
+    async fn call(&self, request: Request<RaftMessage>) -> Result<Response<RaftMessage>, Status> {
+        let RaftMessage { header, kind, body } = request.into_inner();
+        self.links.admit(header.as_ref())?;
+        let kind = RaftKind::try_from(kind).map_err(malformed)?;
+        let body = match kind {
+            RaftKind::Vote => self.raft.vote(VoteRequest::decode(body).map_err(malformed)?).await.map_err(stopped)?.encode(),
+            RaftKind::PreVote => self.raft.pre_vote(VoteRequest::decode(body).map_err(malformed)?).await.map_err(stopped)?.encode(),
+            RaftKind::TransferLeader => {
+                let request = TransferLeaderRequest::decode(body).map_err(malformed)?;
+                self.raft.handle_transfer_leader(request).await.map_err(stopped)?.encode()
+            }
+            RaftKind::Unspecified | RaftKind::Append | RaftKind::Snapshot => {
+                return Err(Status::invalid_argument(format!("{kind:?} is no call of its own")));
+            }
+        };
+        Ok(Response::new(answer(kind, body)))
+    }
+
+    async fn snapshot(&self, request: Request<Streaming<SnapshotChunk>>) -> Result<Response<RaftMessage>, Status> {
+        let mut chunks = request.into_inner();
+        let first = chunks.message().await?.ok_or_else(|| Status::invalid_argument("an empty stream"))?;
+        self.links.admit(first.header.as_ref())?;
+        let SnapshotHead { vote, meta } = SnapshotHead::decode(first.head).map_err(malformed)?;
+        let Ok(_receiving) = self.receiving.clone().try_acquire_owned() else {
+            return Err(Status::unavailable("another snapshot is being received"));
+        };
+        let (sender, mut taken) = mpsc::channel::<Bytes>(CHUNKS_AHEAD);
+        let state = self.shared.state.clone();
+        let writing = tokio::task::spawn_blocking(move || {
+            let mut writer = state.receive_snapshot()?;
+            while let Some(data) = taken.blocking_recv() {
+                writer.write_chunk(&data)?;
+            }
+            Ok::<_, StorageError>(writer)
+        });
+        let mut complete = false;
+        while let Some(chunk) = chunks.message().await? {
+            complete = chunk.last;
+            if complete || (!chunk.data.is_empty() && sender.send(chunk.data).await.is_err()) {
+                break;
+            }
+        }
+        drop(sender);
+        let writer = writing.await.map_err(stopped)?.map_err(|error| Status::internal(error.to_string()))?;
+        if !complete {
+            return Err(Status::aborted("the snapshot was cut off"));
+        }
+        let snapshot = Snapshot { meta, snapshot: SnapshotData::Incoming(writer) };
+        let response = self.raft.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
+        Ok(Response::new(answer(RaftKind::Snapshot, response.encode())))
+    }
+
+    async fn propose(&self, request: Request<ProposeRequest>) -> Result<Response<ProposeResponse>, Status> {
+        let ProposeRequest { header, commands } = request.into_inner();
+        self.links.admit(header.as_ref())?;
+        // A command that is not known here would stop every member that applies it.
+        for command in &commands {
+            let envelope = Envelope::decode(command.clone()).map_err(malformed)?;
+            if envelope.command.is_none() {
+                return Err(malformed("the leader does not know this command: upgrade all members before it is used"));
+            }
+        }
+        let outcome = match self.proposer.enqueue(commands, Target::Here) {
+            Ok(ticket) => ticket.outcome().await,
+            Err(error) => Err(error),
+        };
+        let stored = |answer: Answer| Bytes::from(StoredAnswer::from(answer).encode_to_vec());
+        let applied_index = *self.shared.applied.borrow();
+        let response = match outcome {
+            Ok(answers) => ProposeResponse { answers: answers.into_iter().map(stored).collect(), ..ProposeResponse::default() },
+            Err(ProposeError::Overloaded { .. }) => ProposeResponse { refused: REFUSED_OVERLOADED.into(), ..ProposeResponse::default() },
+            Err(ProposeError::Unknown { reason }) => ProposeResponse { unknown: reason, ..ProposeResponse::default() },
+            Err(ProposeError::NotLeader | ProposeError::Unavailable { .. }) => {
+                ProposeResponse { refused: REFUSED_NOT_LEADER.into(), ..ProposeResponse::default() }
+            }
+        };
+        Ok(Response::new(ProposeResponse { applied_index, ..response }))
+    }
+
+    async fn read_index(&self, request: Request<ReadIndexRequest>) -> Result<Response<ReadIndexResponse>, Status> {
+        self.links.admit(request.get_ref().header.as_ref())?;
+        Ok(Response::new(match read_index(&self.raft).await {
+            Ok(index) => ReadIndexResponse { index, refused: String::new() },
+            Err(refused) => ReadIndexResponse { index: 0, refused },
+        }))
+    }
+}
+
+/// The next request of a stream; none if it broke.
+fn read_append(message: Result<RaftMessage, Status>) -> Option<AppendEntriesRequest<Types>> {
+    let read = match message {
+        Ok(message) => AppendEntriesRequest::decode(message.body).map_err(|error| error.to_string()),
+        Err(status) => Err(status.to_string()),
+    };
+    read.inspect_err(|error| tracing::debug!(error, "a stream of appends has ended")).ok()
+}

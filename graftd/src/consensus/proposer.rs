@@ -1,0 +1,469 @@
+//! The proposer: commands queue here, and become entries.
+//!
+//! A command that finds a free slot goes at once, alone; while `entries_in_flight` entries are under way, others gather, and the next free slot
+//! takes all of them (within `batch_commands` and `batch_bytes`) as one entry. The leader appends; a follower sends the batch to the leader,
+//! which puts it into its own queue. What waits is bounded by `pending_commands_max`.
+//!
+//! Each group of commands knows whether it may have happened. What openraft refused, or was never sent, goes back to the queue until
+//! [`LEADER_WAIT`] is over, and then fails as "nothing happened"; everything else that goes wrong is "unknown".
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use graft_machine::command::{ENTRY_FORMAT, LogEntry, MACHINE_VERSION};
+use graft_machine::reply::{Answer, StoredAnswer};
+use graft_proto::peer::v1::{ProposeRequest, ProposeResponse};
+use openraft::errors::ClientWriteError;
+use openraft::impls::ProgressResponder;
+use openraft::raft::ClientWriteResult;
+use prost::Message;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status};
+
+use super::error::ProposeError;
+use super::leadership::{Compass, Route};
+use super::links::{Links, never_sent};
+use super::member::MemberInfo;
+use super::options::ConsensusOptions;
+use super::time::StampClock;
+use super::types::{EntryBytes, Raft, Types};
+use crate::observability::metrics::Metrics;
+
+/// How long a command waits for a leader, or for room in the log, before it fails as not proposed.
+pub const LEADER_WAIT: Duration = Duration::from_secs(5);
+/// How long a proposed command waits for its answer before its outcome counts as unknown.
+pub const ANSWER_WAIT: Duration = Duration::from_secs(15);
+/// How often a queue without a leader is swept of callers that gave up.
+const SWEEP: Duration = Duration::from_millis(250);
+/// Advice to callers that found the queue full, in milliseconds.
+const OVERLOADED_RETRY_MS: u64 = 100;
+/// What a follower is told when nothing was done.
+pub(super) const REFUSED_NOT_LEADER: &str = "not-leader";
+/// What a follower is told when the leader's queue is full.
+pub(super) const REFUSED_OVERLOADED: &str = "overloaded";
+
+/// Tag of `LogEntry::commands` on the wire: envelopes are put behind it as they were encoded by whoever proposed them.
+const COMMANDS_KEY: u32 = (4 << 3) | 2;
+
+/// Where a group may be proposed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// Wherever the leader is.
+    Anywhere,
+    /// Only here, in whatever term.
+    Here,
+    /// Only here, in this term.
+    Term(u64),
+}
+
+type Outcome = Result<Vec<Answer>, ProposeError>;
+
+const QUEUED: u8 = 0;
+const SUBMITTED: u8 = 1;
+const ABANDONED: u8 = 2;
+
+/// Commands that belong together: of one caller, into one entry, in order.
+struct Group {
+    commands: Vec<Bytes>,
+    bytes: usize,
+    target: Target,
+    since: Instant,
+    stage: Arc<AtomicU8>,
+    reply: oneshot::Sender<Outcome>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// A caller's claim to the outcome of a group.
+pub(super) struct Ticket {
+    stage: Arc<AtomicU8>,
+    reply: oneshot::Receiver<Outcome>,
+    target: Target,
+}
+
+/// The way in. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Proposer {
+    queue: mpsc::UnboundedSender<Group>,
+    room: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
+    limits: (usize, usize),
+}
+
+impl Proposer {
+    /// Starts the task that makes entries; it ends when `stop` is cancelled.
+    pub(super) fn start(
+        options: &ConsensusOptions,
+        raft: Raft,
+        compass: Compass,
+        links: Arc<Links>,
+        stamps: Arc<super::apply::Shared>,
+        metrics: Arc<Metrics>,
+        stop: CancellationToken,
+    ) -> Self {
+        let (queue, incoming) = mpsc::unbounded_channel();
+        let room = Arc::new(Semaphore::new(options.pending_commands_max));
+        let proposer = Self { queue, room, metrics, limits: (options.batch_commands, options.batch_bytes) };
+        let batcher = Batcher {
+            carrier: Carrier { raft, compass, links, again: proposer.queue.clone(), metrics: proposer.metrics.clone() },
+            shared: stamps,
+            incoming,
+            waiting: VecDeque::new(),
+            slots: Arc::new(Semaphore::new(options.entries_in_flight)),
+            limits: proposer.limits,
+        };
+        tokio::spawn(async move { stop.run_until_cancelled(batcher.run()).await });
+        proposer
+    }
+
+    /// Puts encoded commands into the queue, as one group.
+    pub(super) fn enqueue(&self, commands: Vec<Bytes>, target: Target) -> Result<Ticket, ProposeError> {
+        let Ok(room) = self.room.clone().try_acquire_many_owned(commands.len() as u32) else {
+            return Err(ProposeError::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS });
+        };
+        let (sender, reply) = oneshot::channel();
+        let stage = Arc::new(AtomicU8::new(QUEUED));
+        let bytes = commands.iter().map(Bytes::len).sum();
+        self.metrics.proposals_pending.add(commands.len() as i64);
+        let group = Group { commands, bytes, target, since: Instant::now(), stage: stage.clone(), reply: sender, _room: room };
+        if self.queue.send(group).is_err() {
+            return Err(ProposeError::Unavailable { reason: "this member is shutting down".into() });
+        }
+        Ok(Ticket { stage, reply, target })
+    }
+
+    /// Cuts a long list into groups that fit an entry.
+    pub(super) fn groups(&self, commands: Vec<Bytes>) -> Vec<Vec<Bytes>> {
+        let (most_commands, most_bytes) = self.limits;
+        let mut groups: Vec<Vec<Bytes>> = Vec::new();
+        let mut bytes = 0;
+        for command in commands {
+            match groups.last_mut() {
+                Some(group) if group.len() < most_commands && bytes + command.len() <= most_bytes => {
+                    bytes += command.len();
+                    group.push(command);
+                }
+                _ => {
+                    bytes = command.len();
+                    groups.push(vec![command]);
+                }
+            }
+        }
+        groups
+    }
+}
+
+impl Ticket {
+    /// Waits for the outcome, for at most [`LEADER_WAIT`] while it is queued, and [`ANSWER_WAIT`] more once it was proposed.
+    pub(super) async fn outcome(mut self) -> Outcome {
+        if let Ok(outcome) = tokio::time::timeout(LEADER_WAIT, &mut self.reply).await {
+            return outcome.unwrap_or_else(|_| Err(self.dropped()));
+        }
+        if self.stage.compare_exchange(QUEUED, ABANDONED, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            return Err(match self.target {
+                Target::Term(_) | Target::Here => ProposeError::NotLeader,
+                Target::Anywhere => ProposeError::Unavailable { reason: format!("it waited for {LEADER_WAIT:?}") },
+            });
+        }
+        match tokio::time::timeout(ANSWER_WAIT, &mut self.reply).await {
+            Ok(outcome) => outcome.unwrap_or_else(|_| Err(self.dropped())),
+            Err(_) => Err(ProposeError::Unknown { reason: format!("it was proposed, and not answered for {ANSWER_WAIT:?}") }),
+        }
+    }
+
+    /// The group was dropped with this member's tasks.
+    fn dropped(&self) -> ProposeError {
+        let reason = "this member is shutting down".to_owned();
+        match self.stage.load(Ordering::SeqCst) {
+            SUBMITTED => ProposeError::Unknown { reason },
+            _ => ProposeError::Unavailable { reason },
+        }
+    }
+}
+
+impl Group {
+    fn abandoned(&self) -> bool {
+        self.stage.load(Ordering::SeqCst) == ABANDONED || self.reply.is_closed()
+    }
+
+    /// From here on its outcome may be unknown. False: the caller has given up, and nothing may happen.
+    fn claim(&self) -> bool {
+        self.stage.compare_exchange(QUEUED, SUBMITTED, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    fn answer(self, outcome: Outcome) {
+        drop(self.reply.send(outcome));
+    }
+}
+
+/// Takes groups from the queue, in order, and makes batches of them.
+struct Batcher {
+    carrier: Carrier,
+    shared: Arc<super::apply::Shared>,
+    incoming: mpsc::UnboundedReceiver<Group>,
+    /// Taken from the channel, not yet from the queue.
+    waiting: VecDeque<Group>,
+    slots: Arc<Semaphore>,
+    limits: (usize, usize),
+}
+
+impl Batcher {
+    async fn run(mut self) {
+        loop {
+            if self.waiting.is_empty() {
+                let Some(group) = self.incoming.recv().await else { return };
+                self.waiting.push_back(group);
+            }
+            // While all slots are taken, others gather.
+            let Ok(slot) = self.slots.clone().acquire_owned().await else { return };
+            self.dispatch(slot).await;
+        }
+    }
+
+    async fn dispatch(&mut self, slot: OwnedSemaphorePermit) {
+        loop {
+            match self.carrier.compass.route() {
+                Route::Here { term } => {
+                    let batch = self.take(|target| matches!(target, Target::Anywhere | Target::Here) || target == Target::Term(term));
+                    if !batch.is_empty() {
+                        self.carrier.append(batch, term, &self.shared.stamps, slot).await;
+                    }
+                    return;
+                }
+                Route::There(leader) => {
+                    let batch = self.take(|target| target == Target::Anywhere);
+                    if !batch.is_empty() {
+                        tokio::spawn(self.carrier.clone().forward(batch, leader, slot));
+                    }
+                    return;
+                }
+                Route::Nowhere => {
+                    self.refuse_bound();
+                    if self.waiting.is_empty() {
+                        return;
+                    }
+                    tokio::select! {
+                        () = self.carrier.compass.changed() => {}
+                        group = self.incoming.recv() => self.waiting.extend(group),
+                        () = tokio::time::sleep(SWEEP) => {}
+                    }
+                    self.drop_abandoned();
+                }
+            }
+        }
+    }
+
+    /// The next batch, of groups that may go; those that may not are refused.
+    fn take(&mut self, may_go: impl Fn(Target) -> bool) -> Vec<Group> {
+        let (most_commands, most_bytes) = self.limits;
+        let (mut batch, mut commands, mut bytes) = (Vec::new(), 0, 0);
+        loop {
+            if self.waiting.is_empty() {
+                match self.incoming.try_recv() {
+                    Ok(group) => self.waiting.push_back(group),
+                    Err(_) => return batch,
+                }
+            }
+            let Some(group) = self.waiting.front() else { return batch };
+            let fits = commands + group.commands.len() <= most_commands && bytes + group.bytes <= most_bytes;
+            if !batch.is_empty() && !fits {
+                return batch;
+            }
+            let Some(group) = self.waiting.pop_front() else { return batch };
+            self.count_taken(&group);
+            if !may_go(group.target) {
+                group.answer(Err(ProposeError::NotLeader));
+            } else if group.claim() {
+                commands += group.commands.len();
+                bytes += group.bytes;
+                batch.push(group);
+            }
+        }
+    }
+
+    /// Nobody leads: what is bound to this member is refused at once.
+    fn refuse_bound(&mut self) {
+        for group in std::mem::take(&mut self.waiting) {
+            if group.target == Target::Anywhere {
+                self.waiting.push_back(group);
+            } else {
+                self.count_taken(&group);
+                group.answer(Err(ProposeError::NotLeader));
+            }
+        }
+    }
+
+    fn drop_abandoned(&mut self) {
+        for group in std::mem::take(&mut self.waiting) {
+            if group.abandoned() {
+                self.count_taken(&group);
+            } else {
+                self.waiting.push_back(group);
+            }
+        }
+    }
+
+    fn count_taken(&self, group: &Group) {
+        self.carrier.metrics.proposals_pending.sub(group.commands.len() as i64);
+    }
+}
+
+/// Carries batches to the log, and their answers back.
+#[derive(Clone)]
+struct Carrier {
+    raft: Raft,
+    compass: Compass,
+    links: Arc<Links>,
+    again: mpsc::UnboundedSender<Group>,
+    metrics: Arc<Metrics>,
+}
+
+impl Carrier {
+    /// Hands one entry to openraft, in order, and lets another task wait for it.
+    async fn append(&self, batch: Vec<Group>, term: u64, stamps: &StampClock, slot: OwnedSemaphorePermit) {
+        let entry = encode_entry(stamps.stamp(), &batch);
+        self.metrics.batch_commands.observe(batch.iter().map(|group| group.commands.len()).sum::<usize>() as f64);
+        let (responder, written) = ProgressResponder::complete_only();
+        if let Err(fatal) = self.raft.write(EntryBytes(entry)).with_leader(term).responder(responder).await {
+            let reason = format!("the log has stopped: {fatal}");
+            batch.into_iter().for_each(|group| group.answer(Err(ProposeError::Unavailable { reason: reason.clone() })));
+            return;
+        }
+        let carrier = self.clone();
+        tokio::spawn(async move {
+            let written = written.await;
+            drop(slot);
+            carrier.written(batch, written.ok()).await;
+        });
+    }
+
+    async fn written(self, batch: Vec<Group>, written: Option<ClientWriteResult<Types>>) {
+        match written {
+            Some(Ok(written)) => self.share_out(batch, written.data.0),
+            Some(Err(ClientWriteError::ForwardToLeader(_))) => self.try_again(batch, "no leader took it").await,
+            Some(Err(ClientWriteError::LogEntryDiscarded(_))) => fail_unknown(batch, "the leader changed before it was committed"),
+            Some(Err(error)) => fail_unknown(batch, &error.to_string()),
+            None => fail_unknown(batch, "the log has stopped"),
+        }
+    }
+
+    /// Sends the batch to the leader. Holds its slot until it is answered.
+    async fn forward(self, batch: Vec<Group>, leader: MemberInfo, slot: OwnedSemaphorePermit) {
+        let commands = batch.iter().flat_map(|group| group.commands.iter().cloned()).collect();
+        let request = ProposeRequest { header: Some(self.links.header(leader.raft_id)), commands };
+        let answered = match self.links.asking(&leader) {
+            Err(error) => Err(Status::invalid_argument(format!("{:?} is no peer address: {error}", leader.peer_address))),
+            Ok(mut client) => match tokio::time::timeout(LEADER_WAIT + ANSWER_WAIT, client.propose(request)).await {
+                Ok(answered) => answered.map(tonic::Response::into_inner),
+                Err(_) => Err(Status::deadline_exceeded("the leader did not answer")),
+            },
+        };
+        drop(slot);
+        match answered {
+            Ok(response) => self.answered(batch, response).await,
+            Err(status) if never_sent(&status) => self.try_again(batch, "the leader cannot be reached").await,
+            // The leader checks these before it does anything.
+            Err(status) if matches!(status.code(), Code::FailedPrecondition | Code::InvalidArgument) => {
+                let reason = format!("member {} refused: {}", leader.name, status.message());
+                batch.into_iter().for_each(|group| group.answer(Err(ProposeError::Unavailable { reason: reason.clone() })));
+            }
+            Err(status) => fail_unknown(batch, &format!("the connection to the leader broke: {}", status.message())),
+        }
+    }
+
+    async fn answered(self, batch: Vec<Group>, response: ProposeResponse) {
+        match response.refused.as_str() {
+            "" if response.unknown.is_empty() => {
+                let decode = |bytes: Bytes| StoredAnswer::decode(bytes).ok().and_then(StoredAnswer::into_answer);
+                match response.answers.into_iter().map(decode).collect::<Option<Vec<Answer>>>() {
+                    Some(answers) => self.share_out(batch, answers),
+                    None => fail_unknown(batch, "the leader's answer is of a kind that is not known here"),
+                }
+            }
+            "" => fail_unknown(batch, &response.unknown),
+            REFUSED_OVERLOADED => {
+                let overloaded = ProposeError::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS };
+                batch.into_iter().for_each(|group| group.answer(Err(overloaded.clone())));
+            }
+            _ => self.try_again(batch, "no leader took it").await,
+        }
+    }
+
+    fn share_out(&self, batch: Vec<Group>, answers: Vec<Answer>) {
+        let mut answers = answers.into_iter();
+        for group in batch {
+            let own: Vec<Answer> = answers.by_ref().take(group.commands.len()).collect();
+            self.metrics.proposal_seconds.observe(group.since.elapsed().as_secs_f64());
+            let complete = own.len() == group.commands.len();
+            group.answer(if complete { Ok(own) } else { Err(ProposeError::Unknown { reason: "answers are missing".into() }) });
+        }
+    }
+
+    /// Nothing happened: back into the queue, once the leader may have changed.
+    async fn try_again(self, batch: Vec<Group>, reason: &str) {
+        let (bound, free): (Vec<_>, Vec<_>) = batch.into_iter().partition(|group| group.target != Target::Anywhere);
+        bound.into_iter().for_each(|group| group.answer(Err(ProposeError::NotLeader)));
+        if free.is_empty() {
+            return;
+        }
+        drop(tokio::time::timeout(SWEEP / 5, self.compass.fresh().changed()).await);
+        for group in free {
+            if group.since.elapsed() >= LEADER_WAIT {
+                group.answer(Err(ProposeError::Unavailable { reason: reason.to_owned() }));
+                continue;
+            }
+            group.stage.store(QUEUED, Ordering::SeqCst);
+            self.metrics.proposals_pending.add(group.commands.len() as i64);
+            if let Err(mpsc::error::SendError(group)) = self.again.send(group) {
+                group.answer(Err(ProposeError::Unavailable { reason: "this member is shutting down".into() }));
+            }
+        }
+    }
+}
+
+fn fail_unknown(batch: Vec<Group>, reason: &str) {
+    batch.into_iter().for_each(|group| group.answer(Err(ProposeError::Unknown { reason: reason.to_owned() })));
+}
+
+/// A `LogEntry` with these commands, without decoding them.
+fn encode_entry(time: u64, batch: &[Group]) -> Bytes {
+    let head = LogEntry { format: ENTRY_FORMAT, machine_version: MACHINE_VERSION, time, commands: Vec::new() };
+    const PER_COMMAND: usize = 8;
+    let commands = || batch.iter().flat_map(|group| &group.commands);
+    let size = head.encoded_len() + commands().map(|command| command.len() + PER_COMMAND).sum::<usize>();
+    let mut entry = BytesMut::with_capacity(size);
+    head.encode_raw(&mut entry);
+    for command in commands() {
+        prost::encoding::encode_varint(u64::from(COMMANDS_KEY), &mut entry);
+        prost::encoding::encode_varint(command.len() as u64, &mut entry);
+        entry.put_slice(command);
+    }
+    entry.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use graft_machine::command::{Command, Envelope, ExpireRequests};
+
+    use super::*;
+
+    fn group(commands: Vec<Bytes>) -> Group {
+        let (reply, _) = oneshot::channel();
+        let room = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("free");
+        let stage = Arc::new(AtomicU8::new(QUEUED));
+        Group { commands, bytes: 0, target: Target::Anywhere, since: Instant::now(), stage, reply, _room: room }
+    }
+
+    #[test]
+    fn an_entry_of_encoded_commands_is_what_the_machine_would_encode() {
+        let envelope = |who: &str| Envelope::internal(who, Command::ExpireRequests(ExpireRequests {}));
+        let all = vec![envelope("a"), envelope("b"), envelope(&"c".repeat(300))];
+        let encoded = |envelope: &Envelope| Bytes::from(envelope.encode_to_vec());
+        let batch = [group(vec![encoded(&all[0]), encoded(&all[1])]), group(vec![encoded(&all[2])])];
+        let entry = LogEntry { format: ENTRY_FORMAT, machine_version: MACHINE_VERSION, time: 77, commands: all };
+        assert_eq!(encode_entry(77, &batch), entry.encode_to_vec());
+    }
+}

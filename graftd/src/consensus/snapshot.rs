@@ -1,0 +1,83 @@
+//! Snapshots are the flushed state itself: building one flushes and names the index, and writes nothing else. A reader is opened only when a
+//! follower asks; a received one replaces the whole state at once.
+
+use std::io;
+
+use openraft::alias::SmSnapshotOf;
+use openraft::{RaftSnapshotBuilder, Snapshot};
+
+use super::apply::StateMachine;
+use super::codec::{Wire, decode_optional};
+use super::log_store::io_error;
+use super::types::{SnapshotMeta, StoredMembership, Types};
+use crate::storage::{AppliedMark, SnapshotReader, SnapshotWriter, StateStore};
+
+/// The data of a snapshot, in one of its three lives.
+pub(crate) enum SnapshotData {
+    /// Built: the state file holds it.
+    Built,
+    /// Opened, to be sent.
+    Outgoing(Box<SnapshotReader>),
+    /// Received, to be installed.
+    Incoming(SnapshotWriter),
+}
+
+pub(crate) fn meta_of(mark: &AppliedMark) -> io::Result<SnapshotMeta> {
+    let last_membership: StoredMembership = decode_optional(&mark.membership)?.unwrap_or_default();
+    Ok(SnapshotMeta { last_log_id: decode_optional(&mark.log_id)?, last_membership })
+}
+
+/// Flushes, and opens the flushed state for sending; none if nothing was ever applied.
+pub(crate) async fn open(state: StateStore) -> io::Result<Option<SmSnapshotOf<Types, StateMachine>>> {
+    if state.applied().index == 0 {
+        return Ok(None);
+    }
+    let reader = blocking(move || state.snapshot()).await?.map_err(io_error)?;
+    let meta = meta_of(reader.mark())?;
+    Ok(Some(Snapshot { meta, snapshot: SnapshotData::Outgoing(Box::new(reader)) }))
+}
+
+/// Replaces the state.
+pub(crate) async fn install(state: StateStore, meta: &SnapshotMeta, data: SnapshotData) -> io::Result<AppliedMark> {
+    let work = move || {
+        let received = match data {
+            SnapshotData::Incoming(writer) => writer,
+            SnapshotData::Outgoing(mut reader) => {
+                let mut writer = state.receive_snapshot()?;
+                while let Some(chunk) = reader.next_chunk()? {
+                    writer.write_chunk(&chunk)?;
+                }
+                writer
+            }
+            // The state file holds it already.
+            SnapshotData::Built => return Ok(state.applied()),
+        };
+        state.install(received)
+    };
+    let mark = blocking(work).await?.map_err(io_error)?;
+    if meta_of(&mark)?.last_log_id != meta.last_log_id {
+        let expected = meta.last_log_id.map(|id| id.encode());
+        return Err(io::Error::other(format!("the snapshot holds log id {:?}, but it was announced as {expected:?}", mark.log_id)));
+    }
+    Ok(mark)
+}
+
+/// Runs blocking work beside the runtime's tasks.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
+}
+
+/// Builds snapshots.
+pub(crate) struct SnapshotBuilder {
+    pub(crate) state: StateStore,
+}
+
+impl RaftSnapshotBuilder<Types> for SnapshotBuilder {
+    type SnapshotData = SnapshotData;
+
+    async fn build_snapshot(&mut self) -> io::Result<SmSnapshotOf<Types, StateMachine>> {
+        let state = self.state.clone();
+        let mark = blocking(move || state.flush()).await?.map_err(io_error)?;
+        Ok(Snapshot { meta: meta_of(&mark)?, snapshot: SnapshotData::Built })
+    }
+}

@@ -1,0 +1,96 @@
+//! A member's place in the cluster, and its positions as metrics.
+
+use std::time::Duration;
+
+use graft_machine::state::StateRead;
+use graft_machine::tables::{Meta, MetaKey};
+use openraft::ServerState;
+use openraft::async_runtime::watch::WatchReceiver;
+
+use super::apply::Shared;
+use super::member::MemberInfo;
+use super::types::{Raft, position_or_zero};
+
+/// How often the positions are copied into the metrics.
+pub(crate) const GAUGE_EVERY: Duration = Duration::from_millis(500);
+
+/// A member's place in the cluster.
+#[derive(Clone, Debug, Default)]
+pub struct ClusterStatus {
+    /// UUID of the cluster; empty while it has none.
+    pub cluster_id: String,
+    /// Its name.
+    pub cluster_name: String,
+    /// Its epoch.
+    pub epoch: u64,
+    /// This member.
+    pub member: u64,
+    /// The leader; 0 = unknown.
+    pub leader: u64,
+    /// The term.
+    pub term: u64,
+    /// All members with their role (`leader`, `voter`, `learner`) and replicated index (0 = unknown: only the leader knows of others).
+    pub members: Vec<(MemberInfo, &'static str, u64)>,
+    /// Last index in the log.
+    pub last_index: u64,
+    /// Applied index.
+    pub applied_index: u64,
+    /// Flushed index.
+    pub flushed_index: u64,
+    /// Snapshot index (0 = none).
+    pub snapshot_index: u64,
+    /// Purged index (0 = none).
+    pub purged_index: u64,
+}
+
+/// Reads the status; costs the same at any size of the state.
+pub(crate) fn status(raft: &Raft, shared: &Shared, me: u64) -> ClusterStatus {
+    let now = raft.metrics().borrow_watched().clone();
+    let meta = shared.state.latest().get::<Meta>(&MetaKey {});
+    let (cluster_name, lineage) = meta.map(|meta| (meta.cluster_name.clone(), meta.lineage.last().cloned())).unwrap_or_default();
+    let (cluster_id, epoch) = lineage.map(|last| (last.cluster_id, last.epoch)).unwrap_or_default();
+    let applied_index = *shared.applied.borrow();
+    let leader = now.current_leader.unwrap_or(0);
+    let replicated = |id: u64| match &now.replication {
+        _ if id == me => now.last_log_index.map_or(0, |last| last + 1),
+        Some(others) if now.state == ServerState::Leader => position_or_zero(others.get(&id).and_then(Option::as_ref)),
+        _ => 0,
+    };
+    let membership = now.membership_config.membership();
+    let voters: Vec<u64> = membership.voter_ids().collect();
+    let role = |id: u64| match id {
+        id if id == leader => "leader",
+        id if voters.contains(&id) => "voter",
+        _ => "learner",
+    };
+    ClusterStatus {
+        cluster_id,
+        cluster_name,
+        epoch,
+        member: me,
+        leader,
+        term: now.current_term,
+        members: membership.nodes().map(|(id, info)| (info.clone(), role(*id), replicated(*id))).collect(),
+        last_index: now.last_log_index.map_or(0, |last| last + 1),
+        applied_index,
+        flushed_index: shared.state.flushed().index,
+        snapshot_index: position_or_zero(now.snapshot.as_ref()),
+        purged_index: position_or_zero(now.purged.as_ref()),
+    }
+}
+
+/// Copies the positions into the metrics.
+pub(crate) fn gauge(raft: &Raft, shared: &Shared) {
+    let now = raft.data_metrics().borrow_watched().clone();
+    let positions = [
+        ("last", position_or_zero(now.last_log.as_ref())),
+        ("committed", position_or_zero(now.local_committed.as_ref())),
+        ("applied", *shared.applied.borrow()),
+        ("flushed", shared.state.flushed().index),
+        ("snapshot", position_or_zero(now.snapshot.as_ref())),
+        ("purged", position_or_zero(now.purged.as_ref())),
+    ];
+    for (position, index) in positions {
+        shared.metrics.log_index.with_label_values(&[position]).set(index as i64);
+    }
+}

@@ -1,0 +1,108 @@
+//! The leader's stamp: the machine's time, which never goes back and which one wrong clock neither races nor freezes.
+//!
+//! From the last stamp that was applied here it advances with this member's monotonic clock, and is drawn towards the wall clock by at most a
+//! tenth of the time that passes. Only a member that has applied no entry since it started (so that it cannot know how long the cluster
+//! was away) takes the wall clock at once, and only forward.
+
+use std::sync::Mutex;
+
+use crate::clock::Clock;
+
+/// How often the time is drawn towards the wall clock, in milliseconds.
+const DRAW_EVERY_MS: u64 = 100;
+/// It is drawn by at most one part in so many.
+const DRAW_PART: u64 = 10;
+
+/// Keeps the machine's time. Shared by apply, which hears stamps, and the proposer, which makes them.
+#[derive(Debug)]
+pub(crate) struct StampClock {
+    clock: Clock,
+    course: Mutex<Course>,
+}
+
+#[derive(Debug)]
+struct Course {
+    /// The highest time that was heard or issued.
+    highest: u64,
+    /// Monotonic and machine's time at one moment; none before the first entry since the start.
+    anchor: Option<(u64, u64)>,
+}
+
+impl StampClock {
+    /// Starts from the machine's time in the recovered state; 0 = there is none.
+    pub(crate) fn new(clock: Clock, recovered: u64) -> Self {
+        Self { clock, course: Mutex::new(Course { highest: recovered, anchor: None }) }
+    }
+
+    /// An entry with this stamp was applied now. (Not for entries that are replayed at the start.)
+    pub(crate) fn heard(&self, time: u64) {
+        let now = self.clock.monotonic_ms();
+        let mut course = self.lock();
+        if time > course.highest {
+            course.highest = time;
+            course.anchor = Some((now, time));
+        }
+    }
+
+    /// The stamp of an entry that is proposed now.
+    pub(crate) fn stamp(&self) -> u64 {
+        let (now, wall) = (self.clock.monotonic_ms(), self.clock.wall_ms());
+        let mut course = self.lock();
+        let (since, from) = *course.anchor.get_or_insert((now, wall));
+        let passed = now.saturating_sub(since);
+        let mut time = from + passed;
+        if passed >= DRAW_EVERY_MS {
+            let most = passed / DRAW_PART;
+            time = if wall > time { time + (wall - time).min(most) } else { time - (time - wall).min(most) };
+            course.anchor = Some((now, time));
+        }
+        if time < course.highest {
+            time = course.highest;
+            course.anchor = Some((now, time));
+        }
+        course.highest = time;
+        time
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Course> {
+        self.course.lock().expect("no panic while the time is held")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fresh_cluster_starts_at_the_wall_clock_and_follows_it() {
+        let clock = Clock::manual(1_000_000);
+        let stamps = StampClock::new(clock.clone(), 0);
+        assert_eq!(stamps.stamp(), 1_000_000);
+        clock.advance(40);
+        assert_eq!(stamps.stamp(), 1_000_040);
+    }
+
+    #[test]
+    fn a_wall_clock_that_stands_behind_does_not_take_time_back() {
+        let clock = Clock::manual(1_000);
+        let stamps = StampClock::new(clock.clone(), 5_000);
+        assert_eq!(stamps.stamp(), 5_000);
+        clock.advance(1_000);
+        assert_eq!(stamps.stamp(), 5_900, "it advances, drawn back by a tenth");
+    }
+
+    #[test]
+    fn a_new_leader_whose_clock_is_far_ahead_advances_by_a_tenth_at_most() {
+        let clock = Clock::manual(1_000_000_000);
+        let stamps = StampClock::new(clock.clone(), 0);
+        stamps.heard(5_000);
+        clock.advance(1_000);
+        assert_eq!(stamps.stamp(), 6_100);
+    }
+
+    #[test]
+    fn a_restarted_member_takes_the_time_that_the_cluster_was_away_from_the_wall_clock() {
+        let stamps = StampClock::new(Clock::manual(9_000), 5_000);
+        assert_eq!(stamps.stamp(), 9_000);
+    }
+}

@@ -1,0 +1,173 @@
+//! This member's part in the formation of its cluster: the rules, with a memory and a disk. The peer server hands greetings and promises
+//! to it; [`super::rounds`] asks it what to do next.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use graft_proto::peer::v1::{FormedRequest, PeerHello, PromiseRequest, PromiseResponse};
+use tokio::sync::Notify;
+
+use super::data_dir::DataDir;
+use super::formation_rules::{Decision, Facts, Me, Standing, consider, decide, on_formed};
+use super::records::{FORMAT, Marker, Proposal};
+
+/// Shared in an `Arc`. Everything in it is decided under one lock, and what was decided is on disk before anybody hears of it.
+#[derive(Debug)]
+pub struct Formation {
+    me: Me,
+    data_dir: Arc<DataDir>,
+    state: Mutex<State>,
+    settled: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    standing: Standing,
+    /// From the last round of greetings, by address.
+    seen: BTreeMap<String, PeerHello>,
+    /// Learnt after that round, so that it is never older than what was seen.
+    facts: Facts,
+}
+
+impl Formation {
+    /// Takes up what the data directory says.
+    pub fn new(me: Me, data_dir: Arc<DataDir>, promise: Option<Proposal>, marker: Option<Marker>) -> Self {
+        let standing = match marker {
+            Some(marker) => Standing::Member(marker),
+            None => Standing::Fresh { promise },
+        };
+        let state = Mutex::new(State { standing, seen: BTreeMap::new(), facts: Facts::default() });
+        Self { me, data_dir, state, settled: Notify::new() }
+    }
+
+    /// Answers a greeting.
+    pub fn greet(&self, from: PeerHello) -> PeerHello {
+        if from.cluster_name != self.me.cluster_name {
+            tracing::debug!(member = %from.member_name, cluster = %from.cluster_name, "ignored a greeting from another cluster");
+        }
+        self.hello()
+    }
+
+    /// Answers a proposal: a promise is on disk before it is answered. Blocking (one small fsync).
+    pub fn promise(&self, request: PromiseRequest) -> PromiseResponse {
+        let mut state = self.lock();
+        let promised = consider(&self.me, &state.standing, &state.facts, &state.seen, &request).and_then(|proposal| {
+            self.hold(&mut state, &proposal).map_err(|e| format!("`{}` cannot write its promise: {e}", self.me.candidate.name))
+        });
+        match promised {
+            Ok(()) => PromiseResponse { promised: true, reason: String::new() },
+            Err(reason) => PromiseResponse { promised: false, reason },
+        }
+    }
+
+    /// The initiator has formed the cluster. Blocking (one small fsync), if this member is part of it.
+    pub fn formed(&self, request: FormedRequest) {
+        let mut state = self.lock();
+        if let Some((cluster_id, epoch)) = on_formed(&self.me, &state.standing, &request)
+            && let Err(e) = self.write_marker(&mut state, cluster_id, epoch)
+        {
+            // Nothing is lost: the next round of greetings brings the same news.
+            tracing::error!("failed to write the cluster marker: {e}");
+        }
+    }
+
+    /// The marker, once there is one.
+    pub fn marker(&self) -> Option<Marker> {
+        match &self.lock().standing {
+            Standing::Member(marker) => Some(marker.clone()),
+            Standing::Fresh { .. } => None,
+        }
+    }
+
+    /// Waits until there is a marker.
+    pub async fn settled(&self) -> Marker {
+        loop {
+            let news = self.settled.notified();
+            if let Some(marker) = self.marker() {
+                return marker;
+            }
+            news.await;
+        }
+    }
+
+    /// What this member says of itself.
+    pub(super) fn hello(&self) -> PeerHello {
+        let (cluster_id, epoch, fresh, promised) = match &self.lock().standing {
+            Standing::Member(marker) => (marker.cluster_id.clone(), marker.epoch, false, String::new()),
+            // Who is told so can no longer propose a set without this member; who is not, would wait for it for nothing.
+            Standing::Fresh { promise } => (String::new(), 0, true, promise.as_ref().map(Proposal::hash).unwrap_or_default()),
+        };
+        let me = &self.me.candidate;
+        PeerHello {
+            cluster_name: self.me.cluster_name.clone(),
+            cluster_id,
+            epoch,
+            member_name: me.name.clone(),
+            raft_id: me.raft_id,
+            fresh,
+            expect: self.me.expect,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            peer_address: me.peer_address.clone(),
+            client_address: me.client_address.clone(),
+            promised,
+        }
+    }
+
+    /// Takes in a round of greetings and says what follows. A new proposal is on disk when it is returned (as `Ask`).
+    pub(super) fn next(&self, seen: BTreeMap<String, PeerHello>, facts: Facts) -> io::Result<Decision> {
+        let mut state = self.lock();
+        state.seen = seen;
+        state.facts = facts;
+        match decide(&self.me, &state.standing, &state.facts, &state.seen) {
+            Decision::Propose(members) => {
+                let proposal = Proposal::mint(&self.me.cluster_name, members);
+                self.hold(&mut state, &proposal)?;
+                Ok(Decision::Ask(proposal))
+            }
+            decision => Ok(decision),
+        }
+    }
+
+    /// Whether the proposal is still the one that is held, so that consensus may be initialised with it.
+    pub(super) fn holds(&self, proposal: &Proposal) -> bool {
+        matches!(&self.lock().standing, Standing::Fresh { promise: Some(held) } if held == proposal)
+    }
+
+    /// Writes the marker, if there is none yet. Blocking (one small fsync).
+    pub fn settle(&self, cluster_id: &str, epoch: u64) -> io::Result<()> {
+        self.write_marker(&mut self.lock(), cluster_id.to_owned(), epoch)
+    }
+
+    /// Where the others among these members answered in the last round; who did not is left out.
+    pub(super) fn addresses_of(&self, proposal: &Proposal) -> Vec<String> {
+        let state = self.lock();
+        let address_of = |raft_id: u64| state.seen.iter().find(|(_, hello)| hello.raft_id == raft_id).map(|(address, _)| address.clone());
+        let others = proposal.members.iter().map(|member| member.raft_id).filter(|raft_id| *raft_id != self.me.candidate.raft_id);
+        others.filter_map(address_of).collect()
+    }
+
+    fn write_marker(&self, state: &mut State, cluster_id: String, epoch: u64) -> io::Result<()> {
+        if matches!(state.standing, Standing::Member(_)) {
+            return Ok(());
+        }
+        let (cluster_name, member) = (self.me.cluster_name.clone(), self.me.candidate.name.clone());
+        let marker = Marker { format: FORMAT, cluster_id, cluster_name, epoch, member, raft_id: self.me.candidate.raft_id };
+        self.data_dir.write_marker(&marker)?;
+        state.standing = Standing::Member(marker);
+        self.settled.notify_waiters();
+        Ok(())
+    }
+
+    fn hold(&self, state: &mut State, proposal: &Proposal) -> io::Result<()> {
+        if !matches!(&state.standing, Standing::Fresh { promise: Some(held) } if held == proposal) {
+            self.data_dir.write_promise(proposal)?;
+            state.standing = Standing::Fresh { promise: Some(proposal.clone()) };
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,135 @@
+//! The rounds of formation: greet everybody, decide, ask for promises. The shell around the rules; what consensus has to do comes out as a
+//! [`Step`].
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use graft_proto::peer::v1::{FormedRequest, PeerHello, PromiseRequest};
+
+use super::formation::Formation;
+use super::formation_rules::{Decision, Facts};
+use super::records::Proposal;
+use super::static_peers::CandidateLink;
+
+/// How long a candidate may take to accept a connection.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long a candidate may take to answer.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time between two rounds. Forming once takes a few of them; it never gives up.
+pub const ROUND: Duration = Duration::from_millis(250);
+
+/// Runs rounds.
+#[derive(Debug)]
+pub struct Rounds {
+    formation: Arc<Formation>,
+    candidates: Vec<CandidateLink>,
+}
+
+/// What came of a round.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing to do before the next round.
+    Wait {
+        /// What for.
+        why: String,
+        /// Whether it cannot get better without somebody's help.
+        needs_help: bool,
+    },
+    /// Every member has promised: initialise consensus with exactly this set, then as for `Finish`.
+    Initialize(Proposal),
+    /// Consensus has been initialised with this set: commit the cluster's id, then [`Rounds::announce`] it.
+    Finish(Proposal),
+    /// The marker is on disk.
+    Settled,
+    /// Going on would make it worse.
+    Stop {
+        /// Why.
+        why: String,
+    },
+}
+
+impl Rounds {
+    /// With these candidates; this member itself may be among them.
+    pub fn new(formation: Arc<Formation>, candidates: Vec<CandidateLink>) -> Self {
+        Self { formation, candidates }
+    }
+
+    /// One round. `facts` is asked after the greetings, so that what it says is not older than what they said.
+    pub async fn next<F: Future<Output = Facts>>(&self, facts: impl FnOnce() -> F) -> io::Result<Step> {
+        let seen = self.greet().await;
+        let facts = facts().await;
+        let answering: BTreeMap<String, PeerHello> = seen.into_iter().filter_map(|(address, hello)| Some((address, hello?))).collect();
+        let silent: Vec<&str> =
+            self.candidates.iter().map(|link| link.address.as_str()).filter(|address| !answering.contains_key(*address)).collect();
+        Ok(match self.formation.next(answering, facts)? {
+            Decision::Wait { why, needs_help } if silent.is_empty() => Step::Wait { why, needs_help },
+            Decision::Wait { why, needs_help } => Step::Wait { why: format!("{why}; no answer from {}", silent.join(", ")), needs_help },
+            Decision::Ask(proposal) => self.collect(proposal).await,
+            Decision::Finish(proposal) => Step::Finish(proposal),
+            Decision::Settle { cluster_id, epoch } => {
+                self.formation.settle(&cluster_id, epoch)?;
+                Step::Settled
+            }
+            Decision::Stop { why } => Step::Stop { why },
+            Decision::Propose(_) => unreachable!("a proposal comes out as `Ask`, once it is on disk"),
+        })
+    }
+
+    async fn greet(&self) -> Vec<(String, Option<PeerHello>)> {
+        let hello = self.formation.hello();
+        let answers = self.candidates.iter().map(|link| {
+            let (mut client, hello, address) = (link.client.clone(), hello.clone(), link.address.clone());
+            async move { (address, client.greet(hello).await.ok().map(tonic::Response::into_inner)) }
+        });
+        join_all(answers).await
+    }
+
+    /// Asks everybody for a promise: all, or nothing.
+    async fn collect(&self, proposal: Proposal) -> Step {
+        let request = PromiseRequest {
+            from: Some(self.formation.hello()),
+            cluster_id: proposal.cluster_id.clone(),
+            members: proposal.proposed(),
+            hash: proposal.hash(),
+        };
+        let others = self.others(&proposal);
+        if others.len() + 1 != proposal.members.len() {
+            return Step::Wait { why: "a proposed member has just stopped answering".to_owned(), needs_help: false };
+        }
+        let asked = others.into_iter().map(|link| {
+            let (mut client, request, address) = (link.client.clone(), request.clone(), link.address.clone());
+            async move {
+                match client.promise(request).await.map(tonic::Response::into_inner) {
+                    Ok(answer) if answer.promised => None,
+                    Ok(answer) => Some(answer.reason),
+                    Err(status) => Some(format!("{address}: {}", status.message())),
+                }
+            }
+        });
+        let refusals: Vec<String> = join_all(asked).await.into_iter().flatten().collect();
+        if !refusals.is_empty() {
+            return Step::Wait { why: format!("not everybody has promised yet: {}", refusals.join("; ")), needs_help: false };
+        }
+        if !self.formation.holds(&proposal) {
+            return Step::Wait { why: "the proposal was replaced while promises were collected".to_owned(), needs_help: false };
+        }
+        Step::Initialize(proposal)
+    }
+
+    /// Tells the others that the cluster is formed. Who misses it learns it from a greeting, or from the log.
+    pub async fn announce(&self, proposal: &Proposal) {
+        let request = FormedRequest { cluster_id: proposal.cluster_id.clone(), hash: proposal.hash() };
+        let told = self.others(proposal).into_iter().map(|link| {
+            let (mut client, request) = (link.client.clone(), request.clone());
+            async move { client.formed(request).await.is_ok() }
+        });
+        join_all(told).await;
+    }
+    fn others(&self, proposal: &Proposal) -> Vec<&CandidateLink> {
+        let addresses = self.formation.addresses_of(proposal);
+        self.candidates.iter().filter(|link| addresses.contains(&link.address)).collect()
+    }
+}

@@ -1,0 +1,10 @@
+//! What can be seen from outside: metrics, readiness, the log.
+//!
+//! A leaf: floors write into what is made here, and nothing here looks up at them. Metrics are made once per daemon and passed down
+//! ([`metrics`]); the process adds what the system says of it at each scrape ([`process`]). Readiness is one value with a reason, drawn from
+//! a few conditions that `app` reports ([`readiness`]). The log goes to standard error ([`logging`]).
+
+pub mod logging;
+pub mod metrics;
+pub mod process;
+pub mod readiness;

@@ -1,0 +1,123 @@
+//! Whether a member should get traffic, and why not. Readiness gates rolling restarts, so it means "caught up", not "alive".
+//!
+//! ```text
+//! recovered   the log has been applied up to where it stood at the start
+//! member      the marker is there: this is a member of a formed cluster
+//! leader      a leader is known, or was until a moment ago: an election must not empty a load balancer
+//! draining    the member is about to leave
+//! ```
+
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+/// The answer, with its reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Readiness {
+    /// Whether traffic is welcome.
+    pub ready: bool,
+    /// What is missing; empty if nothing is.
+    pub reason: String,
+}
+
+/// What readiness is drawn from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conditions {
+    /// What recovery is doing; `None`: it is over.
+    pub recovering: Option<String>,
+    /// Why this is no member of a formed cluster yet; `None`: it is one.
+    pub forming: Option<String>,
+    /// Whether a leader is known (or was, until a moment ago).
+    pub leader: bool,
+    /// Whether the member is about to leave.
+    pub draining: bool,
+}
+
+impl Conditions {
+    /// What they come to; the first thing that is missing is the reason.
+    pub fn readiness(&self) -> Readiness {
+        let missing = if self.draining {
+            Some("draining: this member is about to stop")
+        } else if let Some(doing) = &self.recovering {
+            Some(doing.as_str())
+        } else if let Some(why) = &self.forming {
+            Some(why.as_str())
+        } else if !self.leader {
+            Some("no leader is known")
+        } else {
+            None
+        };
+        Readiness { ready: missing.is_none(), reason: missing.unwrap_or_default().to_owned() }
+    }
+}
+
+/// Holds the conditions and tells when what they come to changes.
+#[derive(Debug)]
+pub struct ReadinessBoard {
+    conditions: Mutex<Conditions>,
+    told: watch::Sender<Readiness>,
+}
+
+impl ReadinessBoard {
+    /// Of a daemon that has just been started.
+    pub fn starting() -> Self {
+        let conditions = Conditions {
+            recovering: Some("starting".into()),
+            forming: Some("not a member of a cluster yet".into()),
+            leader: false,
+            draining: false,
+        };
+        let (told, _) = watch::channel(conditions.readiness());
+        Self { conditions: Mutex::new(conditions), told }
+    }
+
+    /// Changes conditions.
+    pub fn update(&self, change: impl FnOnce(&mut Conditions)) {
+        let mut conditions = self.conditions.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut conditions);
+        let now = conditions.readiness();
+        self.told.send_if_modified(|last| {
+            let changed = *last != now;
+            *last = now;
+            changed
+        });
+    }
+
+    /// What they come to, now and from now on.
+    pub fn subscribe(&self) -> watch::Receiver<Readiness> {
+        self.told.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_is_ready_when_nothing_is_missing_and_names_the_first_thing_that_is() {
+        let board = ReadinessBoard::starting();
+        let told = board.subscribe();
+        let now = || told.borrow().clone();
+        assert_eq!(now().reason, "starting");
+        board.update(|c| c.recovering = None);
+        board.update(|c| c.forming = Some("waiting for members: 2 of 3 are there (a, b)".into()));
+        assert_eq!(now(), Readiness { ready: false, reason: "waiting for members: 2 of 3 are there (a, b)".into() });
+        board.update(|c| c.forming = None);
+        assert_eq!(now().reason, "no leader is known");
+        board.update(|c| c.leader = true);
+        assert_eq!(now(), Readiness { ready: true, reason: String::new() });
+        board.update(|c| c.draining = true);
+        assert!(!now().ready);
+    }
+
+    #[test]
+    fn listeners_are_woken_only_by_a_change() {
+        let board = ReadinessBoard::starting();
+        let mut told = board.subscribe();
+        board.update(|c| c.leader = true);
+        assert!(!told.has_changed().unwrap(), "still starting");
+        board.update(|c| c.recovering = None);
+        assert!(told.has_changed().unwrap());
+        told.mark_unchanged();
+    }
+}

@@ -1,0 +1,343 @@
+//! The shell around the core: one task per member that waits for whatever comes next, hands everything that is there to the core in one
+//! turn, and does what the core says. It waits in one place only; proposals are under way beside it.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use graft_machine::command::{Command, Envelope, ExpireRequests};
+use graft_machine::reply::Answer;
+use graft_machine::state::StateRead;
+use graft_machine::tables::{Prefix, RequestExpiry};
+use tokio::sync::{mpsc, watch};
+
+use super::core::{Core, Tally};
+use super::link::Inbound;
+use super::message::{Input, Output, StreamId, Token};
+use super::options::SchedulerOptions;
+use super::recovery::Recovered;
+use super::streams::{STUCK_POLL_MS, Streams};
+use super::{FromWorker, SessionHello, ToWorker, reads};
+use crate::clock::Clock;
+use crate::consensus::{Consensus, Feed, FeedBatch, Leadership, ProposeError};
+use crate::observability::metrics::Metrics;
+
+/// Messages, effects and answers that one turn takes in, of each kind.
+const TURN_INPUTS: usize = 1_024;
+/// How often the answers to requests are looked through for what can be forgotten, in milliseconds.
+const EXPIRE_REQUESTS_MS: u64 = 1_000;
+/// Longest wait of the task when nothing happens, in milliseconds.
+const IDLE_MS_MAX: u64 = 60_000;
+/// The token of proposals that the core does not know of.
+const NOT_OF_THE_CORE: Token = 0;
+
+type Answered = (Token, Result<Vec<Answer>, ProposeError>);
+
+/// What there is while this member leads.
+struct Lead {
+    core: Core,
+    effects: mpsc::UnboundedReceiver<FeedBatch>,
+    proposals: FuturesUnordered<BoxFuture<'static, Answered>>,
+    next_expire: u64,
+}
+
+/// The task's state.
+pub(super) struct Driver {
+    consensus: Consensus,
+    options: SchedulerOptions,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    inbox: mpsc::Receiver<Inbound>,
+    broken: mpsc::UnboundedReceiver<StreamId>,
+    stop: watch::Receiver<bool>,
+    leadership: watch::Receiver<Leadership>,
+    streams: Streams,
+    lead: Option<Lead>,
+}
+
+/// What ended a wait.
+enum Woken {
+    Inbound(Inbound),
+    Broken(StreamId),
+    Leadership,
+    Stop,
+    Effects(FeedBatch),
+    TermOver,
+    Answered(Answered),
+    Time,
+    Over,
+}
+
+impl Driver {
+    pub(super) fn new(
+        consensus: Consensus,
+        options: SchedulerOptions,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        inbox: mpsc::Receiver<Inbound>,
+        broken: mpsc::UnboundedReceiver<StreamId>,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        let leadership = consensus.leadership();
+        Self { consensus, options, clock, metrics, inbox, broken, stop, leadership, streams: Streams::default(), lead: None }
+    }
+
+    /// Runs until consensus has stopped or nobody holds a handle any more.
+    pub(super) async fn run(mut self) {
+        self.leadership_changed().await;
+        loop {
+            match self.wait().await {
+                Woken::Over => return self.end_term("the member is shutting down"),
+                Woken::Inbound(inbound) => self.inbound(inbound),
+                Woken::Broken(stream) => self.stream_broken(stream),
+                Woken::Leadership => self.leadership_changed().await,
+                Woken::Stop => self.input(Input::StopDispatch),
+                Woken::Effects(batch) => self.effects(batch),
+                Woken::TermOver => self.end_term("the term is over"),
+                Woken::Answered((token, answers)) => self.input(Input::Answered(token, answers)),
+                Woken::Time => {}
+            }
+            self.take_in_the_rest();
+            self.act();
+        }
+    }
+
+    async fn wait(&mut self) -> Woken {
+        let now = self.clock.monotonic_ms();
+        let poll = self.streams.some_stuck().then_some(now + STUCK_POLL_MS);
+        let core = self.lead.as_ref().and_then(|lead| lead.core.poll_timeout());
+        let expire = self.lead.as_ref().map(|lead| lead.next_expire);
+        let wake_at = [poll, core, expire].into_iter().flatten().min().unwrap_or(now + IDLE_MS_MAX);
+        // The core thinks in whole milliseconds: a wait is never shorter than one, so that time has passed when it ends.
+        let sleep = pin!(tokio::time::sleep(Duration::from_millis(wake_at.saturating_sub(now).clamp(1, IDLE_MS_MAX))));
+        let lead = &mut self.lead;
+        let of_the_term = async {
+            match lead {
+                None => std::future::pending().await,
+                Some(Lead { effects, proposals, .. }) => tokio::select! {
+                    batch = effects.recv() => batch.map_or(Woken::TermOver, Woken::Effects),
+                    Some(answered) = proposals.next() => Woken::Answered(answered),
+                },
+            }
+        };
+        tokio::select! {
+            changed = self.leadership.changed() => if changed.is_ok() { Woken::Leadership } else { Woken::Over },
+            Ok(()) = self.stop.changed() => Woken::Stop,
+            woken = of_the_term => woken,
+            inbound = self.inbox.recv() => inbound.map_or(Woken::Over, Woken::Inbound),
+            Some(stream) = self.broken.recv() => Woken::Broken(stream),
+            () = sleep => Woken::Time,
+        }
+    }
+
+    /// Everything else that is there already: effects before answers, so that the core sees what a step brought before its lease is freed.
+    fn take_in_the_rest(&mut self) {
+        for _ in 0..TURN_INPUTS {
+            let Some(Ok(batch)) = self.lead.as_mut().map(|lead| lead.effects.try_recv()) else { break };
+            self.effects(batch);
+        }
+        for _ in 0..TURN_INPUTS {
+            let answered = self.lead.as_mut().and_then(|lead| lead.proposals.next().now_or_never().flatten());
+            let Some((token, answers)) = answered else { break };
+            self.input(Input::Answered(token, answers));
+        }
+        for _ in 0..TURN_INPUTS {
+            let Ok(inbound) = self.inbox.try_recv() else { break };
+            self.inbound(inbound);
+        }
+        while let Ok(stream) = self.broken.try_recv() {
+            self.stream_broken(stream);
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        let now = self.clock.monotonic_ms();
+        if let Some(lead) = &mut self.lead {
+            lead.core.handle(now, input);
+        }
+    }
+
+    fn effects(&mut self, FeedBatch { time, effects, .. }: FeedBatch) {
+        self.input(Input::Effects { time, effects });
+    }
+
+    fn inbound(&mut self, inbound: Inbound) {
+        match inbound {
+            Inbound::Connect(stream, hello, outbound) => {
+                self.streams.add(stream, hello.clone(), outbound);
+                self.welcome(vec![(stream, hello)]);
+            }
+            Inbound::Worker(stream, message) => match (&self.lead, message) {
+                (Some(_), message) => self.input(Input::Worker(stream, message)),
+                (None, FromWorker::Heartbeat { sent_ms, .. }) => {
+                    let term = self.term().0;
+                    self.send(stream, ToWorker::HeartbeatAck { term, echo: sent_ms, leading: false });
+                }
+                // For the leader only; the worker repeats what matters when it is welcomed by one.
+                (None, _) => {}
+            },
+            Inbound::Broken(stream) => self.stream_broken(stream),
+            Inbound::Live(answer) => {
+                let _ = answer.send(self.lead.as_ref().map(|lead| lead.core.live()));
+            }
+        }
+    }
+
+    fn stream_broken(&mut self, stream: StreamId) {
+        self.streams.remove(stream);
+        self.input(Input::Broken(stream));
+    }
+
+    fn send(&mut self, stream: StreamId, message: ToWorker) {
+        let now = self.clock.monotonic_ms();
+        if !self.streams.send(stream, message, now) {
+            self.input(Input::Broken(stream));
+        }
+    }
+
+    fn term(&self) -> (u64, Option<String>) {
+        match &*self.leadership.borrow() {
+            Leadership::Leader { term } => (*term, None),
+            Leadership::Follower { term, leader } => (*term, leader.as_ref().map(|leader| leader.client_address.clone())),
+        }
+    }
+
+    /// Tells these workers where they are; to the core, if there is one, their streams are there from now on.
+    fn welcome(&mut self, streams: Vec<(StreamId, SessionHello)>) {
+        if streams.is_empty() {
+            return;
+        }
+        let (term, leader) = match &self.lead {
+            Some(lead) => (lead.core.term(), None),
+            None => self.term(),
+        };
+        let leading = self.lead.is_some();
+        let status = self.consensus.status();
+        let members = self.consensus.members();
+        let own = || members.iter().find(|member| member.raft_id == status.member).map(|member| member.client_address.clone());
+        let leader_address = if leading { own() } else { leader }.unwrap_or_default();
+        let member_addresses: Vec<String> = members.iter().map(|member| member.client_address.clone()).collect();
+        for (stream, hello) in streams {
+            let welcome = ToWorker::Welcome {
+                term,
+                leading,
+                lease_ms: self.options.lease_ms,
+                leader_address: leader_address.clone(),
+                member_addresses: member_addresses.clone(),
+                cluster_id: status.cluster_id.clone(),
+            };
+            self.send(stream, welcome);
+            self.input(Input::Connected(stream, hello));
+        }
+    }
+
+    async fn leadership_changed(&mut self) {
+        let leadership = self.leadership.borrow_and_update().clone();
+        match leadership {
+            Leadership::Leader { term } if self.lead.as_ref().is_some_and(|lead| lead.core.term() == term) => return,
+            Leadership::Leader { term } => {
+                self.end_term("another term has begun");
+                if let Some(feed) = self.consensus.take_feed(term) {
+                    self.begin_term(term, feed).await;
+                }
+            }
+            Leadership::Follower { .. } => self.end_term("this member leads no more"),
+        }
+        self.welcome(self.streams.hellos());
+    }
+
+    async fn begin_term(&mut self, term: u64, feed: Feed) {
+        let Feed { view, effects } = feed;
+        let options = self.options.clone();
+        let recovered = match tokio::task::spawn_blocking(move || Recovered::read(&view, &options)).await {
+            Ok(recovered) => recovered,
+            // A panic below is an IO error or a broken invariant: it is not ours to hide.
+            Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
+            Err(_) => return,
+        };
+        let now = self.clock.monotonic_ms();
+        tracing::info!(
+            term,
+            sessions = recovered.sessions.len(),
+            queues = recovered.queues.len(),
+            timers = recovered.timers.len(),
+            "the scheduler takes over"
+        );
+        let core = Core::new(term, self.options.clone(), now);
+        self.lead = Some(Lead { core, effects, proposals: FuturesUnordered::new(), next_expire: now + EXPIRE_REQUESTS_MS });
+        self.input(Input::Recovered(recovered));
+        if *self.stop.borrow() {
+            self.input(Input::StopDispatch);
+        }
+    }
+
+    fn end_term(&mut self, reason: &str) {
+        if let Some(lead) = self.lead.take() {
+            tracing::info!(term = lead.core.term(), reason, "the scheduler stops");
+            self.metrics.attempts_held.set(0);
+            self.metrics.workers_connected.set(0);
+            self.metrics.tasks_queued.set(0);
+        }
+    }
+
+    /// Does what the core says, until it has nothing more to say.
+    fn act(&mut self) {
+        let now = self.clock.monotonic_ms();
+        for stream in self.streams.push_on(now) {
+            self.input(Input::Broken(stream));
+        }
+        self.input(Input::LeaderLease(self.consensus.leader_lease_until()));
+        while let Some(lead) = &mut self.lead {
+            let Some(output) = lead.core.poll_output() else { break };
+            match output {
+                Output::Send(stream, message) => self.send(stream, message),
+                Output::CloseStream(stream, reason) => {
+                    tracing::info!(stream, reason, "a worker's stream is closed");
+                    self.streams.close(stream, &reason);
+                }
+                Output::Propose(token, commands) => propose(&self.consensus, lead, token, commands),
+                Output::Read(read) => {
+                    let found = reads::read(&self.consensus.latest(), read);
+                    self.input(Input::Found(found));
+                }
+            }
+        }
+        if let Some(lead) = &mut self.lead {
+            if lead.next_expire <= now {
+                lead.next_expire = now + EXPIRE_REQUESTS_MS;
+                let head = self.consensus.latest().scan::<RequestExpiry>(Prefix::new().as_bytes(), None, 1);
+                if head.first().is_some_and(|(key, _)| key.expires < lead.core.machine_time(now)) {
+                    let command = Envelope::internal("scheduler", Command::ExpireRequests(ExpireRequests {}));
+                    propose(&self.consensus, lead, NOT_OF_THE_CORE, vec![command]);
+                }
+            }
+            report(&self.metrics, &mut lead.core);
+        }
+    }
+}
+
+fn propose(consensus: &Consensus, lead: &mut Lead, token: Token, commands: Vec<Envelope>) {
+    let (consensus, term) = (consensus.clone(), lead.core.term());
+    lead.proposals.push(async move { (token, consensus.propose_local(term, commands).await) }.boxed());
+}
+
+fn report(metrics: &Metrics, core: &mut Core) {
+    let Tally { dispatched, results, lost } = core.take_tally();
+    metrics.dispatched.inc_by(dispatched);
+    for (number, label) in results.into_iter().zip(["applied", "already_resolved", "stale"]) {
+        if number > 0 {
+            metrics.results.with_label_values(&[label]).inc_by(number);
+        }
+    }
+    for (number, label) in lost.into_iter().zip(["lease_expired", "timed_out", "session_lost", "handed_back"]) {
+        if number > 0 {
+            metrics.attempts_lost.with_label_values(&[label]).inc_by(number);
+        }
+    }
+    metrics.attempts_held.set(core.held_count() as i64);
+    metrics.workers_connected.set(core.connected_count() as i64);
+    metrics.tasks_queued.set(core.queued() as i64);
+}

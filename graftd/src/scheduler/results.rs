@@ -1,0 +1,228 @@
+//! Results of workers, and what became of proposed commands.
+//!
+//! The machine's fence decides about a result; the scheduler answers on its own only where it knows better: when the same attempt has a
+//! higher lease by now. A result of a lease that is not known here (a repeat after a reconnection, an attempt of an earlier term) is
+//! proposed like any other, and while it is being decided its attempt is not handed out.
+//!
+//! A worker hears nothing about a result whose outcome is unknown. Its stream is closed, so that it comes again, says what it holds, and
+//! repeats it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use graft_machine::command::{Command, FailTask, FailureKind, LoseTask, LostReason};
+use graft_machine::ids::{AttemptRef, Lease};
+use graft_machine::reply::{Answer, Reply, Resolution};
+
+use super::core::{Core, Own, Pending};
+use super::leases::Phase;
+use super::message::{Output, Read};
+use super::options::ACKS_PER_MESSAGE;
+use super::queues::{Place, QueueId, Waiting};
+use super::sessions::SessionId;
+use super::{TaskResult, ToWorker};
+use crate::consensus::ProposeError;
+
+/// A result, being decided, of an attempt that nobody holds here.
+#[derive(Debug)]
+pub(super) struct Foreign {
+    lease: Lease,
+    /// How many proposals of it are under way.
+    under_way: u32,
+    /// The attempt was waiting for a worker: if nothing comes of the result, it does so again.
+    pub(super) offer: Option<(QueueId, Place, Waiting)>,
+}
+
+impl Core {
+    /// A worker reports results.
+    pub(super) fn results(&mut self, session: SessionId, results: Vec<TaskResult>) {
+        let mut stale = Vec::new();
+        for result in results {
+            let (at, lease) = name(&result);
+            match self.leases.get_mut(at) {
+                Some(held) if held.session == session && held.lease == lease => match held.phase {
+                    Phase::Running => held.phase = Phase::Resolving,
+                    // A repeat, while the first is being decided: the answer to that will do.
+                    Phase::Resolving => continue,
+                    Phase::Losing | Phase::Loading { .. } => {}
+                },
+                Some(held) if held.lease > lease => {
+                    stale.push((at, lease, Resolution::Stale));
+                    continue;
+                }
+                Some(_) => {}
+                None => self.begin_foreign(at, lease),
+            }
+            let worker = self.sessions.incarnation(session).to_owned();
+            let command = command(result, worker.clone());
+            self.propose_result(format!("worker:{worker}"), command, Pending::Result { session, at, lease });
+        }
+        self.tally.results[Resolution::Stale as usize] += stale.len() as u64;
+        self.acknowledge(session, stale);
+    }
+
+    fn begin_foreign(&mut self, at: AttemptRef, lease: Lease) {
+        let offer = self.queues.forget_attempt(at);
+        if let Some((queue, _, _)) = offer {
+            self.refresh(queue);
+        }
+        let foreign = self.foreign.entry(at).or_insert(Foreign { lease, under_way: 0, offer: None });
+        foreign.under_way += 1;
+        foreign.offer = offer.or(foreign.offer);
+    }
+
+    fn end_foreign(&mut self, at: AttemptRef) {
+        let Some(foreign) = self.foreign.get_mut(&at) else { return };
+        foreign.under_way = foreign.under_way.saturating_sub(1);
+        if foreign.under_way > 0 {
+            return;
+        }
+        let offer = self.foreign.remove(&at).and_then(|foreign| foreign.offer);
+        if let Some((queue, place, waiting)) = offer {
+            // It still waits: had it been resolved, the machine would have withdrawn it, or will. Whoever loads it finds out.
+            self.offer(queue, place, waiting);
+        }
+        if self.cancelling.contains(&at.run) {
+            self.idle_runs.insert(at.run);
+        }
+    }
+
+    /// What became of a batch of commands.
+    pub(super) fn answered(&mut self, pending: Vec<Pending>, answers: Result<Vec<Answer>, ProposeError>) {
+        let answers = match answers {
+            Ok(answers) if answers.len() == pending.len() => answers,
+            Ok(_) | Err(_) => return self.unanswered(pending),
+        };
+        let mut acks: BTreeMap<SessionId, Vec<(AttemptRef, Lease, Resolution)>> = BTreeMap::new();
+        for (pending, answer) in pending.into_iter().zip(answers) {
+            match pending {
+                Pending::Result { session, at, lease } => {
+                    if let Some(resolution) = self.result_answered(session, at, lease, answer) {
+                        acks.entry(session).or_default().push((at, lease, resolution));
+                    }
+                }
+                Pending::Own(own) => self.own_answered(own, answer),
+            }
+        }
+        for (session, acks) in acks {
+            self.acknowledge(session, acks);
+        }
+    }
+
+    fn result_answered(&mut self, session: SessionId, at: AttemptRef, lease: Lease, answer: Answer) -> Option<Resolution> {
+        let resolution = match answer {
+            Ok(Reply::Resolved(resolved)) => resolved.resolution(),
+            Ok(_) => Resolution::Stale,
+            Err(rejection) => {
+                // The machine refuses what it was sent: that fails the attempt for good, or the worker would repeat it for ever.
+                let worker = self.sessions.incarnation(session).to_owned();
+                let message = format!("the result cannot be applied: {rejection}");
+                let kind = FailureKind::BadOutcome as i32;
+                let fail = FailTask { at, lease, kind, message, worker: worker.clone(), ..Default::default() };
+                self.propose_result(format!("worker:{worker}"), Command::Fail(fail), Pending::Result { session, at, lease });
+                return None;
+            }
+        };
+        self.tally.results[resolution as usize] += 1;
+        if self.leases.get(at).is_some_and(|held| held.lease == lease) {
+            self.release(at);
+        }
+        if self.foreign.get(&at).is_some_and(|foreign| foreign.lease == lease) {
+            if resolution == Resolution::Applied
+                && let Some(foreign) = self.foreign.get_mut(&at)
+            {
+                foreign.offer = None;
+            }
+            self.end_foreign(at);
+        }
+        Some(resolution)
+    }
+
+    fn own_answered(&mut self, own: Own, answer: Answer) {
+        match own {
+            Own::Lose(at, lease, reason) => {
+                self.tally.lost[reason as usize] += 1;
+                if self.leases.get(at).is_some_and(|held| held.lease == lease) {
+                    self.release(at);
+                }
+            }
+            Own::Open(session) => match answer {
+                Ok(_) => self.opened(session),
+                Err(rejection) => self.refused(session, format!("the session was refused: {rejection}")),
+            },
+            Own::Close(session) => self.closed(session),
+            Own::Due(timers) => {
+                if let Ok(Reply::Done(done)) = answer {
+                    self.set_machine_time(done.time);
+                }
+                self.output(Output::Read(Read::Timers(timers)));
+            }
+            Own::Idle(run) => {
+                self.cancelling.remove(&run);
+            }
+            Own::Limit(_) => {}
+        }
+    }
+
+    /// Nothing is known of a batch (or it is known that nothing happened).
+    fn unanswered(&mut self, pending: Vec<Pending>) {
+        let mut senders = BTreeSet::new();
+        for pending in pending {
+            match pending {
+                Pending::Result { session, at, lease } => {
+                    senders.insert(session);
+                    if self.leases.get(at).is_some_and(|held| held.lease == lease && held.phase == Phase::Resolving) {
+                        if let Some(held) = self.leases.get_mut(at) {
+                            held.phase = Phase::Running;
+                        }
+                        if self.sessions.is_closing(session) {
+                            self.lose(at, LostReason::SessionLost);
+                        }
+                    }
+                    self.end_foreign(at);
+                }
+                Pending::Own(own) => self.try_later(own),
+            }
+        }
+        for session in senders {
+            if let Some(stream) = self.sessions.stream(session) {
+                self.broken(stream);
+                self.close_stream(stream, "the outcome of results is unknown: connect again and repeat them");
+            }
+        }
+    }
+
+    fn acknowledge(&mut self, session: SessionId, acks: Vec<(AttemptRef, Lease, Resolution)>) {
+        for chunk in acks.chunks(ACKS_PER_MESSAGE) {
+            self.send(session, ToWorker::Acks(chunk.to_vec()));
+        }
+    }
+}
+
+fn name(result: &TaskResult) -> (AttemptRef, Lease) {
+    match result {
+        TaskResult::Completed(result) => (result.at, result.lease),
+        TaskResult::Failed(result) => (result.at, result.lease),
+        TaskResult::Blocked(result) => (result.at, result.lease),
+        TaskResult::HandedBack { at, lease, .. } => (*at, *lease),
+    }
+}
+
+fn command(result: TaskResult, worker: String) -> Command {
+    match result {
+        TaskResult::Completed(mut result) => {
+            result.worker = worker;
+            Command::Complete(result)
+        }
+        TaskResult::Failed(mut result) => {
+            result.worker = worker;
+            Command::Fail(result)
+        }
+        TaskResult::Blocked(mut result) => {
+            result.worker = worker;
+            Command::Block(result)
+        }
+        TaskResult::HandedBack { at, lease, reason: _ } => {
+            Command::Lose(LoseTask { at, lease, reason: LostReason::HandedBack as i32, worker, ..Default::default() })
+        }
+    }
+}

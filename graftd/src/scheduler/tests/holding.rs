@@ -1,0 +1,224 @@
+//! Leases while they are held: heartbeats, expiry, timeouts, stops.
+
+use graft_machine::command::LostReason;
+
+use super::*;
+
+fn losses(w: &World) -> Vec<(u32, i32)> {
+    let lose = |command: &Command| match command {
+        Command::Lose(lose) => Some((lose.at.attempt, lose.reason)),
+        _ => None,
+    };
+    w.proposed.iter().filter_map(lose).collect()
+}
+
+#[test]
+fn heartbeats_renew_all_that_a_session_holds() {
+    let mut w = World::new();
+    w.start("w", &many(2));
+    w.worker(1, "one", 2);
+    assert_eq!(w.tasks().len(), 2);
+    for _ in 0..10 {
+        w.pass(LEASE - 1);
+        w.heartbeat(1);
+    }
+    assert_eq!(losses(&w), vec![]);
+    assert_eq!(w.core.held_count(), 2);
+    assert!(w.sent.iter().any(|(_, message)| matches!(message, ToWorker::HeartbeatAck { term: 1, leading: true, .. })));
+}
+
+#[test]
+fn an_assignment_names_the_heartbeat_from_which_its_lease_counts() {
+    let mut w = World::new();
+    w.worker(1, "one", 1);
+    w.pass(77);
+    w.heartbeat(1);
+    let sent = w.now;
+    w.pass(5);
+    w.start("w", &[a()]);
+    assert_eq!(w.task().echo, sent);
+}
+
+#[test]
+fn a_silent_worker_loses_its_attempts_and_its_session() {
+    let mut w = World::new();
+    w.start("w", &[a()]);
+    w.worker(1, "one", 1);
+    let task = w.task();
+    w.pass(LEASE);
+    assert_eq!(losses(&w), vec![(1, LostReason::LeaseExpired as i32)]);
+    assert_eq!(w.cancels(), vec![(1, task.at, StopReason::LeaseLost)]);
+    assert_eq!(w.closed.len(), 1, "its stream is closed, so that it comes again");
+    assert_eq!(view::sessions(&w.state, None, 10).len(), 0);
+    w.worker(2, "two", 1);
+    assert_eq!(w.task().at.attempt, 2);
+}
+
+#[test]
+fn a_broken_stream_costs_nothing_if_the_worker_comes_back_in_time() {
+    let mut w = World::new();
+    w.start("w", &[a()]);
+    w.worker(1, "one", 1);
+    let task = w.task();
+    w.input(Input::Broken(1));
+    w.pass(LEASE / 2);
+    w.attach(2, "one", &[("a", 1, 0)]);
+    w.inventory(2, vec![held(&task)]);
+    w.pass(LEASE - 1);
+    assert_eq!(losses(&w), vec![]);
+    w.complete(2, &task, &[]);
+    assert_eq!(w.acks(), vec![(task.at, task.lease, Resolution::Applied)]);
+}
+
+#[test]
+fn a_worker_that_stays_away_is_a_lost_session() {
+    let mut w = World::new();
+    w.start("w", &[a()]);
+    w.worker(1, "one", 1);
+    w.input(Input::Broken(1));
+    w.pass(LEASE);
+    assert_eq!(losses(&w), vec![(1, LostReason::SessionLost as i32)]);
+    assert!(w.proposed.iter().any(|command| matches!(command, Command::CloseSession(_))));
+}
+
+#[test]
+fn what_never_arrived_is_handed_back_when_the_worker_says_what_it_holds() {
+    let mut w = World::new();
+    w.start("w", &[a()]);
+    w.worker(1, "one", 1);
+    let lost = w.task();
+    w.input(Input::Broken(1));
+    w.connect(2, "one", &[("a", 1, 0)]);
+    assert_eq!(losses(&w), vec![(1, LostReason::HandedBack as i32)]);
+    w.credit(2, "a", 1, 1);
+    assert_eq!(w.task().at, AttemptRef { attempt: 2, ..lost.at });
+}
+
+#[test]
+fn a_newer_stream_of_the_same_process_replaces_the_older() {
+    let mut w = World::new();
+    w.worker(1, "one", 1);
+    w.worker(2, "one", 1);
+    assert_eq!(w.closed.iter().map(|(stream, _)| *stream).collect::<Vec<_>>(), vec![1]);
+    w.start("w", &[a()]);
+    assert_eq!(w.tasks()[0].0, 2);
+}
+
+#[test]
+fn an_attempt_that_runs_too_long_is_lost_and_its_worker_told() {
+    let mut w = World::new();
+    w.start("w", &[NewTask { timeout: 2_000, ..a() }]);
+    w.worker(1, "one", 1);
+    let task = w.task();
+    assert_eq!(task.timeout_ms, 2_000);
+    w.pass(1_999);
+    assert_eq!(losses(&w), vec![]);
+    w.pass(1);
+    assert_eq!(losses(&w), vec![(1, LostReason::TimedOut as i32)]);
+    assert_eq!(w.cancels(), vec![(1, task.at, StopReason::TimedOut)]);
+}
+
+#[test]
+fn a_result_that_is_being_decided_is_not_overtaken_by_a_timeout_or_a_lost_lease() {
+    let mut w = World::new();
+    let run = w.start("w", &[NewTask { timeout: 2_000, ..a() }]);
+    w.worker(1, "one", 1);
+    let task = w.task();
+    w.hold = true;
+    w.complete(1, &task, &[]);
+    w.pass(LEASE + 1);
+    assert_eq!(losses(&w), vec![]);
+    w.answer_held(Ok(()));
+    assert_eq!(w.status(run), StatusKind::Completed);
+}
+
+#[test]
+fn a_worker_that_says_goodbye_leaves_no_session() {
+    let mut w = World::new();
+    w.worker(1, "one", 1);
+    w.says(1, FromWorker::Goodbye { reason: "drained".to_owned() });
+    assert_eq!(view::sessions(&w.state, None, 10).len(), 0);
+    w.start("w", &[a()]);
+    assert_eq!(w.tasks().len(), 0);
+}
+
+#[test]
+fn what_was_on_its_way_to_a_worker_that_said_goodbye_goes_to_another_at_once() {
+    let mut w = World::new();
+    w.start("w", &[a()]);
+    w.worker(1, "one", 1);
+    w.task();
+    w.worker(2, "two", 1);
+    w.says(1, FromWorker::Goodbye { reason: String::new() });
+    assert_eq!(losses(&w), vec![(1, LostReason::HandedBack as i32)]);
+    assert_eq!(w.tasks()[0].0, 2);
+}
+
+#[test]
+fn a_process_that_connects_while_its_session_is_closing_begins_anew() {
+    let mut w = World::new();
+    w.worker(1, "one", 1);
+    w.hold = true;
+    w.says(1, FromWorker::Goodbye { reason: String::new() });
+    w.attach(2, "one", &[("a", 1, 0)]);
+    w.answer_held(Ok(()));
+    w.inventory(2, vec![]);
+    w.credit(2, "a", 1, 1);
+    w.start("w", &[a()]);
+    assert_eq!(w.tasks()[0].0, 2);
+    assert_eq!(view::sessions(&w.state, None, 10).len(), 1);
+}
+
+#[test]
+fn a_cancelled_workflow_ends_when_its_last_attempt_has_ended() {
+    let mut w = World::new();
+    let run = w.start("w", &[a(), node("unserved")]);
+    w.worker(1, "one", 1);
+    let task = w.task();
+    w.control(Command::Cancel, "w");
+    assert_eq!(w.cancels(), vec![(1, task.at, StopReason::WorkflowCancelled)]);
+    assert_eq!(w.status(run), StatusKind::Cancelling);
+    w.complete(1, &task, &[a()]);
+    assert_eq!(w.status(run), StatusKind::Cancelled, "a task is open still, but nobody holds it");
+}
+
+#[test]
+fn a_cancelled_workflow_that_nobody_works_on_ends_at_once() {
+    let mut w = World::new();
+    let run = w.start("w", &[a()]);
+    w.control(Command::Cancel, "w");
+    assert_eq!(w.status(run), StatusKind::Cancelled);
+}
+
+#[test]
+fn a_cancelled_workflow_ends_under_a_new_leader_too_once_everybody_has_been_heard() {
+    let mut w = World::new();
+    let run = w.start("w", &[a(), a()]);
+    w.worker(1, "one", 1);
+    w.task();
+    w.hold = true;
+    w.control(Command::Cancel, "w");
+    w.hold = false;
+    w.next_term();
+    assert_eq!(w.status(run), StatusKind::Cancelling);
+    w.attach(2, "one", &[("a", 1, 0)]);
+    assert_eq!(w.status(run), StatusKind::Cancelling, "the worker may hold an attempt");
+    w.inventory(2, vec![]);
+    assert_eq!(w.status(run), StatusKind::Cancelled);
+}
+
+#[test]
+fn attempts_of_a_workflow_that_was_terminated_are_told_and_let_go_in_the_end() {
+    let mut w = World::new();
+    w.start("w", &[a()]);
+    w.worker(1, "one", 1);
+    let task = w.task();
+    w.control(Command::Terminate, "w");
+    assert_eq!(w.cancels(), vec![(1, task.at, StopReason::WorkflowEnded)]);
+    assert_eq!(w.core.held_count(), 1, "it may still be running: it counts against the limits");
+    for _ in 0..4 {
+        w.pass(LEASE / 2);
+        w.heartbeat(1);
+    }
+    assert_eq!(w.core.held_count(), 0);
+}

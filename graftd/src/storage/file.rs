@@ -1,0 +1,151 @@
+//! Opening a redb file: who may read it, what it is, and which format it has.
+//!
+//! Files are made with mode 0600 under another name and renamed when they are whole, with the directory synced, so that a power cut can
+//! neither leave half a file nor lose one. A `format` table
+//! says which of the two stores this is and in which format; it is written by the first transaction and checked at every open, before
+//! anything else is read.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use redb::backends::FileBackend;
+use redb::{Builder, Database, Durability, ReadableDatabase, StorageBackend, TableDefinition, TableError, WriteTransaction};
+
+use super::error::StorageError;
+
+const FORMAT: TableDefinition<&str, &[u8]> = TableDefinition::new("format");
+const FORMAT_KEY: &str = "format";
+const CREATING: &str = ".creating";
+
+/// Which store a file is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kind {
+    /// Written into the file.
+    pub(super) name: &'static str,
+    /// The format that this build writes and reads.
+    pub(super) format: u32,
+}
+
+/// Opens or creates a file of mode 0600 for reading and writing.
+pub(super) fn open_private(path: &Path) -> io::Result<File> {
+    let new = !path.exists();
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    if new {
+        sync_directory(path)?;
+    }
+    Ok(file)
+}
+
+/// Makes the names in the file's directory durable.
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    File::open(directory)?.sync_all()
+}
+
+/// Opens or creates the redb file at `path`.
+pub(super) fn open_database(path: &Path, kind: Kind, cache_bytes: usize) -> Result<Database, StorageError> {
+    let failed = |cause: String| StorageError::new(format!("open {}", path.display()), cause);
+    let open = |at: &Path| {
+        let file = open_private(at).map_err(|error| failed(error.to_string()))?;
+        let backend = FileBackend::new(file).map_err(|error| failed(error.to_string()))?;
+        open_backend(backend, path, kind, cache_bytes)
+    };
+    if !path.exists() {
+        // redb cannot open a file whose making was cut off: it gets its name when it is whole.
+        let mut making = path.as_os_str().to_owned();
+        making.push(CREATING);
+        let making = PathBuf::from(making);
+        let made = fs::File::create(&making).and_then(|_| fs::remove_file(&making));
+        made.map_err(|error| failed(error.to_string()))?;
+        drop(open(&making)?);
+        fs::rename(&making, path).and_then(|()| sync_directory(path)).map_err(|error| failed(error.to_string()))?;
+    }
+    open(path)
+}
+
+/// Opens or creates a redb database over a backend; `path` is its name in errors.
+pub(super) fn open_backend(backend: impl StorageBackend, path: &Path, kind: Kind, cache_bytes: usize) -> Result<Database, StorageError> {
+    let failed = |cause: String| StorageError::new(format!("open {}", path.display()), cause);
+    let database = Builder::new().set_cache_size(cache_bytes).create_with_backend(backend).map_err(|error| failed(error.to_string()))?;
+    match read_format(&database).map_err(|error| failed(error.to_string()))? {
+        None => write_format(&database, kind).map_err(|error| failed(error.to_string()))?,
+        Some(found) => check_format(&found, kind).map_err(failed)?,
+    }
+    Ok(database)
+}
+
+/// Sets what every transaction of these stores needs: durable when committed and, where asked for, quick to open after a kill.
+pub(super) fn durable(txn: &mut WriteTransaction, quick_repair: bool) -> Result<(), redb::Error> {
+    txn.set_durability(Durability::Immediate)?;
+    txn.set_quick_repair(quick_repair);
+    Ok(())
+}
+
+fn read_format(database: &Database) -> Result<Option<Vec<u8>>, redb::Error> {
+    match database.begin_read()?.open_table(FORMAT) {
+        Ok(table) => Ok(table.get(FORMAT_KEY)?.map(|value| value.value().to_vec())),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn write_format(database: &Database, kind: Kind) -> Result<(), redb::Error> {
+    let mut txn = database.begin_write()?;
+    durable(&mut txn, true)?;
+    {
+        let mut value = kind.format.to_be_bytes().to_vec();
+        value.extend(kind.name.as_bytes());
+        txn.open_table(FORMAT)?.insert(FORMAT_KEY, value.as_slice())?;
+    }
+    txn.commit()?;
+    Ok(())
+}
+
+fn check_format(found: &[u8], kind: Kind) -> Result<(), String> {
+    let Some((format, name)) = found.split_first_chunk() else {
+        return Err("its format record is damaged: restore this member from a backup, or wipe it and let it join again".into());
+    };
+    let (format, name) = (u32::from_be_bytes(*format), String::from_utf8_lossy(name));
+    if name != kind.name {
+        return Err(format!("it is a graft {name} file, not a {} file: were files exchanged or renamed?", kind.name));
+    }
+    if format != kind.format {
+        return Err(format!("it has format {format}, and this graftd reads format {}: run the graftd version that wrote it", kind.format));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    const ONE: Kind = Kind { name: "one", format: 1 };
+
+    #[test]
+    fn a_file_is_private_and_tells_its_kind_and_format() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("one.redb");
+        drop(open_database(&path, ONE, 1 << 20).unwrap());
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        drop(open_database(&path, ONE, 1 << 20).unwrap());
+        let error = open_database(&path, Kind { format: 2, ..ONE }, 1 << 20).unwrap_err();
+        assert!(error.to_string().contains("it has format 1, and this graftd reads format 2"), "{error}");
+        let error = open_database(&path, Kind { name: "two", format: 1 }, 1 << 20).unwrap_err();
+        assert!(error.to_string().contains("it is a graft one file, not a two file"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_refused_by_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("one.redb");
+        std::fs::write(&path, vec![7; 8192]).unwrap();
+        let error = open_database(&path, ONE, 1 << 20).unwrap_err();
+        assert!(error.doing.contains("one.redb"), "{error}");
+    }
+}

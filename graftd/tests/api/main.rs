@@ -1,0 +1,12 @@
+//! The API floor over real floors: one member in this process, over files in a temporary directory, spoken to through its port.
+//!
+//! Workers here are scripted, message by message ([`worker`]): what the SDK makes of the protocol is tested with the SDK.
+
+mod member;
+mod other_protocols;
+mod reading;
+mod starting;
+mod steering;
+mod watching;
+mod worker;
+mod worker_stream;

@@ -1,0 +1,231 @@
+//! Three members over loopback TCP.
+
+use std::net::{SocketAddr, TcpListener};
+
+use graft_machine::reply::Reply;
+use graft_machine::state::StateRead;
+use graft_machine::tables::{NameKey, Names};
+use graft_proto::peer::v1::peer_service_client::PeerServiceClient;
+use graft_proto::peer::v1::{PeerHeader, ReadIndexRequest};
+use graftd::consensus::{ConsensusOptions, Leadership, MemberInfo};
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::Code;
+use tonic::transport::Server;
+
+use crate::member::{Member, info, open, options, start};
+
+/// A member with its listener; one that is down keeps its directory and address.
+struct Seat {
+    dir: TempDir,
+    info: MemberInfo,
+    address: SocketAddr,
+    up: Option<(Member, Listening)>,
+}
+
+/// The peer listener has a runtime of its own: dropping it cuts all connections at once, as the death of a process would.
+type Listening = Runtime;
+
+struct Cluster {
+    seats: Vec<Seat>,
+    adjust: fn(ConsensusOptions) -> ConsensusOptions,
+}
+
+impl Seat {
+    async fn start(&mut self, listener: TcpListener, options: ConsensusOptions) {
+        let member = open(self.dir.path(), options).await;
+        let service = member.consensus.peer_service_without_formation();
+        let listening = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        listener.set_nonblocking(true).expect("a listener for tokio");
+        listening.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).expect("a listener for tokio");
+            Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)).await.expect("it serves");
+        });
+        self.up = Some((member, listening));
+    }
+
+    fn member(&self) -> &Member {
+        &self.up.as_ref().expect("it is up").0
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Some((_, listening)) = self.up.take() {
+            listening.shutdown_background();
+        }
+    }
+}
+
+impl Cluster {
+    async fn form(adjust: fn(ConsensusOptions) -> ConsensusOptions) -> Self {
+        let mut listeners = Vec::new();
+        let mut seats = Vec::new();
+        for raft_id in [11, 12, 13] {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+            let address = listener.local_addr().expect("an address");
+            listeners.push(listener);
+            seats.push(Seat { dir: TempDir::new().expect("a directory"), info: info(raft_id, address), address, up: None });
+        }
+        for (seat, listener) in seats.iter_mut().zip(listeners) {
+            let options = adjust(options(seat.info.clone()));
+            seat.start(listener, options).await;
+        }
+        let cluster = Self { seats, adjust };
+        let members = cluster.seats.iter().map(|seat| seat.info.clone()).collect();
+        cluster.seats[0].member().consensus.initialize(members).await.expect("initialized");
+        cluster.leader().await;
+        cluster
+    }
+
+    /// The seat that leads, once one does among those that are up.
+    async fn leader(&self) -> usize {
+        let waits = self.seats.iter().enumerate().filter(|(_, seat)| seat.up.is_some()).map(|(at, seat)| {
+            Box::pin(async move {
+                seat.member().leads().await;
+                at
+            })
+        });
+        futures::future::select_all(waits).await.0
+    }
+
+    async fn crash(&mut self, at: usize) {
+        let (member, listening) = self.seats[at].up.take().expect("it is up");
+        listening.shutdown_background();
+        member.crash().await;
+    }
+
+    async fn restart(&mut self, at: usize) {
+        let mut listener = TcpListener::bind(self.seats[at].address);
+        while listener.is_err() {
+            tokio::task::yield_now().await;
+            listener = TcpListener::bind(self.seats[at].address);
+        }
+        let options = (self.adjust)(options(self.seats[at].info.clone()));
+        self.seats[at].start(listener.expect("bound"), options).await;
+    }
+
+    fn member(&self, at: usize) -> &Member {
+        self.seats[at].member()
+    }
+
+    /// Whether the member at a seat has the workflow, after a read barrier of its own.
+    async fn knows(&self, at: usize, id: &str) -> bool {
+        let consensus = &self.member(at).consensus;
+        while consensus.read_barrier().await.is_err() {}
+        consensus.latest().get::<Names>(&NameKey { namespace: "default".into(), id: id.into() }).is_some()
+    }
+
+    /// Proposes at a seat until it is known to be there.
+    async fn ensure(&self, at: usize, id: &str) {
+        loop {
+            match self.member(at).consensus.propose(start(id)).await {
+                Ok(Ok(Reply::Started(_))) => return,
+                // An earlier try, whose outcome was unknown, had worked.
+                Ok(Err(_)) => return,
+                Ok(other) => panic!("{other:?}"),
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_follower_s_command_goes_to_the_leader_and_every_member_reads_it() {
+    let cluster = Cluster::form(|options| options).await;
+    let leader = cluster.leader().await;
+    let follower = (leader + 1) % 3;
+    let mut told = cluster.member(follower).consensus.leadership();
+    told.wait_for(|told| matches!(told, Leadership::Follower { leader: Some(_), .. })).await.expect("it runs");
+    for n in 0..10 {
+        let id = format!("order-{n}");
+        let answer = cluster.member(follower).consensus.propose(start(&id)).await.expect("forwarded");
+        assert!(matches!(answer, Ok(Reply::Started(_))), "{answer:?}");
+        for at in 0..3 {
+            assert!(cluster.knows(at, &id).await, "{id} was acknowledged before the barrier");
+        }
+    }
+    assert_eq!(cluster.member(follower).consensus.members().len(), 3);
+    assert!(cluster.member(leader).consensus.leader_lease_until().is_some());
+    assert!(cluster.member(follower).consensus.leader_lease_until().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn when_the_leader_dies_another_leads_and_nothing_acknowledged_is_lost() {
+    let mut cluster = Cluster::form(|options| options).await;
+    let old = cluster.leader().await;
+    for n in 0..20 {
+        cluster.ensure(old, &format!("before-{n}")).await;
+    }
+    cluster.crash(old).await;
+    let new = cluster.leader().await;
+    assert_ne!(old, new);
+    let other = (0..3).find(|at| *at != old && *at != new).expect("a third");
+    cluster.ensure(other, "after").await;
+    for n in 0..20 {
+        assert!(cluster.knows(other, &format!("before-{n}")).await);
+    }
+    cluster.restart(old).await;
+    assert!(cluster.knows(old, "after").await);
+    assert!(cluster.knows(old, "before-19").await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_follower_that_was_away_too_long_catches_up_by_snapshot() {
+    let few = |options| ConsensusOptions { snapshot_every_entries: 40, log_keep_entries: 64, ..options };
+    let mut cluster = Cluster::form(few).await;
+    let leader = cluster.leader().await;
+    let away = (leader + 1) % 3;
+    cluster.crash(away).await;
+    let mut n = 0;
+    // Until the log no longer reaches back to where the follower stands.
+    while cluster.member(cluster.leader().await).consensus.status().purged_index < 50 {
+        cluster.ensure(leader, &format!("order-{n}")).await;
+        n += 1;
+    }
+    cluster.restart(away).await;
+    for n in [0, n - 1] {
+        assert!(cluster.knows(away, &format!("order-{n}")).await);
+    }
+    assert_eq!(cluster.member(away).metrics.snapshots.with_label_values(&["install"]).get(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn leadership_goes_to_another_member_when_it_is_handed_over() {
+    let cluster = Cluster::form(|options| options).await;
+    let old = cluster.leader().await;
+    let term = cluster.member(old).leads().await;
+    let mut feed = cluster.member(old).consensus.take_feed(term).expect("it leads");
+    cluster.ensure(old, "before").await;
+    cluster.member(old).consensus.transfer_leadership().await;
+    while feed.effects.recv().await.is_some() {}
+    let new = cluster.leader().await;
+    assert_ne!(old, new, "the feed of the old term has ended, so another member leads");
+    assert!(cluster.knows(new, "before").await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_call_for_another_member_or_from_another_cluster_is_refused() {
+    let cluster = Cluster::form(|options| options).await;
+    let leader = cluster.leader().await;
+    let seat = &cluster.seats[leader];
+    seat.member().consensus.set_cluster_id("ours".into());
+    let mut client = PeerServiceClient::connect(format!("http://{}", seat.address)).await.expect("connected");
+    let header = |cluster_id: &str, to| Some(PeerHeader { cluster_id: cluster_id.into(), from: 1, to });
+    for (header, expected) in [
+        (header("ours", seat.info.raft_id), None),
+        (header("", seat.info.raft_id), None),
+        (header("ours", 99), Some("99 was meant")),
+        (header("theirs", seat.info.raft_id), Some("belongs to cluster theirs")),
+    ] {
+        match (client.read_index(ReadIndexRequest { header }).await, expected) {
+            (Ok(_), None) => {}
+            (Err(status), Some(words)) => {
+                assert_eq!(status.code(), Code::FailedPrecondition);
+                assert!(status.message().contains(words), "{status}");
+            }
+            (answer, expected) => panic!("{answer:?}, expected {expected:?}"),
+        }
+    }
+}
