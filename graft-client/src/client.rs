@@ -1,0 +1,337 @@
+//! The client: starts, finds and steers workflows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use graft_proto::MESSAGE_BYTES_MAX;
+use graft_proto::v1::cluster_service_client::ClusterServiceClient;
+use graft_proto::v1::workflow_service_client::WorkflowServiceClient;
+use graft_proto::v1::{
+    ClusterStatusRequest, ClusterStatusResponse, Consistency, ListRequest, ListWorkersRequest, StatsRequest, StatsResponse, Worker,
+    WorkflowStatus, WorkflowSummary,
+};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
+
+use crate::channel::{Connections, Kind};
+use crate::endpoints::Endpoints;
+use crate::error::{ClientError, codes};
+use crate::handle::WorkflowHandle;
+use crate::start::{StartWorkflow, Started};
+
+/// The namespace of whoever names none.
+pub const NAMESPACE_DEFAULT: &str = "default";
+/// How long a call may take, repeats included, unless the builder says otherwise.
+const REQUEST_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// Metadata entry that carries who asks.
+const PRINCIPAL_METADATA: &str = "graft-client";
+
+/// A connection to a cluster, in one namespace. Cheap to clone; clones share their connections.
+///
+/// Nothing is sent before the first call; each call finds a member that answers by itself and repeats what is safe to repeat.
+#[derive(Clone, Debug)]
+pub struct Client {
+    shared: Arc<Shared>,
+    namespace: Arc<str>,
+    stale: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    connections: Connections,
+    principal: Option<MetadataValue<Ascii>>,
+    request_timeout: Duration,
+}
+
+/// How a [`Client`] is made. See [`Client::builder`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ClientBuilder {
+    endpoints: Endpoints,
+    namespace: String,
+    identity: Option<String>,
+    request_timeout: Duration,
+}
+
+impl ClientBuilder {
+    /// The namespace it works in; otherwise `default`.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = namespace.into();
+        self
+    }
+
+    /// Who asks, as the history of workflows will name it: visible ASCII.
+    pub fn identity(mut self, identity: impl Into<String>) -> Self {
+        self.identity = Some(identity.into());
+        self
+    }
+
+    /// How long a call may take, repeats included; otherwise 30 s.
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = timeout;
+        self
+    }
+
+    /// Makes the client; nothing is sent yet.
+    ///
+    /// # Errors
+    /// If an address is no URL, or the identity holds other than visible ASCII.
+    pub fn build(self) -> Result<Client, ClientError> {
+        let connections = Connections::new(self.endpoints.into_urls()?);
+        let principal = match self.identity {
+            None => None,
+            Some(identity) => Some(MetadataValue::try_from(identity.as_str()).map_err(|_| {
+                ClientError::new(codes::BAD_ENDPOINT, "connect", format!("identity {identity:?}"), "holds other than visible ASCII")
+            })?),
+        };
+        let namespace = if self.namespace.is_empty() { NAMESPACE_DEFAULT.into() } else { self.namespace.into() };
+        let shared = Shared { connections, principal, request_timeout: self.request_timeout };
+        Ok(Client { shared: Arc::new(shared), namespace, stale: false })
+    }
+}
+
+/// Which workflows a list shows.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct ListFilter {
+    statuses: Vec<i32>,
+    id_prefix: String,
+    limit: u32,
+    cursor: String,
+}
+
+impl ListFilter {
+    /// All of them, 100 to a page.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Only those with this status, or another one that is named.
+    pub fn status(mut self, status: WorkflowStatus) -> Self {
+        self.statuses.push(status.into());
+        self
+    }
+
+    /// Only ids that start so.
+    pub fn id_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.id_prefix = prefix.into();
+        self
+    }
+
+    /// Most rows of a page; at most 1,000.
+    pub fn limit(mut self, limit: u32) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// The page that begins here: [`ListPage::next_cursor`] of the page before.
+    pub fn cursor(mut self, cursor: impl Into<String>) -> Self {
+        self.cursor = cursor.into();
+        self
+    }
+}
+
+/// A page of workflows, the youngest first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListPage {
+    /// The workflows.
+    pub workflows: Vec<WorkflowSummary>,
+    /// Where the next page begins; `None`: this is the last one.
+    pub next_cursor: Option<String>,
+}
+
+/// Worker sessions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Workers {
+    /// The workers, by name.
+    pub workers: Vec<Worker>,
+    /// Whether the live figures (`connected`, `held`) are there.
+    pub live: bool,
+}
+
+/// Adds who asks to a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Identified(Option<MetadataValue<Ascii>>);
+
+impl tonic::service::Interceptor for Identified {
+    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
+        if let Some(principal) = &self.0 {
+            request.metadata_mut().insert(PRINCIPAL_METADATA, principal.clone());
+        }
+        Ok(request)
+    }
+}
+
+/// A channel that says who asks.
+pub(crate) type Identity = InterceptedService<Channel, Identified>;
+
+impl Client {
+    /// A client for these addresses: a URL, several separated by commas, or a list. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// If an address is no URL.
+    pub fn connect(endpoints: impl Into<Endpoints>) -> Result<Self, ClientError> {
+        Self::builder(endpoints).build()
+    }
+
+    /// A client with more to say: namespace, identity, timeout.
+    pub fn builder(endpoints: impl Into<Endpoints>) -> ClientBuilder {
+        let namespace = NAMESPACE_DEFAULT.to_owned();
+        ClientBuilder { endpoints: endpoints.into(), namespace, identity: None, request_timeout: REQUEST_TIMEOUT_DEFAULT }
+    }
+
+    /// The same client in another namespace.
+    pub fn in_namespace(&self, namespace: impl Into<String>) -> Self {
+        Self { namespace: namespace.into().into(), ..self.clone() }
+    }
+
+    /// The same client, whose reads take what the member that answers knows: possibly old, but answered even without a leader.
+    pub fn stale(&self) -> Self {
+        Self { stale: true, ..self.clone() }
+    }
+
+    /// The namespace it works in.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// A workflow to be started: add state and nodes, then await it. Takes an id, or a [`StartWorkflow`] made before.
+    pub fn start(&self, start: impl Into<StartWorkflow>) -> StartWorkflow<Self> {
+        start.into().on(self.clone())
+    }
+
+    pub(crate) async fn send_start(&self, start: StartWorkflow<Self>) -> Result<Started, ClientError> {
+        let request = start.into_request(&self.namespace)?;
+        let operation = format!("start workflow \"{}\" in namespace \"{}\"", request.workflow_id, request.namespace);
+        let answer = self
+            .workflows_call(&operation, Kind::Change, request, |mut service, request| async move { service.start(request).await })
+            .await?;
+        Ok(answer.into())
+    }
+
+    /// A handle on the current run of a workflow; nothing is sent yet.
+    pub fn workflow(&self, workflow_id: impl Into<String>) -> WorkflowHandle {
+        WorkflowHandle::new(self.clone(), workflow_id.into())
+    }
+
+    /// A page of the namespace's workflows, the youngest first.
+    ///
+    /// # Errors
+    /// If no member answers, or the cursor is none.
+    pub async fn list(&self, filter: ListFilter) -> Result<ListPage, ClientError> {
+        let ListFilter { statuses, id_prefix, limit, cursor } = filter;
+        let consistency = self.consistency();
+        let request = ListRequest { namespace: self.namespace.to_string(), statuses, id_prefix, limit, cursor, consistency };
+        let operation = format!("list workflows of namespace \"{}\"", self.namespace);
+        let answer =
+            self.workflows_call(&operation, Kind::Read, request, |mut service, request| async move { service.list(request).await }).await?;
+        Ok(ListPage { workflows: answer.workflows, next_cursor: Some(answer.next_cursor).filter(|cursor| !cursor.is_empty()) })
+    }
+
+    /// Members, leader and log positions, as the member that answers sees them.
+    ///
+    /// # Errors
+    /// If no member answers.
+    pub async fn cluster_status(&self) -> Result<ClusterStatusResponse, ClientError> {
+        let call = |channel| {
+            let mut service = self.cluster_service(channel);
+            async move { service.status(ClusterStatusRequest {}).await }
+        };
+        self.shared.connections.call("ask for the cluster's status", Kind::Read, self.shared.request_timeout, call).await
+    }
+
+    /// Worker sessions of this namespace.
+    ///
+    /// # Errors
+    /// If no member answers.
+    pub async fn workers(&self) -> Result<Workers, ClientError> {
+        self.list_workers(self.namespace.to_string()).await
+    }
+
+    /// Worker sessions of all namespaces.
+    ///
+    /// # Errors
+    /// If no member answers.
+    pub async fn all_workers(&self) -> Result<Workers, ClientError> {
+        self.list_workers(String::new()).await
+    }
+
+    async fn list_workers(&self, namespace: String) -> Result<Workers, ClientError> {
+        let call = |channel| {
+            let mut service = self.cluster_service(channel);
+            let request = ListWorkersRequest { namespace: namespace.clone() };
+            async move { service.list_workers(request).await }
+        };
+        let answer = self.shared.connections.call("list workers", Kind::Read, self.shared.request_timeout, call).await?;
+        Ok(Workers { workers: answer.workers, live: answer.live })
+    }
+
+    /// Counters of the member that answers since its start, for benchmarks.
+    ///
+    /// # Errors
+    /// If no member answers.
+    pub async fn stats(&self) -> Result<StatsResponse, ClientError> {
+        let call = |channel| {
+            let mut service = self.cluster_service(channel);
+            async move { service.stats(StatsRequest {}).await }
+        };
+        self.shared.connections.call("ask for counters", Kind::Read, self.shared.request_timeout, call).await
+    }
+
+    /// How fresh this client's reads are, on the wire.
+    pub(crate) fn consistency(&self) -> i32 {
+        if self.stale { Consistency::Stale.into() } else { Consistency::Linearizable.into() }
+    }
+
+    pub(crate) fn connections(&self) -> &Connections {
+        &self.shared.connections
+    }
+
+    pub(crate) fn identified(&self) -> Identified {
+        Identified(self.shared.principal.clone())
+    }
+
+    pub(crate) fn request_timeout(&self) -> Duration {
+        self.shared.request_timeout
+    }
+
+    /// The workflow service behind a connection.
+    pub(crate) fn workflow_service(&self, channel: Channel) -> WorkflowServiceClient<Identity> {
+        WorkflowServiceClient::with_interceptor(channel, self.identified())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    fn cluster_service(&self, channel: Channel) -> ClusterServiceClient<Identity> {
+        ClusterServiceClient::with_interceptor(channel, self.identified()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// One call of the workflow service, with the client's timeout.
+    pub(crate) async fn workflows_call<Q, T, F, Fut>(&self, operation: &str, kind: Kind, request: Q, call: F) -> Result<T, ClientError>
+    where
+        Q: Clone,
+        F: Fn(WorkflowServiceClient<Identity>, Q) -> Fut,
+        Fut: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+    {
+        self.workflows_call_within(self.shared.request_timeout, operation, kind, request, call).await
+    }
+
+    /// One call of the workflow service.
+    pub(crate) async fn workflows_call_within<Q, T, F, Fut>(
+        &self,
+        timeout: Duration,
+        operation: &str,
+        kind: Kind,
+        request: Q,
+        call: F,
+    ) -> Result<T, ClientError>
+    where
+        Q: Clone,
+        F: Fn(WorkflowServiceClient<Identity>, Q) -> Fut,
+        Fut: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+    {
+        let attempt = |channel| call(self.workflow_service(channel), request.clone());
+        self.shared.connections.call(operation, kind, timeout, attempt).await
+    }
+}

@@ -1,0 +1,260 @@
+//! What can go wrong for a caller, in one type.
+//!
+//! A [`ClientError`] says which operation failed, on which object, why, and what to do next; and it answers the two questions that a program
+//! has: would the same request work later ([`ClientError::is_retryable`]), and can it have taken effect all the same
+//! ([`ClientError::has_no_side_effects`])? Nobody has to read its text.
+//!
+//! Codes `GR0001` to `GR8999` come from the server; `GR9xxx` are the SDK's own, listed in [`codes`].
+
+use std::fmt;
+use std::time::Duration;
+
+use graft_proto::v1::ErrorDetail;
+use prost::Message;
+
+/// Codes of errors that this crate itself makes.
+pub mod codes {
+    /// No server could be reached.
+    pub const UNREACHABLE: &str = "GR9001";
+    /// An address is no URL of a server.
+    pub const BAD_ENDPOINT: &str = "GR9002";
+    /// A value could not be written as JSON.
+    pub const NOT_SERIALIZABLE: &str = "GR9003";
+    /// A JSON document does not fit the type that was asked for.
+    pub const NOT_DESERIALIZABLE: &str = "GR9004";
+    /// A result was asked for, but the workflow ended otherwise.
+    pub const NOT_COMPLETED: &str = "GR9005";
+    /// No answer came within the time given.
+    pub const TIMED_OUT: &str = "GR9006";
+    /// The server answered something that this version does not understand.
+    pub const BAD_ANSWER: &str = "GR9007";
+    /// The worker cannot run as it was built.
+    pub const BAD_WORKER: &str = "GR9008";
+    /// The server refused with a bare gRPC status, without details of its own.
+    pub const BARE_STATUS: &str = "GR9009";
+}
+
+/// Why a call failed: the operation, the object, the reason, and what to do next.
+#[derive(Clone)]
+pub struct ClientError(Box<Facts>);
+
+#[derive(Clone, Debug)]
+struct Facts {
+    /// What was tried, as it reads after "failed to".
+    operation: String,
+    detail: ErrorDetail,
+    message: String,
+    grpc: Option<tonic::Code>,
+}
+
+impl ClientError {
+    pub(crate) fn new(code: &str, operation: impl Into<String>, object: impl Into<String>, message: impl Into<String>) -> Self {
+        let detail = ErrorDetail { code: code.to_owned(), object: object.into(), ..ErrorDetail::default() };
+        Self(Box::new(Facts { operation: operation.into(), detail, message: message.into(), grpc: None }))
+    }
+
+    pub(crate) fn remedied(mut self, remedy: impl Into<String>) -> Self {
+        self.0.detail.remedy = remedy.into();
+        self
+    }
+
+    pub(crate) fn retryable(mut self) -> Self {
+        self.0.detail.retryable = true;
+        self
+    }
+
+    pub(crate) fn unknown_outcome(mut self, unknown: bool) -> Self {
+        self.0.detail.outcome_unknown = unknown;
+        self
+    }
+
+    /// Reads a refusal of `server`. Without details, the gRPC status tells what it can.
+    pub(crate) fn from_status(operation: &str, server: &str, status: &tonic::Status) -> Self {
+        let detail = status
+            .metadata()
+            .get_bin(graft_proto::ERROR_DETAIL_METADATA)
+            .and_then(|value| value.to_bytes().ok())
+            .and_then(|bytes| ErrorDetail::decode(bytes).ok());
+        let (detail, transport) = match detail {
+            Some(detail) => (detail, false),
+            None => bare(server, status),
+        };
+        let message = if transport { causes(status) } else { status.message().to_owned() };
+        Self(Box::new(Facts { operation: operation.to_owned(), detail, message, grpc: Some(status.code()) }))
+    }
+
+    /// Stable code: `GR` and four digits. The ones that this crate makes stand in [`codes`].
+    pub fn code(&self) -> &str {
+        &self.0.detail.code
+    }
+
+    /// The object concerned, as a person names it: `workflow "a" in namespace "default"`. May be empty.
+    pub fn object(&self) -> &str {
+        &self.0.detail.object
+    }
+
+    /// Why.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// What to do next. May be empty.
+    pub fn remedy(&self) -> &str {
+        &self.0.detail.remedy
+    }
+
+    /// What was tried, as it reads after "failed to".
+    pub fn operation(&self) -> &str {
+        &self.0.operation
+    }
+
+    /// True if the same request may work later. The client has already repeated it for as long as it was told to.
+    pub fn is_retryable(&self) -> bool {
+        self.0.detail.retryable
+    }
+
+    /// True if the request may have taken effect all the same: repeat it with the same request id, or look.
+    pub fn outcome_unknown(&self) -> bool {
+        self.0.detail.outcome_unknown
+    }
+
+    /// True if the request is known to have changed nothing.
+    pub fn has_no_side_effects(&self) -> bool {
+        !self.0.detail.outcome_unknown
+    }
+
+    /// The server's advice how long to wait before trying again.
+    pub fn retry_after(&self) -> Option<Duration> {
+        (self.0.detail.retry_after_ms > 0).then(|| Duration::from_millis(self.0.detail.retry_after_ms))
+    }
+
+    /// The gRPC code, if a server (or the connection to it) gave one.
+    pub fn grpc_code(&self) -> Option<tonic::Code> {
+        self.0.grpc
+    }
+
+    /// True if the workflow (or whatever was asked for) does not exist.
+    pub fn is_not_found(&self) -> bool {
+        self.0.grpc == Some(tonic::Code::NotFound)
+    }
+
+    /// True if the id was taken.
+    pub fn is_already_exists(&self) -> bool {
+        self.0.grpc == Some(tonic::Code::AlreadyExists)
+    }
+
+    pub(crate) fn leader_address(&self) -> Option<&str> {
+        Some(self.0.detail.leader_address.as_str()).filter(|address| !address.is_empty())
+    }
+}
+
+/// Details for a status that brought none: from a broken connection, a proxy, or a server of another kind.
+fn bare(server: &str, status: &tonic::Status) -> (ErrorDetail, bool) {
+    use tonic::Code;
+    let broken = std::error::Error::source(status).is_some();
+    let (code, transport) = match status.code() {
+        Code::Unavailable => (codes::UNREACHABLE, true),
+        Code::DeadlineExceeded => (codes::TIMED_OUT, true),
+        Code::Unknown | Code::Cancelled | Code::Internal if broken => (codes::UNREACHABLE, true),
+        _ => (codes::BARE_STATUS, false),
+    };
+    let remedy = match status.code() {
+        Code::Unimplemented => "Check that the address belongs to a graftd of a version that has this call.".to_owned(),
+        _ if transport => {
+            format!("Check that graftd runs and answers at {server} (and that it is its client address, not the one for peers).")
+        }
+        _ => String::new(),
+    };
+    let detail = ErrorDetail {
+        code: code.to_owned(),
+        object: format!("server {server}"),
+        remedy,
+        outcome_unknown: transport,
+        retryable: transport || matches!(status.code(), Code::Aborted | Code::ResourceExhausted),
+        ..ErrorDetail::default()
+    };
+    (detail, transport)
+}
+
+/// The innermost cause is what a person wants to read: `connection refused`, not `transport error`.
+fn causes(status: &tonic::Status) -> String {
+    let mut text = if status.message().is_empty() { status.code().description().to_owned() } else { status.message().to_owned() };
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        let part = error.to_string();
+        if !text.contains(&part) {
+            text = format!("{text}: {part}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Facts { operation, detail, message, .. } = &*self.0;
+        write!(f, "failed to {operation}: ")?;
+        if !detail.object.is_empty() && !operation.contains(&detail.object) && !message.contains(&detail.object) {
+            write!(f, "{}: ", detail.object)?;
+        }
+        write!(f, "{}", if message.is_empty() { "no reason was given" } else { message })?;
+        write!(f, " [{}]", if detail.code.is_empty() { codes::BARE_STATUS } else { &detail.code })?;
+        if detail.outcome_unknown {
+            write!(f, " (the request may have taken effect)")?;
+        }
+        if !detail.remedy.is_empty() {
+            write!(f, ". {}", detail.remedy)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl std::error::Error for ClientError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status_with(detail: &ErrorDetail) -> tonic::Status {
+        let mut status = tonic::Status::already_exists("exists already as run 7 (running)");
+        let value = tonic::metadata::MetadataValue::from_bytes(&detail.encode_to_vec());
+        status.metadata_mut().insert_bin(graft_proto::ERROR_DETAIL_METADATA, value);
+        status
+    }
+
+    #[test]
+    fn an_error_says_what_which_why_and_what_to_do() {
+        let detail = ErrorDetail {
+            code: "GR0004".into(),
+            object: "workflow \"a\" in namespace \"default\"".into(),
+            remedy: "Use another id.".into(),
+            ..ErrorDetail::default()
+        };
+        let error = ClientError::from_status("start a workflow", "http://h:1", &status_with(&detail));
+        assert_eq!(
+            error.to_string(),
+            "failed to start a workflow: workflow \"a\" in namespace \"default\": exists already as run 7 (running) [GR0004]. Use another id."
+        );
+        assert!(error.is_already_exists() && !error.is_retryable() && error.has_no_side_effects());
+    }
+
+    #[test]
+    fn a_broken_connection_may_have_had_side_effects() {
+        let error = ClientError::from_status("start a workflow", "http://h:1", &tonic::Status::unavailable("gone"));
+        assert!(error.is_retryable() && error.outcome_unknown());
+        assert_eq!(error.code(), codes::UNREACHABLE);
+        assert!(error.to_string().contains("http://h:1"));
+    }
+
+    #[test]
+    fn a_bare_refusal_of_the_server_is_not_repeated() {
+        let error = ClientError::from_status("start a workflow", "http://h:1", &tonic::Status::invalid_argument("no"));
+        assert!(!error.is_retryable() && error.has_no_side_effects());
+    }
+}

@@ -1,0 +1,430 @@
+//! The protocol, written down as conversations.
+
+use graft_proto::v1::{Ack, Acks, CancelNotice, Completed, HeartbeatAck, Resolution, Tasks};
+
+use super::*;
+
+const LEASE_MS: u64 = 9_000;
+
+fn engine() -> Engine {
+    engine_with(&["http://a:1", "http://b:1"])
+}
+
+fn engine_with(addresses: &[&str]) -> Engine {
+    let nodes = vec![
+        NodeCapacity { node: "pack".into(), capacity: 4, cluster_limit: 0 },
+        NodeCapacity { node: "ship".into(), capacity: 1, cluster_limit: 0 },
+    ];
+    let settings = Settings {
+        namespace: "default".into(),
+        worker: "w".into(),
+        incarnation: "i".into(),
+        build: String::new(),
+        nodes,
+        drain_grace_ms: 1_000,
+    };
+    let addresses: Vec<String> = addresses.iter().map(|&address| address.to_owned()).collect();
+    Engine::new(settings, &addresses, 7)
+}
+
+/// Everything that is to be done now, one line for each.
+fn outputs(engine: &mut Engine) -> Vec<String> {
+    engine.flush();
+    std::iter::from_fn(|| engine.poll_output()).map(describe).collect()
+}
+
+fn describe(output: Output) -> String {
+    match output {
+        Output::Connect { link, address, hello } => format!("connect {link} {address} cluster={:?}", hello.cluster_id),
+        Output::Send { link, message } => format!("{link} <- {}", describe_message(message.message.unwrap())),
+        Output::Close { link } => format!("close {link}"),
+        Output::Start { lease, .. } => format!("start {}/{}", lease.term, lease.sequence),
+        Output::Cancel { lease, reason } => format!("cancel {}/{} {reason:?}", lease.term, lease.sequence),
+        Output::Drop { lease, reason } => format!("drop {}/{} {reason:?}", lease.term, lease.sequence),
+        Output::Refused(error) => format!("refused {}", error.message()),
+        Output::Left => "left".to_owned(),
+    }
+}
+
+fn describe_message(message: from_worker::Message) -> String {
+    let lease = |lease: Option<Lease>| lease.map_or_else(|| "-".to_owned(), |lease| format!("{}/{}", lease.term, lease.sequence));
+    match message {
+        from_worker::Message::Hello(_) => "hello".to_owned(),
+        from_worker::Message::Inventory(inventory) => {
+            let held: Vec<String> = inventory.held.iter().map(|held| format!("{}{}", lease(held.lease), held.progress)).collect();
+            format!("inventory term={} held={held:?}", inventory.term)
+        }
+        from_worker::Message::Credit(credit) => format!("credit {} window={} #{}", credit.node, credit.window, credit.sequence),
+        from_worker::Message::Heartbeat(heartbeat) => {
+            let progress: Vec<&str> = heartbeat.progress.iter().map(|held| held.progress.as_str()).collect();
+            format!("heartbeat {} {progress:?}", heartbeat.sent_ms)
+        }
+        from_worker::Message::Results(results) => {
+            let results = results.results.iter().map(|result| {
+                let what = match result.outcome.as_ref().unwrap() {
+                    Outcome::Completed(_) => "completed",
+                    Outcome::Failed(_) => "failed",
+                    Outcome::Blocked(_) => "blocked",
+                    Outcome::HandedBack(_) => "handed-back",
+                };
+                format!("{} {what}", lease(result.lease))
+            });
+            format!("results {:?}", results.collect::<Vec<_>>())
+        }
+        from_worker::Message::Goodbye(_) => "goodbye".to_owned(),
+    }
+}
+
+fn to_worker(message: to_worker::Message) -> ToWorker {
+    ToWorker { message: Some(message) }
+}
+
+fn welcome(term: u64, member: u64, leading: bool) -> ToWorker {
+    let cluster_id = "c".to_owned();
+    to_worker(to_worker::Message::Welcome(Welcome {
+        protocol: 1,
+        cluster_id,
+        term,
+        lease_ms: LEASE_MS,
+        leading,
+        member,
+        ..Welcome::default()
+    }))
+}
+
+fn key(term: u64, sequence: u64) -> LeaseKey {
+    LeaseKey { term, sequence }
+}
+
+fn tasks(node: &str, term: u64, sequences: impl IntoIterator<Item = u64>, heartbeat_echo: u64) -> ToWorker {
+    let task = |sequence| Task {
+        at: Some(AttemptRef { run: 1, task: u32::try_from(sequence).unwrap(), attempt: 1 }),
+        lease: Some(Lease { term, sequence }),
+        node: node.into(),
+        heartbeat_echo,
+        ..Task::default()
+    };
+    to_worker(to_worker::Message::Tasks(Tasks { tasks: sequences.into_iter().map(task).collect() }))
+}
+
+fn ack(term: u64, sequence: u64) -> ToWorker {
+    let lease = Some(Lease { term, sequence });
+    to_worker(to_worker::Message::Acks(Acks { acks: vec![Ack { at: None, lease, resolution: Resolution::Applied.into() }] }))
+}
+
+fn heartbeat_ack(term: u64, echo: u64) -> ToWorker {
+    to_worker(to_worker::Message::HeartbeatAck(HeartbeatAck { term, echo, leading: true }))
+}
+
+fn completed() -> Option<Outcome> {
+    Some(Outcome::Completed(Completed::default()))
+}
+
+/// Two links, 3 and 4; member 1 leads on link 3 in term 5.
+fn led() -> Engine {
+    let mut engine = engine();
+    engine.tick(10);
+    engine.received(3, welcome(5, 1, true), 10);
+    engine.received(4, welcome(5, 2, false), 10);
+    outputs(&mut engine);
+    engine
+}
+
+#[test]
+fn a_worker_opens_a_stream_to_every_address_and_answers_only_the_leader() {
+    let mut engine = engine();
+    engine.tick(10);
+    assert_eq!(outputs(&mut engine), ["connect 3 http://a:1 cluster=\"\"", "connect 4 http://b:1 cluster=\"\""]);
+    engine.received(3, welcome(5, 1, false), 11);
+    assert!(outputs(&mut engine).is_empty());
+    engine.received(4, welcome(5, 2, true), 12);
+    assert_eq!(
+        outputs(&mut engine),
+        ["4 <- inventory term=5 held=[]", "4 <- heartbeat 12 []", "4 <- credit pack window=4 #1", "4 <- credit ship window=1 #2"]
+    );
+}
+
+#[test]
+fn credit_grows_as_attempts_end_and_results_go_in_one_message() {
+    let mut engine = led();
+    engine.received(3, tasks("pack", 5, 1..=4, 10), 20);
+    assert_eq!(outputs(&mut engine), ["start 5/1", "start 5/2", "start 5/3", "start 5/4"]);
+    engine.finished(key(5, 1), completed(), 9);
+    engine.finished(key(5, 2), completed(), 9);
+    assert_eq!(outputs(&mut engine), ["3 <- results [\"5/1 completed\", \"5/2 completed\"]", "3 <- credit pack window=6 #3"]);
+}
+
+#[test]
+fn results_without_an_acknowledgement_hold_credit_back() {
+    let mut engine = led();
+    for round in 0..2 {
+        engine.received(3, tasks("pack", 5, round * 4 + 1..=round * 4 + 4, 10), 20);
+        for sequence in round * 4 + 1..=round * 4 + 4 {
+            engine.finished(key(5, sequence), completed(), 9);
+        }
+        outputs(&mut engine);
+    }
+    // Eight results are out: as many as may be, so the window stands at what was assigned until one is acknowledged.
+    assert_eq!(engine.slots[0].free(), 0);
+    for sequence in 1..=3 {
+        engine.received(3, ack(5, sequence), 30);
+    }
+    assert_eq!(outputs(&mut engine), ["3 <- credit pack window=11 #4"]);
+}
+
+#[test]
+fn what_is_not_acknowledged_is_sent_again_after_a_reconnect() {
+    let mut engine = led();
+    engine.received(3, tasks("pack", 5, 1..=3, 10), 20);
+    engine.finished(key(5, 1), completed(), 9);
+    engine.finished(key(5, 2), completed(), 9);
+    outputs(&mut engine);
+    engine.received(3, ack(5, 1), 21);
+    engine.closed(3, Gone::Lost("reset".into()), 22);
+    engine.tick(5_000);
+    assert_eq!(outputs(&mut engine), ["connect 5 http://a:1 cluster=\"c\""]);
+    engine.received(5, welcome(5, 1, true), 5_001);
+    assert_eq!(
+        outputs(&mut engine),
+        [
+            "5 <- inventory term=5 held=[\"5/2\", \"5/3\"]",
+            "5 <- heartbeat 5001 []",
+            "5 <- credit pack window=3 #1",
+            "5 <- credit ship window=1 #2",
+            "5 <- results [\"5/2 completed\"]",
+        ]
+    );
+}
+
+#[test]
+fn a_new_leader_is_told_what_is_held_and_gets_the_results() {
+    let mut engine = led();
+    engine.received(3, tasks("pack", 5, 1..=2, 10), 20);
+    engine.progress(key(5, 2), " half".into());
+    engine.finished(key(5, 1), completed(), 9);
+    outputs(&mut engine);
+    engine.received(4, welcome(6, 2, true), 30);
+    assert_eq!(
+        outputs(&mut engine),
+        [
+            "4 <- inventory term=6 held=[\"5/1\", \"5/2 half\"]",
+            "4 <- heartbeat 30 [\" half\"]",
+            "4 <- credit pack window=3 #1",
+            "4 <- credit ship window=1 #2",
+            "4 <- results [\"5/1 completed\"]",
+        ]
+    );
+}
+
+#[test]
+fn what_an_older_term_sends_is_ignored() {
+    let mut engine = led();
+    engine.received(4, welcome(6, 2, true), 30);
+    outputs(&mut engine);
+    engine.received(3, tasks("pack", 5, [9], 10), 31);
+    engine.received(3, welcome(5, 1, true), 32);
+    engine.received(3, heartbeat_ack(5, 31), 33);
+    assert!(outputs(&mut engine).is_empty());
+    assert_eq!(engine.renewed_at, 0);
+}
+
+#[test]
+fn a_leader_that_steps_down_assigns_no_more() {
+    let mut engine = led();
+    engine.received(3, welcome(6, 1, false), 20);
+    engine.received(3, tasks("pack", 6, [1], 10), 21);
+    assert!(outputs(&mut engine).is_empty());
+}
+
+#[test]
+fn a_repeated_assignment_starts_nothing() {
+    let mut engine = led();
+    engine.received(3, tasks("pack", 5, [1], 10), 20);
+    engine.received(3, tasks("pack", 5, [1], 10), 21);
+    assert_eq!(outputs(&mut engine).iter().filter(|line| line.starts_with("start")).count(), 1);
+}
+
+#[test]
+fn attempts_are_dropped_at_nine_tenths_of_the_lease_without_an_echo() {
+    let mut engine = led();
+    engine.received(3, heartbeat_ack(5, 10), 12);
+    engine.received(3, tasks("pack", 5, [1], 10), 20);
+    outputs(&mut engine);
+    let stop = 10 + LEASE_MS / 10 * 9;
+    engine.tick(stop - 1);
+    assert!(outputs(&mut engine).iter().all(|line| line.contains("heartbeat")), "only signs of life before");
+    engine.tick(stop);
+    assert_eq!(outputs(&mut engine)[0], "drop 5/1 LeaseLost");
+    // Its result is of no interest any more, and no new leader is told of it.
+    engine.finished(key(5, 1), completed(), 9);
+    assert!(!outputs(&mut engine).iter().any(|line| line.contains("results")));
+    engine.received(4, welcome(6, 2, true), stop + 1);
+    assert_eq!(outputs(&mut engine)[0], "4 <- inventory term=6 held=[]");
+}
+
+#[test]
+fn an_echo_moves_the_stop() {
+    let mut engine = led();
+    engine.received(3, tasks("pack", 5, [1], 10), 20);
+    outputs(&mut engine);
+    engine.tick(3_010);
+    assert_eq!(outputs(&mut engine), ["3 <- heartbeat 3010 []"]);
+    engine.received(3, heartbeat_ack(5, 3_010), 3_500);
+    engine.tick(10 + LEASE_MS);
+    assert!(!outputs(&mut engine).iter().any(|line| line.starts_with("drop")));
+}
+
+#[test]
+fn an_attempt_that_was_dropped_keeps_its_slot_until_its_code_has_ended() {
+    let mut engine = led();
+    engine.received(3, tasks("ship", 5, [1], 10), 20);
+    let notice = CancelNotice { at: None, lease: Some(Lease { term: 5, sequence: 1 }), reason: WireReason::WorkflowEnded.into() };
+    engine.received(3, to_worker(to_worker::Message::Cancel(notice)), 21);
+    assert_eq!(outputs(&mut engine), ["start 5/1", "drop 5/1 WorkflowEnded"]);
+    engine.finished(key(5, 1), None, 9);
+    assert_eq!(outputs(&mut engine), ["3 <- credit ship window=2 #3"]);
+}
+
+#[test]
+fn a_cancelled_workflow_lets_the_attempt_finish_and_report() {
+    let mut engine = led();
+    engine.received(3, tasks("ship", 5, [1], 10), 20);
+    let notice = CancelNotice { at: None, lease: Some(Lease { term: 5, sequence: 1 }), reason: WireReason::WorkflowCancelled.into() };
+    engine.received(3, to_worker(to_worker::Message::Cancel(notice)), 21);
+    assert_eq!(outputs(&mut engine), ["start 5/1", "cancel 5/1 WorkflowCancelled"]);
+    engine.finished(key(5, 1), completed(), 9);
+    assert_eq!(outputs(&mut engine)[0], "3 <- results [\"5/1 completed\"]");
+}
+
+#[test]
+fn an_unknown_node_is_handed_back() {
+    let mut engine = led();
+    engine.received(3, tasks("paint", 5, [1], 10), 20);
+    assert_eq!(outputs(&mut engine), ["3 <- results [\"5/1 handed-back\"]"]);
+}
+
+#[test]
+fn an_outcome_too_large_for_a_message_fails_for_good() {
+    let mut engine = led();
+    engine.received(3, tasks("pack", 5, [1], 10), 20);
+    let data = vec![b' '; MESSAGE_BYTES_MAX].into();
+    let patch = Some(graft_proto::v1::Payload { encoding: 1, data });
+    engine.finished(key(5, 1), Some(Outcome::Completed(Completed { patch, ..Completed::default() })), 9);
+    assert_eq!(outputs(&mut engine)[1], "3 <- results [\"5/1 failed\"]");
+}
+
+#[test]
+fn many_large_results_are_spread_over_messages() {
+    let mut engine = led();
+    engine.received(3, tasks("pack", 5, 1..=4, 10), 20);
+    for sequence in 1..=4 {
+        let data = vec![b' '; RESULTS_BYTES_MAX / 2 - 1_000].into();
+        let patch = Some(graft_proto::v1::Payload { encoding: 1, data });
+        engine.finished(key(5, sequence), Some(Outcome::Completed(Completed { patch, ..Completed::default() })), 9);
+    }
+    assert_eq!(outputs(&mut engine).iter().filter(|line| line.contains("results")).count(), 2);
+}
+
+#[test]
+fn a_drain_takes_no_work_hands_back_what_does_not_end_and_says_goodbye_when_all_is_acknowledged() {
+    let mut engine = led();
+    engine.received(3, tasks("pack", 5, 1..=2, 10), 20);
+    outputs(&mut engine);
+    engine.drain(100);
+    assert_eq!(outputs(&mut engine), ["3 <- credit pack window=2 #3", "3 <- credit ship window=0 #4"]);
+    // What was on its way goes back.
+    engine.received(3, tasks("ship", 5, [3], 10), 101);
+    engine.finished(key(5, 1), completed(), 9);
+    assert_eq!(outputs(&mut engine)[0], "3 <- results [\"5/3 handed-back\", \"5/1 completed\"]");
+    engine.advance(102);
+    assert!(outputs(&mut engine).is_empty(), "one attempt still runs");
+    // The grace is over.
+    engine.tick(1_100);
+    engine.advance(1_100);
+    assert_eq!(outputs(&mut engine), ["drop 5/2 Draining", "3 <- results [\"5/2 handed-back\"]"]);
+    for sequence in [1, 2] {
+        engine.received(3, ack(5, sequence), 1_101);
+        engine.advance(1_101);
+    }
+    assert!(outputs(&mut engine).is_empty(), "one acknowledgement is missing");
+    engine.received(3, ack(5, 3), 1_102);
+    engine.advance(1_102);
+    assert_eq!(outputs(&mut engine), ["3 <- goodbye", "4 <- goodbye", "close 3", "close 4"]);
+    engine.closed(3, Gone::Lost("done".into()), 1_103);
+    engine.closed(4, Gone::Lost("done".into()), 1_103);
+    assert_eq!(outputs(&mut engine), ["left"]);
+}
+
+#[test]
+fn a_drain_without_a_leader_ends_all_the_same() {
+    let mut engine = led();
+    engine.received(3, tasks("pack", 5, [1], 10), 20);
+    engine.finished(key(5, 1), completed(), 9);
+    engine.closed(3, Gone::Lost("reset".into()), 21);
+    engine.drain(22);
+    engine.advance(22);
+    engine.tick(22 + ACK_WAIT_MS);
+    engine.tick(22 + ACK_WAIT_MS + LEAVE_WAIT_MS);
+    assert!(outputs(&mut engine).contains(&"left".to_owned()));
+}
+
+#[test]
+fn two_addresses_of_one_member_make_one_stream() {
+    let mut engine = engine();
+    engine.tick(10);
+    engine.received(3, welcome(5, 1, true), 11);
+    outputs(&mut engine);
+    engine.received(4, welcome(5, 1, true), 12);
+    assert_eq!(outputs(&mut engine), ["close 4"]);
+    engine.tick(1_000);
+    assert!(outputs(&mut engine).is_empty(), "the other address rests");
+}
+
+#[test]
+fn members_that_a_welcome_names_get_streams_too() {
+    let mut engine = engine_with(&["http://a:1"]);
+    engine.tick(10);
+    outputs(&mut engine);
+    let mut message = welcome(5, 1, false);
+    if let Some(to_worker::Message::Welcome(welcome)) = &mut message.message {
+        welcome.member_addresses = vec!["http://a:1".into(), "http://b:1".into()];
+    }
+    engine.received(2, message, 11);
+    engine.tick(11);
+    assert_eq!(outputs(&mut engine), ["connect 4 http://b:1 cluster=\"c\""]);
+}
+
+#[test]
+fn a_member_of_another_cluster_is_left_alone() {
+    let mut engine = led();
+    let mut message = welcome(9, 7, true);
+    if let Some(to_worker::Message::Welcome(welcome)) = &mut message.message {
+        welcome.cluster_id = "foreign".into();
+    }
+    engine.received(4, message, 20);
+    assert_eq!(outputs(&mut engine), ["close 4"]);
+    assert_eq!(engine.term, 5);
+}
+
+#[test]
+fn a_worker_that_every_member_refuses_ends_with_the_reason() {
+    let mut engine = engine();
+    engine.tick(10);
+    outputs(&mut engine);
+    let error = ClientError::new("GR0001", "connect a worker", "", "speaks another protocol");
+    engine.closed(3, Gone::Refused(error), 11);
+    assert_eq!(outputs(&mut engine), ["refused speaks another protocol"]);
+}
+
+#[test]
+fn a_lost_stream_is_opened_again_after_a_wait_and_a_welcome_that_never_comes_counts_as_lost() {
+    let mut engine = led();
+    engine.closed(4, Gone::Lost("reset".into()), 20);
+    engine.tick(20);
+    assert!(outputs(&mut engine).is_empty(), "not at once");
+    engine.tick(100);
+    assert_eq!(outputs(&mut engine), ["connect 5 http://b:1 cluster=\"c\""]);
+    engine.received(3, heartbeat_ack(5, 10_000), 10_001);
+    engine.tick(10_100);
+    assert!(outputs(&mut engine).contains(&"close 5".to_owned()));
+}

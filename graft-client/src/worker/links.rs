@@ -1,0 +1,148 @@
+//! The streams to the members, as the engine sees them: which there should be, which there are, and when to try again.
+
+use std::time::Duration;
+
+use crate::backoff::Backoff;
+
+/// Most members that a worker keeps streams to.
+pub(super) const MEMBERS_MAX: usize = 64;
+/// First and longest wait before a lost stream is opened again.
+const WAIT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// How long an address rests that turned out to be another name of a member that is there already, or of another cluster.
+const REST_MS: u64 = 60_000;
+/// Longest time between asking for a stream and its Welcome.
+const OPEN_MS_MAX: u64 = 10_000;
+
+/// One stream, told apart from the one that stood at the same address before.
+pub(super) type LinkId = u64;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Nothing is open; to be tried again then.
+    Waiting { until: u64 },
+    /// Asked for; no Welcome yet.
+    Opening { since: u64 },
+    /// The member has answered.
+    Welcomed { member: u64 },
+}
+
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) id: LinkId,
+    pub(super) address: String,
+    pub(super) phase: Phase,
+    /// Given by the user: never forgotten.
+    configured: bool,
+    backoff: Backoff,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Links {
+    links: Vec<Link>,
+    ids: LinkId,
+    seed: u64,
+}
+
+impl Links {
+    /// For the configured addresses, to be opened at once. The seed decides the jitter of the waits.
+    pub(super) fn new(configured: &[String], seed: u64) -> Self {
+        let mut links = Self { links: Vec::new(), ids: 0, seed };
+        for address in configured {
+            links.add(address, true);
+        }
+        links
+    }
+
+    fn add(&mut self, address: &str, configured: bool) {
+        self.ids += 1;
+        let backoff = Backoff::new(WAIT.0, WAIT.1, self.seed.wrapping_add(self.ids.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
+        self.links.push(Link { id: self.ids, address: address.to_owned(), phase: Phase::Waiting { until: 0 }, configured, backoff });
+    }
+
+    pub(super) fn get(&self, id: LinkId) -> Option<&Link> {
+        self.links.iter().find(|link| link.id == id)
+    }
+
+    fn get_mut(&mut self, id: LinkId) -> Option<&mut Link> {
+        self.links.iter_mut().find(|link| link.id == id)
+    }
+
+    /// The links to open now, and their addresses.
+    pub(super) fn open(&mut self, now: u64) -> Vec<(LinkId, String)> {
+        let mut open = Vec::new();
+        for link in &mut self.links {
+            if matches!(link.phase, Phase::Waiting { until } if until <= now) {
+                self.ids += 1;
+                link.id = self.ids;
+                link.phase = Phase::Opening { since: now };
+                open.push((link.id, link.address.clone()));
+            }
+        }
+        open
+    }
+
+    /// The links that have been opening for too long.
+    pub(super) fn overdue(&self, now: u64) -> Vec<LinkId> {
+        let overdue = |link: &&Link| matches!(link.phase, Phase::Opening { since } if since + OPEN_MS_MAX <= now);
+        self.links.iter().filter(overdue).map(|link| link.id).collect()
+    }
+
+    /// A member has answered on this link. `false` if it had answered on another one, which stays.
+    pub(super) fn welcomed(&mut self, id: LinkId, member: u64) -> bool {
+        if self.links.iter().any(|link| link.id != id && link.phase == Phase::Welcomed { member }) {
+            return false;
+        }
+        if let Some(link) = self.get_mut(id) {
+            link.phase = Phase::Welcomed { member };
+            link.backoff.reset();
+        }
+        true
+    }
+
+    /// The stream is gone: wait, then try again.
+    pub(super) fn closed(&mut self, id: LinkId, now: u64) {
+        if let Some(link) = self.get_mut(id) {
+            let wait = link.backoff.wait();
+            link.phase = Phase::Waiting { until: now + crate::next::millis(wait) };
+        }
+    }
+
+    /// The address is of no use for now.
+    pub(super) fn rest(&mut self, id: LinkId, now: u64) {
+        if let Some(link) = self.get_mut(id) {
+            link.phase = Phase::Waiting { until: now + REST_MS };
+        }
+    }
+
+    /// The members are these: streams to new ones, none any more to addresses that are gone and not open.
+    pub(super) fn members(&mut self, addresses: &[String]) {
+        let waiting = |link: &Link| matches!(link.phase, Phase::Waiting { .. });
+        self.links.retain(|link| link.configured || !waiting(link) || addresses.contains(&link.address));
+        for address in addresses {
+            if self.links.len() < MEMBERS_MAX && !self.links.iter().any(|link| link.address == *address) {
+                self.add(address, false);
+            }
+        }
+    }
+
+    /// The links whose member has answered.
+    pub(super) fn standing(&self) -> Vec<LinkId> {
+        self.links.iter().filter(|link| matches!(link.phase, Phase::Welcomed { .. })).map(|link| link.id).collect()
+    }
+
+    /// The links that are open or being opened.
+    pub(super) fn alive(&self) -> Vec<LinkId> {
+        self.links.iter().filter(|link| !matches!(link.phase, Phase::Waiting { .. })).map(|link| link.id).collect()
+    }
+
+    /// When something is to be done next.
+    pub(super) fn next_timeout(&self) -> Option<u64> {
+        let due = |link: &Link| match link.phase {
+            Phase::Waiting { until } => Some(until),
+            Phase::Opening { since } => Some(since + OPEN_MS_MAX),
+            Phase::Welcomed { .. } => None,
+        };
+        self.links.iter().filter_map(due).min()
+    }
+}

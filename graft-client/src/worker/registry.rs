@@ -1,0 +1,155 @@
+//! The nodes that a worker has, and how it runs them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use graft_proto::v1::{Completed, NewTask, NodeCapacity};
+
+use super::attempt::Handler;
+use crate::next::{Next, Retry};
+
+/// Attempts of one node that a worker runs at once, unless it says otherwise.
+pub const CONCURRENCY_DEFAULT: u32 = 100;
+
+/// How a worker runs one of its nodes.
+///
+/// Retry and timeout given here are the defaults for tasks of the node that this worker's own outcomes make: what a [`Next`] says itself goes
+/// first. For the first tasks of a workflow, say it at the start. The timeout is also held to by the worker, whoever made the task.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct NodeOptions {
+    concurrency: Option<u32>,
+    cluster_limit: u32,
+    timeout: Option<Duration>,
+    retry: Option<Retry>,
+}
+
+impl NodeOptions {
+    /// Everything as usual.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Attempts that this worker runs at once, at most; at least 1. Otherwise the worker's setting counts, 100 at first.
+    pub fn concurrency(mut self, attempts: u32) -> Self {
+        self.concurrency = Some(attempts.max(1));
+        self
+    }
+
+    /// Attempts that all workers of the cluster run at once, at most. The smallest limit that any worker or the server declares wins.
+    pub fn cluster_limit(mut self, attempts: u32) -> Self {
+        self.cluster_limit = attempts;
+        self
+    }
+
+    /// Longest execution of one attempt; then it is dropped and fails, to be retried.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// How failures are retried.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = Some(retry);
+        self
+    }
+}
+
+/// A node and its options.
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub(super) handler: Arc<dyn Handler>,
+    pub(super) timeout: Option<Duration>,
+    /// What tasks of this node get that do not say otherwise.
+    defaults: NewTask,
+}
+
+/// All of them, by name.
+#[derive(Clone, Default)]
+pub(super) struct Registry {
+    entries: HashMap<String, Entry>,
+    capacities: Vec<NodeCapacity>,
+    has_defaults: bool,
+}
+
+impl Registry {
+    /// Puts the nodes together. The error names a node that is there twice.
+    pub(super) fn new(nodes: Vec<(String, Arc<dyn Handler>, NodeOptions)>, concurrency: u32) -> Result<Self, String> {
+        let mut registry = Self::default();
+        for (name, handler, options) in nodes {
+            let NodeOptions { concurrency: own, cluster_limit, timeout, retry } = options;
+            let mut next = Next::named(name.clone(), ());
+            if let Some(retry) = retry {
+                next = next.retry(retry);
+            }
+            if let Some(timeout) = timeout {
+                next = next.timeout(timeout);
+            }
+            registry.has_defaults |= retry.is_some() || timeout.is_some();
+            let defaults = next.into_wire()?;
+            registry.capacities.push(NodeCapacity { node: name.clone(), capacity: own.unwrap_or(concurrency).max(1), cluster_limit });
+            if registry.entries.insert(name.clone(), Entry { handler, timeout, defaults }).is_some() {
+                return Err(name);
+            }
+        }
+        Ok(registry)
+    }
+
+    pub(super) fn get(&self, node: &str) -> Option<&Entry> {
+        self.entries.get(node)
+    }
+
+    /// What the cluster is told.
+    pub(super) fn capacities(&self) -> Vec<NodeCapacity> {
+        self.capacities.clone()
+    }
+
+    /// Fills in the defaults of this worker's nodes.
+    pub(super) fn complete(&self, completed: &mut Completed) {
+        if !self.has_defaults {
+            return;
+        }
+        let fan_outs = completed.fan_outs.iter_mut().flat_map(|fan_out| fan_out.tasks.iter_mut().chain(&mut fan_out.continuation));
+        for task in completed.next.iter_mut().chain(fan_outs) {
+            if let Some(Entry { defaults, .. }) = self.entries.get(&task.node) {
+                task.retry = task.retry.or(defaults.retry);
+                if task.timeout_ms == 0 {
+                    task.timeout_ms = defaults.timeout_ms;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::node_fn;
+    use crate::outcome::Outcome;
+
+    fn node() -> Arc<dyn Handler> {
+        Arc::new(node_fn("ship", |_, _: (), _: ()| async move { Ok(Outcome::done()) }))
+    }
+
+    #[test]
+    fn successors_get_the_defaults_of_their_node_unless_they_say_otherwise() {
+        let options = NodeOptions::new().timeout(Duration::from_secs(3)).retry(Retry::none());
+        let registry = Registry::new(vec![("ship".into(), node(), options)], 7).unwrap();
+        let tasks = [Next::named("ship", ()), Next::named("ship", ()).timeout(Duration::from_secs(9)), Next::named("other", ())];
+        let mut completed = Completed { next: tasks.map(|next| next.into_wire().unwrap()).into(), ..Completed::default() };
+        registry.complete(&mut completed);
+        assert_eq!(completed.next.iter().map(|task| task.timeout_ms).collect::<Vec<_>>(), [3_000, 9_000, 0]);
+        assert_eq!(
+            completed.next.iter().map(|task| task.retry.map(|retry| retry.max_attempts)).collect::<Vec<_>>(),
+            [Some(1), Some(1), None]
+        );
+        assert_eq!(registry.capacities()[0].capacity, 7);
+    }
+
+    #[test]
+    fn a_node_cannot_be_there_twice() {
+        let nodes = vec![("ship".into(), node(), NodeOptions::new()), ("ship".into(), node(), NodeOptions::new())];
+        assert_eq!(Registry::new(nodes, 1).err().unwrap(), "ship");
+    }
+}
