@@ -1,0 +1,155 @@
+//! The clients: each lane has one workflow in flight.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use graft_client::proto::WorkflowStatus;
+use graft_client::{Client, status_name};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::latency::{Latencies, Sums};
+use super::workload::Plan;
+use crate::error::CliResult;
+
+/// Lanes that share a connection.
+const LANES_PER_CONNECTION: u32 = 128;
+/// How long workflows in flight may take to end when it is over; then they are terminated.
+const END_GRACE: Duration = Duration::from_secs(10);
+/// Longest wait for that.
+const TERMINATE_GRACE: Duration = Duration::from_secs(5);
+/// The wait after an error, so that a server in trouble is not hammered.
+const ERROR_PAUSE: Duration = Duration::from_millis(100);
+
+/// What came out, counted by all lanes together.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    measuring: AtomicBool,
+    latencies: Latencies,
+    errors: AtomicU64,
+    first_error: OnceLock<String>,
+}
+
+impl Tally {
+    /// From now on what ends counts, or no longer.
+    pub(crate) fn measure(&self, on: bool) {
+        self.measuring.store(on, Ordering::Relaxed);
+    }
+
+    /// How long the workflows took that completed while it was measured.
+    pub(crate) fn latencies(&self) -> Sums {
+        self.latencies.sums()
+    }
+
+    /// Workflows that went wrong, warm-up included.
+    pub(crate) fn errors(&self) -> u64 {
+        self.errors.load(Ordering::Relaxed)
+    }
+
+    /// What the first of them said.
+    pub(crate) fn first_error(&self) -> Option<String> {
+        self.first_error.get().cloned()
+    }
+
+    fn completed(&self, took: Duration) {
+        if self.measuring.load(Ordering::Relaxed) {
+            self.latencies.add(took);
+        }
+    }
+
+    fn went_wrong(&self, error: String) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+        self.first_error.get_or_init(|| error);
+    }
+}
+
+/// How far the end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Running,
+    /// No lane starts another workflow.
+    Ending,
+    /// What is still in flight is terminated.
+    Cut,
+}
+
+/// The lanes while they run.
+pub(crate) struct Lanes {
+    tasks: JoinSet<()>,
+    phase: watch::Sender<Phase>,
+}
+
+impl Lanes {
+    /// Starts as many lanes as workflows are to be in flight.
+    pub(crate) fn start(plan: &Arc<Plan>, tally: &Arc<Tally>, count: u32, connect: impl Fn() -> CliResult<Client>) -> CliResult<Self> {
+        let (phase, seen) = watch::channel(Phase::Running);
+        let mut tasks = JoinSet::new();
+        let mut client = connect()?;
+        for number in 0..count {
+            if number > 0 && number % LANES_PER_CONNECTION == 0 {
+                client = connect()?;
+            }
+            tasks.spawn(lane(plan.clone(), tally.clone(), client.clone(), number, seen.clone()));
+        }
+        Ok(Self { tasks, phase })
+    }
+
+    /// Lets what is in flight end, and terminates what does not.
+    pub(crate) async fn stop(mut self) {
+        let _ = self.phase.send(Phase::Ending);
+        if timeout(END_GRACE, all(&mut self.tasks)).await.is_err() {
+            let _ = self.phase.send(Phase::Cut);
+            let _ = timeout(TERMINATE_GRACE, all(&mut self.tasks)).await;
+        }
+    }
+}
+
+async fn all(tasks: &mut JoinSet<()>) {
+    while tasks.join_next().await.is_some() {}
+}
+
+async fn lane(plan: Arc<Plan>, tally: Arc<Tally>, client: Client, number: u32, mut phase: watch::Receiver<Phase>) {
+    for sequence in 0.. {
+        if *phase.borrow() != Phase::Running {
+            return;
+        }
+        let id = plan.workflow_id(number, sequence);
+        let begun = Instant::now();
+        let outcome = tokio::select! {
+            biased;
+            outcome = one(&plan, &client, &id) => Some(outcome),
+            () = cut(&mut phase) => None,
+        };
+        let Some(outcome) = outcome else {
+            let _ = client.workflow(&id).terminate("the bench is over").await;
+            return;
+        };
+        match outcome {
+            Ok(()) => tally.completed(begun.elapsed()),
+            Err(error) => {
+                tally.went_wrong(error);
+                sleep(ERROR_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Waits until what is in flight is to be terminated.
+async fn cut(phase: &mut watch::Receiver<Phase>) {
+    let _ = phase.wait_for(|phase| *phase == Phase::Cut).await;
+}
+
+/// One workflow from its start to its end, as a client sees it.
+async fn one(plan: &Plan, client: &Client, id: &str) -> Result<(), String> {
+    client.start(plan.start(id)).await.map_err(|error| error.to_string())?;
+    let ended = client.workflow(id).wait().await.map_err(|error| error.to_string())?;
+    match ended.status() {
+        WorkflowStatus::Completed if plan.is_right(&ended.state) => Ok(()),
+        WorkflowStatus::Completed => {
+            Err(format!("workflow \"{id}\" completed with a state that does not count its steps: {}", ended.state))
+        }
+        status => Err(format!("workflow \"{id}\" ended as {}: {}", status_name(status), ended.summary.reason)),
+    }
+}

@@ -1,0 +1,2 @@
+//! Verbs of `graft cluster`.
+pub(super) mod status;

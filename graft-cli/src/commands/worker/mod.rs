@@ -1,0 +1,2 @@
+//! Verbs of `graft worker`.
+pub(super) mod list;

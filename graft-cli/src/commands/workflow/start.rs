@@ -1,0 +1,124 @@
+//! `graft workflow start`
+
+use std::io::Read;
+use std::time::{Duration, SystemTime};
+
+use graft_client::proto::WorkflowStatus;
+use graft_client::{Next, RawJson, StartWorkflow, Started};
+
+use crate::cli::{OnConflict, Start};
+use crate::commands::Session;
+use crate::error::{CliError, CliResult};
+use crate::output::json::{StartedJson, WorkflowJson};
+use crate::output::{say, table, time};
+
+/// Largest document that is read from a file or from stdin, in bytes: what a message may hold.
+const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
+
+/// Starts a workflow; with `--wait`, waits for its end.
+pub(crate) async fn run(session: &Session, args: Start) -> CliResult {
+    let wait = args.wait;
+    let started = session.client.start(request(args)?).await?;
+    for warning in &started.warnings {
+        say(&format!("warning: {warning}"));
+    }
+    match wait {
+        Some(wait) => ended(session, &started, wait).await,
+        None if session.output.is_json() => session.output.document(&StartedJson::from(&started)),
+        None => {
+            session.output.lines(&table::started(&started))?;
+            say(&format!("Follow it with: graft workflow watch {}", started.workflow_id));
+            Ok(())
+        }
+    }
+}
+
+fn request(args: Start) -> CliResult<StartWorkflow> {
+    let config = args.config.map(|text| document("--config", &text)).transpose()?.unwrap_or_default();
+    let mut start =
+        StartWorkflow::new(args.id.unwrap_or_default()).node(Next::raw(args.node, config)).on_conflict(match args.on_conflict {
+            OnConflict::Fail => graft_client::OnConflict::Fail,
+            OnConflict::UseExisting => graft_client::OnConflict::UseExisting,
+            OnConflict::ReplaceFinished => graft_client::OnConflict::ReplaceFinished,
+        });
+    if let Some(text) = args.state {
+        let state = document("--state", &text)?;
+        if !matches!(state.as_bytes().iter().find(|byte| !byte.is_ascii_whitespace()), Some(b'{')) {
+            return Err(CliError::Usage("--state is JSON but no object: a state is an object, such as '{\"items\":3}'".into()));
+        }
+        start = start.state_json(state);
+    }
+    for (key, value) in args.labels {
+        start = start.label(key, value);
+    }
+    if let Some(id) = args.request_id {
+        start = start.request_id(id);
+    }
+    if let Some(deadline) = args.deadline {
+        start = start.deadline(SystemTime::now() + deadline);
+    }
+    Ok(start)
+}
+
+/// The document that an argument holds or names. It is checked here, where the place of a mistake can be told, and passed on as it is.
+fn document(flag: &str, argument: &str) -> CliResult<RawJson> {
+    let (from, bytes) = match argument.strip_prefix('@') {
+        Some(path) => (format!("the file {path} ({flag})"), read(flag, path, std::fs::File::open(path))?),
+        None if argument == "-" && flag == "--state" => (format!("stdin ({flag})"), read(flag, "stdin", Ok(std::io::stdin()))?),
+        None => (flag.to_owned(), argument.as_bytes().to_vec()),
+    };
+    serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).map_err(|error| CliError::Usage(format!("{from} is no JSON: {error}")))?;
+    Ok(RawJson::from_bytes(bytes))
+}
+
+fn read(flag: &str, name: &str, source: std::io::Result<impl Read>) -> CliResult<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source
+        .and_then(|source| source.take(DOCUMENT_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|error| CliError::Usage(format!("{flag}: failed to read {name}: {error}")))?;
+    if bytes.len() as u64 > DOCUMENT_BYTES_MAX {
+        return Err(CliError::Usage(format!("{flag}: {name} holds more than {DOCUMENT_BYTES_MAX} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// Waits for the end and shows it; `wait` of zero is for ever.
+async fn ended(session: &Session, started: &Started, wait: Duration) -> CliResult {
+    let workflow = session.client.workflow(&started.workflow_id).run(started.run);
+    let ended = if wait.is_zero() { Some(workflow.wait().await?) } else { workflow.wait_for(wait).await? };
+    let Some(ended) = ended else {
+        let status = workflow.get().await?.status();
+        return Err(CliError::StillRunning { id: started.workflow_id.clone(), status });
+    };
+    if session.output.is_json() {
+        session.output.document(&WorkflowJson::from(&ended))?;
+    } else {
+        session.output.lines(&table::workflow(&ended, time::now_ms()))?;
+    }
+    match ended.status() {
+        WorkflowStatus::Completed => Ok(()),
+        status => Err(CliError::Ended { id: started.workflow_id.clone(), status, reason: ended.summary.reason }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_that_is_no_json_is_refused_with_the_place() {
+        let error = document("--config", "{\"a\":}").unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("--config is no JSON") && error.to_string().contains("column"), "{error}");
+        assert!(document("--config", "@no-such-file").unwrap_err().to_string().contains("no-such-file"));
+    }
+
+    #[test]
+    fn a_document_is_passed_on_as_it_is() {
+        assert_eq!(document("--state", "{\"a\": 1.50}").unwrap().as_bytes(), b"{\"a\": 1.50}");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.json");
+        std::fs::write(&path, "{\"b\":2}").unwrap();
+        assert_eq!(document("--state", &format!("@{}", path.display())).unwrap().as_bytes(), b"{\"b\":2}");
+    }
+}

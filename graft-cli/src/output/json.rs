@@ -1,0 +1,319 @@
+//! The documents that `-o json` writes. Their shape is a promise: keys are added, never renamed or removed.
+//!
+//! Keys are `snake_case`. A point in time is RFC 3339 in UTC with milliseconds under a key that ends in `_at`; a duration is a number under
+//! a key that ends in its unit. What is unknown or has not happened is `null`, so that a key is always there. States and configs are written as
+//! they are. Statuses are the words that `graft workflow list --status` takes.
+
+use std::collections::BTreeMap;
+
+use graft_client::proto::{ClusterStatusResponse, Payload, TaskSummary, Worker, WorkflowSummary};
+use graft_client::{ListPage, RawJson, Started, Workers, Workflow, status_name};
+use serde::Serialize;
+
+use super::time::rfc3339;
+
+/// `graft workflow start`.
+#[derive(Serialize)]
+pub(crate) struct StartedJson {
+    namespace: String,
+    workflow_id: String,
+    run: u64,
+    created: bool,
+    warnings: Vec<String>,
+    answered_at: Option<String>,
+}
+
+impl From<&Started> for StartedJson {
+    fn from(started: &Started) -> Self {
+        let Started { namespace, workflow_id, run, created, warnings, time_ms } = started.clone();
+        Self { namespace, workflow_id, run, created, warnings, answered_at: rfc3339(time_ms) }
+    }
+}
+
+/// One workflow without its state: a row of `list`, the answer of the verbs that steer.
+#[derive(Serialize)]
+pub(crate) struct SummaryJson {
+    namespace: String,
+    workflow_id: String,
+    run: u64,
+    status: &'static str,
+    reason: Option<String>,
+    created_at: Option<String>,
+    ended_at: Option<String>,
+    deadline_at: Option<String>,
+    open_tasks: u32,
+    dead_letters: u32,
+    revision: u64,
+    labels: BTreeMap<String, String>,
+}
+
+impl From<&WorkflowSummary> for SummaryJson {
+    fn from(summary: &WorkflowSummary) -> Self {
+        Self {
+            namespace: summary.namespace.clone(),
+            workflow_id: summary.workflow_id.clone(),
+            run: summary.run,
+            status: status_name(summary.status()),
+            reason: some(&summary.reason),
+            created_at: rfc3339(summary.created_ms),
+            ended_at: rfc3339(summary.ended_ms),
+            deadline_at: rfc3339(summary.deadline_ms),
+            open_tasks: summary.open_tasks,
+            dead_letters: summary.dead_letters,
+            revision: summary.revision,
+            labels: summary.labels.clone().into_iter().collect(),
+        }
+    }
+}
+
+/// `graft workflow get`, and `start --wait`.
+#[derive(Serialize)]
+pub(crate) struct WorkflowJson {
+    #[serde(flatten)]
+    summary: SummaryJson,
+    state: RawJson,
+    tasks: Vec<TaskJson>,
+}
+
+impl From<&Workflow> for WorkflowJson {
+    fn from(workflow: &Workflow) -> Self {
+        let tasks = workflow.tasks.iter().map(TaskJson::from).collect();
+        Self { summary: (&workflow.summary).into(), state: workflow.state.clone(), tasks }
+    }
+}
+
+/// An open task or a dead letter.
+#[derive(Serialize)]
+pub(crate) struct TaskJson {
+    task: u32,
+    node: String,
+    state: String,
+    attempt: u32,
+    max_attempts: u32,
+    failures: u32,
+    scope: u32,
+    parent: Option<u32>,
+    not_before_at: Option<String>,
+    priority: i32,
+    config: RawJson,
+    last_error: Option<String>,
+    progress: Option<String>,
+}
+
+impl From<&TaskSummary> for TaskJson {
+    fn from(task: &TaskSummary) -> Self {
+        Self {
+            task: task.task,
+            node: task.node.clone(),
+            state: task.state.clone(),
+            attempt: task.attempt,
+            max_attempts: task.max_attempts,
+            failures: task.failures,
+            scope: task.scope,
+            parent: (task.parent > 0).then_some(task.parent),
+            not_before_at: rfc3339(task.until_ms),
+            priority: task.priority,
+            config: raw(task.config.as_ref()),
+            last_error: some(&task.last_error),
+            progress: some(&task.progress),
+        }
+    }
+}
+
+/// `graft workflow list`.
+#[derive(Serialize)]
+pub(crate) struct ListJson {
+    workflows: Vec<SummaryJson>,
+    next_cursor: Option<String>,
+}
+
+impl From<&ListPage> for ListJson {
+    fn from(page: &ListPage) -> Self {
+        Self { workflows: page.workflows.iter().map(SummaryJson::from).collect(), next_cursor: page.next_cursor.clone() }
+    }
+}
+
+/// `graft worker list`.
+#[derive(Serialize)]
+pub(crate) struct WorkersJson {
+    /// Whether `connected` and `held` are known.
+    live: bool,
+    workers: Vec<WorkerJson>,
+}
+
+#[derive(Serialize)]
+struct WorkerJson {
+    worker_id: String,
+    incarnation: String,
+    namespace: String,
+    build_id: Option<String>,
+    opened_at: Option<String>,
+    connected: Option<bool>,
+    nodes: Vec<WorkerNodeJson>,
+}
+
+#[derive(Serialize)]
+struct WorkerNodeJson {
+    node: String,
+    capacity: u32,
+    held: Option<u32>,
+}
+
+impl From<&Workers> for WorkersJson {
+    fn from(workers: &Workers) -> Self {
+        let live = workers.live;
+        let node = |node: &graft_client::proto::WorkerNode| WorkerNodeJson {
+            node: node.node.clone(),
+            capacity: node.capacity,
+            held: live.then_some(node.held),
+        };
+        let worker = |worker: &Worker| WorkerJson {
+            worker_id: worker.worker_id.clone(),
+            incarnation: worker.incarnation.clone(),
+            namespace: worker.namespace.clone(),
+            build_id: some(&worker.build_id),
+            opened_at: rfc3339(worker.opened_ms),
+            connected: live.then_some(worker.connected),
+            nodes: worker.nodes.iter().map(node).collect(),
+        };
+        Self { live, workers: workers.workers.iter().map(worker).collect() }
+    }
+}
+
+/// `graft cluster status`.
+#[derive(Serialize)]
+pub(crate) struct ClusterJson {
+    cluster_id: Option<String>,
+    cluster_name: String,
+    epoch: u64,
+    term: u64,
+    leader: Option<u64>,
+    answered_by: u64,
+    version: String,
+    ready: bool,
+    not_ready_reason: Option<String>,
+    members: Vec<MemberJson>,
+}
+
+#[derive(Serialize)]
+struct MemberJson {
+    raft_id: u64,
+    name: String,
+    role: String,
+    client_address: String,
+    peer_address: String,
+    last_index: Option<u64>,
+    applied_index: Option<u64>,
+    flushed_index: Option<u64>,
+}
+
+impl From<&ClusterStatusResponse> for ClusterJson {
+    fn from(status: &ClusterStatusResponse) -> Self {
+        let known = |number: u64| (number > 0).then_some(number);
+        let member = |member: &graft_client::proto::Member| MemberJson {
+            raft_id: member.raft_id,
+            name: member.name.clone(),
+            role: member.role.clone(),
+            client_address: member.client_address.clone(),
+            peer_address: member.peer_address.clone(),
+            last_index: known(member.last_index),
+            applied_index: known(member.applied_index),
+            flushed_index: known(member.flushed_index),
+        };
+        Self {
+            cluster_id: some(&status.cluster_id),
+            cluster_name: status.cluster_name.clone(),
+            epoch: status.epoch,
+            term: status.term,
+            leader: known(status.leader),
+            answered_by: status.answered_by,
+            version: status.version.clone(),
+            ready: status.not_ready_reason.is_empty(),
+            not_ready_reason: some(&status.not_ready_reason),
+            members: status.members.iter().map(member).collect(),
+        }
+    }
+}
+
+/// An empty text is `null`.
+pub(crate) fn some(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// A document of the wire; `null` if there is none, or if it is no JSON.
+pub(crate) fn raw(payload: Option<&Payload>) -> RawJson {
+    let raw = payload.map(|payload| RawJson::from_bytes(payload.data.clone())).unwrap_or_default();
+    if raw.parse::<serde::de::IgnoredAny>().is_ok() { raw } else { RawJson::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use graft_client::proto::{Member, WorkerNode, WorkflowStatus};
+    use serde_json::json;
+
+    use super::*;
+
+    fn summary() -> WorkflowSummary {
+        let mut summary = WorkflowSummary {
+            namespace: "default".into(),
+            workflow_id: "order-1".into(),
+            run: 7,
+            created_ms: 1_000,
+            open_tasks: 2,
+            revision: 3,
+            labels: [("team".to_owned(), "sales".to_owned())].into(),
+            ..WorkflowSummary::default()
+        };
+        summary.set_status(WorkflowStatus::Running);
+        summary
+    }
+
+    #[test]
+    fn a_workflow_is_its_summary_its_state_as_written_and_its_tasks() {
+        let task =
+            TaskSummary { task: 4, node: "pick".into(), state: "ready".into(), attempt: 1, max_attempts: 5, ..TaskSummary::default() };
+        let state = RawJson::from_bytes(&br#"{"big":12345678901234567890123,"f":1.50}"#[..]);
+        let workflow = Workflow { summary: summary(), state, tasks: vec![task] };
+        let text = serde_json::to_string(&WorkflowJson::from(&workflow)).unwrap();
+        assert!(text.contains(r#""state":{"big":12345678901234567890123,"f":1.50}"#), "{text}");
+        let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        value["state"] = json!(null);
+        assert_eq!(
+            value,
+            json!({
+                "namespace": "default", "workflow_id": "order-1", "run": 7, "status": "running", "reason": null,
+                "created_at": "1970-01-01T00:00:01.000Z", "ended_at": null, "deadline_at": null, "open_tasks": 2, "dead_letters": 0,
+                "revision": 3, "labels": {"team": "sales"}, "state": null,
+                "tasks": [{
+                    "task": 4, "node": "pick", "state": "ready", "attempt": 1, "max_attempts": 5, "failures": 0, "scope": 0, "parent": null,
+                    "not_before_at": null, "priority": 0, "config": null, "last_error": null, "progress": null,
+                }],
+            })
+        );
+    }
+
+    #[test]
+    fn a_list_says_where_the_next_page_begins() {
+        let page = ListPage { workflows: vec![summary()], next_cursor: Some("c".into()) };
+        let value = serde_json::to_value(ListJson::from(&page)).unwrap();
+        assert_eq!((&value["next_cursor"], &value["workflows"][0]["workflow_id"]), (&json!("c"), &json!("order-1")));
+    }
+
+    #[test]
+    fn live_figures_of_workers_are_null_where_nobody_knows_them() {
+        let node = WorkerNode { node: "pick".into(), capacity: 8, held: 3 };
+        let worker = Worker { worker_id: "w".into(), connected: true, nodes: vec![node], ..Worker::default() };
+        let of = |live| serde_json::to_value(WorkersJson::from(&Workers { workers: vec![worker.clone()], live })).unwrap();
+        assert_eq!((&of(true)["workers"][0]["connected"], &of(true)["workers"][0]["nodes"][0]["held"]), (&json!(true), &json!(3)));
+        assert_eq!((&of(false)["workers"][0]["connected"], &of(false)["workers"][0]["nodes"][0]["held"]), (&json!(null), &json!(null)));
+    }
+
+    #[test]
+    fn a_cluster_tells_its_leader_and_whether_it_is_ready() {
+        let member = Member { raft_id: 5, name: "a".into(), role: "leader".into(), last_index: 9, ..Member::default() };
+        let status = ClusterStatusResponse { leader: 5, term: 2, members: vec![member], ..ClusterStatusResponse::default() };
+        let value = serde_json::to_value(ClusterJson::from(&status)).unwrap();
+        assert_eq!((&value["leader"], &value["ready"], &value["cluster_id"]), (&json!(5), &json!(true), &json!(null)));
+        assert_eq!((&value["members"][0]["last_index"], &value["members"][0]["flushed_index"]), (&json!(9), &json!(null)));
+    }
+}
