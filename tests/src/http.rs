@@ -1,0 +1,23 @@
+//! The smallest HTTP client that reads health and metrics: one GET, one answer.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// Status code and body of `GET path` at `address` (`HOST:PORT`).
+pub fn get(address: &str, path: &str) -> std::io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default();
+    Ok((status, body))
+}
+
+/// The value of a metric line (`name` or `name{labels}` exactly as it is exposed), if it is there.
+pub fn metric(address: &str, name: &str) -> std::io::Result<Option<f64>> {
+    let (_, body) = get(address, "/metrics")?;
+    Ok(body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok()))
+}

@@ -1,0 +1,262 @@
+//! What must never be otherwise. Ids are those of the invariants' list: S1 no acknowledged start is lost, S2 replicas agree, S3 a request
+//! id means one thing, S4 a task completes at most once, S5 and S6 fencing and one live lease, S7 the state is the fold of accepted
+//! completions, S8 a join fires once, S9 what has ended stays so, S10 and S11 nothing is dispatched of what is paused or cancelled, S12
+//! limits, S15 timers, S16 attempts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use graft_machine::Applied;
+use graft_machine::command::{Command, LogEntry};
+use graft_machine::event::{CreatedTask, Event, Happened};
+use graft_machine::ids::{AttemptRef, Lease, Run, ScopeId, TaskRef};
+use graft_machine::invariants;
+use graft_machine::memory::Memory;
+use graft_machine::reply::{Answer, Reply};
+use graft_machine::tables::LimitKey;
+use graft_machine::task::TaskState;
+use graft_machine::view;
+use graft_machine::workflow::StatusKind;
+
+/// Applied entries between two looks at the whole state.
+const CHECK_EVERY: usize = 150;
+
+/// What is known of a run from its history.
+#[derive(Debug, Default)]
+struct RunFacts {
+    completions: u64,
+    ended: bool,
+}
+
+/// Watches everything.
+#[derive(Debug, Default)]
+pub struct Oracle {
+    /// What the first member to apply each entry saw.
+    seen: Vec<(u64, Vec<Applied>)>,
+    time: u64,
+    minted: BTreeMap<AttemptRef, BTreeMap<Lease, String>>,
+    executions: BTreeSet<(AttemptRef, Lease)>,
+    answers: BTreeMap<String, Answer>,
+    started: BTreeMap<String, Run>,
+    runs: BTreeMap<Run, RunFacts>,
+    completed: BTreeSet<TaskRef>,
+    joins: BTreeSet<(Run, ScopeId)>,
+    not_before: BTreeMap<TaskRef, u64>,
+    attempts: BTreeMap<TaskRef, u32>,
+    /// Completions, failures and losses, late results, lost leases: what a run of many seeds should have met.
+    pub met: BTreeMap<&'static str, u64>,
+}
+
+type Verdict = Result<(), String>;
+
+macro_rules! must {
+    ($holds:expr, $($words:tt)*) => {
+        if !$holds {
+            return Err(format!($($words)*));
+        }
+    };
+}
+
+impl Oracle {
+    fn meet(&mut self, what: &'static str) {
+        *self.met.entry(what).or_default() += 1;
+    }
+
+    /// A member has applied the entry at `index` (from 1), written in `term`.
+    pub fn applied(&mut self, index: usize, term: u64, entry: &LogEntry, applied: Vec<Applied>, state: &Memory) -> Verdict {
+        if let Some((seen_term, seen)) = self.seen.get(index - 1) {
+            must!(*seen_term == term, "S2: entry {index} is of term {term} here, of {seen_term} elsewhere");
+            must!(*seen == applied, "S2: entry {index} came to something else here:\n{applied:?}\nelsewhere\n{seen:?}");
+            return Ok(());
+        }
+        must!(index == self.seen.len() + 1, "entry {index} was applied before its predecessors");
+        must!(entry.time >= self.time, "S15: the stamp of entry {index} goes back from {} to {}", self.time, entry.time);
+        self.time = entry.time;
+        for (envelope, applied) in entry.commands.iter().zip(&applied) {
+            if let Some(Command::Start(start)) = &envelope.command
+                && let Ok(Reply::Started(started)) = &applied.reply
+            {
+                let first = *self.started.entry(start.id.clone()).or_insert(started.run);
+                must!(first == started.run, "S3: {} was started as run {first} and as {}", start.id, started.run);
+            }
+            for event in &applied.events {
+                self.event(term, event)?;
+            }
+        }
+        self.seen.push((term, applied));
+        if index.is_multiple_of(CHECK_EVERY) {
+            self.check(state)?;
+        }
+        Ok(())
+    }
+
+    /// The whole state.
+    pub fn check(&self, state: &Memory) -> Verdict {
+        invariants::check(state).map_err(|wrong| format!("invariants of the state: {}", wrong.join("; ")))
+    }
+
+    fn created(&mut self, run: Run, created: &[CreatedTask]) {
+        for task in created.iter().filter(|task| task.skipped_for == 0) {
+            self.not_before.insert(TaskRef { run, task: task.task }, task.not_before);
+        }
+    }
+
+    /// An attempt ended at machine's time `at`.
+    fn ended(&mut self, task: TaskRef, attempt: u32, at: u64) -> Verdict {
+        let not_before = self.not_before.get(&task).copied().unwrap_or(0);
+        must!(at >= not_before, "S15: {task}#{attempt} ended at {at}, before it could start at {not_before}");
+        let last = self.attempts.insert(task, attempt).unwrap_or(0);
+        must!(attempt > last, "S16: attempt {attempt} of {task} ended after attempt {last}");
+        Ok(())
+    }
+
+    fn event(&mut self, term: u64, event: &Event) -> Verdict {
+        let (run, at) = (event.run, event.at);
+        let task_ref = |task| TaskRef { run, task };
+        let happened = event.happened.as_ref().ok_or("an event without content")?;
+        let facts = self.runs.entry(run).or_default();
+        let ends = matches!(
+            happened,
+            Happened::WorkflowCompleted(_)
+                | Happened::WorkflowFailed(_)
+                | Happened::WorkflowCancelled(_)
+                | Happened::WorkflowTerminated(_)
+                | Happened::WorkflowTimedOut(_)
+        );
+        let late = matches!(happened, Happened::LateResultIgnored(_));
+        must!(!facts.ended || late, "S9: run {run} had ended, then: {happened:?}");
+        facts.ended |= ends;
+        match happened {
+            Happened::Started(e) => self.created(run, &e.created),
+            Happened::Completed(e) => {
+                facts.completions += 1;
+                let task = task_ref(e.task);
+                must!(self.completed.insert(task), "S4: {task} completed twice");
+                self.ended(task, e.attempt, at)?;
+                let attempt = AttemptRef { run, task: e.task, attempt: e.attempt };
+                let minted = self.minted.get(&attempt).ok_or_else(|| format!("S5: {attempt} completed without a lease"))?;
+                must!(minted.contains_key(&e.lease), "S5: {attempt} completed under {:?}, which nobody minted", e.lease);
+                // A leader knows what it minted itself. What an earlier one gave to a worker that is silent, it cannot know.
+                let newest = minted.keys().filter(|lease| lease.term == term).max();
+                must!(newest.is_none_or(|newest| *newest == e.lease), "S5: {attempt} completed under {:?}, after {newest:?}", e.lease);
+                self.created(run, &e.created);
+                self.meet("completed");
+            }
+            Happened::Failed(e) => {
+                self.ended(task_ref(e.task), e.attempt, at)?;
+                self.not_before.insert(task_ref(e.task), e.retry_at);
+                self.meet(if e.message.contains("lease ran out") || e.message.contains("went away") { "lost" } else { "failed" });
+            }
+            Happened::HandedBack(e) => {
+                self.ended(task_ref(e.task), e.attempt, at)?;
+                self.meet("handed back");
+            }
+            Happened::Blocked(e) => {
+                self.ended(task_ref(e.task), e.attempt, at)?;
+                self.meet("blocked");
+            }
+            Happened::ScopeClosed(e) => {
+                must!(self.joins.insert((run, e.scope)), "S8: the join of scope {} of run {run} fired twice", e.scope);
+                if let Some(continuation) = &e.continuation {
+                    self.created(run, std::slice::from_ref(continuation));
+                }
+                self.meet("joined");
+            }
+            Happened::LateResultIgnored(_) => self.meet("late result"),
+            Happened::Paused(_) => self.meet("paused"),
+            Happened::WorkflowCancelled(_) => self.meet("cancelled"),
+            Happened::WorkflowCompleted(_) => self.meet("workflow completed"),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A client was answered.
+    pub fn answered(&mut self, request: &str, answer: &Answer) -> Verdict {
+        if answer.is_ok() {
+            let first = self.answers.entry(request.to_owned()).or_insert_with(|| answer.clone());
+            must!(first == answer, "S3: request {request} was answered {first:?}, then {answer:?}");
+        }
+        Ok(())
+    }
+
+    /// The leader of `term` sends an assignment. `held` is every attempt that somebody holds: by the leader's count, or truly, at a worker
+    /// whose lease still runs.
+    pub fn minted(
+        &mut self,
+        term: u64,
+        at: AttemptRef,
+        lease: Lease,
+        worker: &str,
+        state: &Memory,
+        held: &BTreeSet<AttemptRef>,
+    ) -> Verdict {
+        let leases = self.minted.entry(at).or_default();
+        must!(lease.term == term, "a lease of term {} was minted in term {term}", lease.term);
+        must!(leases.keys().all(|older| older.term < term), "S6: {at} was leased twice in term {term}");
+        leases.insert(lease, worker.to_owned());
+        let again = leases.len() > 1;
+        if again {
+            self.meet("leased again");
+        }
+        let task = view::task(state, at.task_ref()).ok_or_else(|| format!("S11: {at} was dispatched, but its task is gone"))?;
+        let workflow = view::workflow(state, at.run).ok_or("a task without a workflow")?;
+        must!(workflow.kind() == StatusKind::Running, "S10, S11: {at} was dispatched in a workflow that is {:?}", workflow.kind());
+        must!(task.attempt == at.attempt, "S5: {at} was dispatched, but the attempt is {}", task.attempt);
+        self.limits(at, state, held)
+    }
+
+    /// S12: with this attempt, nothing holds more than its limit.
+    fn limits(&self, at: AttemptRef, state: &Memory, held: &BTreeSet<AttemptRef>) -> Verdict {
+        let node_of = |at: &AttemptRef| {
+            let task = view::task(state, at.task_ref())?;
+            (task.attempt == at.attempt && matches!(task.state(), TaskState::Ready(_))).then(|| task.node.clone())
+        };
+        let node = node_of(&at).ok_or("a dispatched task is ready")?;
+        let nodes: Vec<String> = held.iter().filter_map(node_of).collect();
+        let count = nodes.iter().filter(|held| **held == node).count();
+        for (key, limit) in view::limits(state, None, 100) {
+            let held = if key == LimitKey::total() {
+                nodes.len()
+            } else if key.node == node {
+                count
+            } else {
+                continue;
+            };
+            must!(held <= limit.max as usize, "S12: {held} attempts are held under the limit {} of {key:?}, with {at}", limit.max);
+        }
+        for session in view::sessions(state, None, 100) {
+            for declared in session.nodes.iter().filter(|declared| declared.node == node && declared.limit > 0) {
+                must!(count <= declared.limit as usize, "S12: {count} attempts of {node}, declared limit {}, with {at}", declared.limit);
+            }
+        }
+        Ok(())
+    }
+
+    /// A worker begins an execution; `elsewhere`: another one executes the same attempt, and its lease still runs.
+    pub fn execution(&mut self, at: AttemptRef, lease: Lease, worker: &str, elsewhere: Option<&str>) -> Verdict {
+        must!(self.executions.insert((at, lease)), "S22: {at} was begun twice under {lease:?}");
+        if let Some(other) = elsewhere {
+            return Err(format!("S6: {at} is begun by {worker} while {other} holds it"));
+        }
+        self.meet("executed");
+        Ok(())
+    }
+
+    /// At the end: what was acknowledged is there, and every state is the fold of its completions.
+    pub fn finish(&self, state: &Memory) -> Verdict {
+        self.check(state)?;
+        for (request, answer) in &self.answers {
+            if let Ok(Reply::Started(started)) = answer {
+                must!(view::workflow(state, started.run).is_some(), "S1: {request} was acknowledged as run {}, which is gone", started.run);
+            }
+        }
+        for (run, facts) in &self.runs {
+            let workflow = view::workflow(state, *run).ok_or_else(|| format!("S1: run {run} is gone"))?;
+            let state: serde_json::Value = serde_json::from_slice(&workflow.state).map_err(|error| error.to_string())?;
+            let counted = state.get("n").and_then(serde_json::Value::as_u64).unwrap_or(0);
+            let accepted = facts.completions;
+            must!(counted == accepted, "S7: run {run} counts {counted} steps, {accepted} completions were accepted");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,145 @@
+//! One real `graftd` process with its own data directory and log. Killed (by its own process id) when dropped.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::{binary, http, wait};
+
+/// Longest start of a member in a test, data of a gigabyte included.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// A member and its process, if it runs.
+#[derive(Debug)]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// Where it answers clients, `HOST:PORT`.
+    pub client_address: String,
+    /// Where it answers members, `HOST:PORT`.
+    pub peer_address: String,
+    dir: PathBuf,
+    process: Option<Child>,
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("loopback has a free port").port()
+}
+
+impl Member {
+    /// Writes the configuration of a member below `root`; `extra` is TOML that is put at its end. Starts nothing.
+    pub fn prepare(root: &Path, name: &str, cluster: &[(String, String)], ports: (u16, u16), extra: &str) -> Self {
+        let dir = root.join(name);
+        fs::create_dir_all(&dir).expect("a folder for the member");
+        let (client_address, peer_address) = (format!("127.0.0.1:{}", ports.0), format!("127.0.0.1:{}", ports.1));
+        let mut config = format!(
+            "[node]\nname = {name:?}\ndata_dir = {:?}\n\n[client]\nlisten = {client_address:?}\n",
+            dir.join("data").to_str().expect("utf-8")
+        );
+        if cluster.len() > 1 {
+            let peers: Vec<&str> = cluster.iter().map(|(_, peer)| peer.as_str()).collect();
+            config +=
+                &format!("\n[cluster]\nname = \"test\"\nexpect = {}\npeer_listen = {peer_address:?}\npeers = {peers:?}\n", cluster.len());
+        }
+        config += extra;
+        fs::write(dir.join("graftd.toml"), config).expect("the configuration");
+        Self { name: name.to_owned(), client_address, peer_address, dir, process: None }
+    }
+
+    /// Starts the process. Its output goes to `graftd.log` in its folder.
+    pub fn start(&mut self) {
+        assert!(self.process.is_none(), "{} runs already", self.name);
+        let log = File::options().create(true).append(true).open(self.log_path()).expect("the log file");
+        let child = Command::new(binary("graftd-under-test"))
+            .arg("--config")
+            .arg(self.dir.join("graftd.toml"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("the log file"))
+            .stderr(log)
+            .spawn()
+            .expect("graftd starts");
+        self.process = Some(child);
+    }
+
+    /// Waits until `/readyz` says 200; returns how long that took from the call.
+    pub async fn ready(&self) -> Duration {
+        let start = Instant::now();
+        wait::until(&format!("{} to be ready (log: {})", self.name, self.log_path().display()), READY_WITHIN, || async {
+            match http::get(&self.client_address, "/readyz") {
+                Ok((200, _)) => Ok(()),
+                Ok((status, body)) => Err(format!("{status} {body}")),
+                Err(error) => Err(error.to_string()),
+            }
+        })
+        .await;
+        start.elapsed()
+    }
+
+    /// `kill -9`, and waits for the process to be gone.
+    pub fn kill(&mut self) {
+        let mut child = self.process.take().expect("it runs");
+        child.kill().expect("our own child can be killed");
+        child.wait().expect("our own child can be waited for");
+    }
+
+    /// SIGTERM, and waits for the process to end by itself.
+    pub async fn terminate(&mut self) -> ExitStatus {
+        let mut child = self.process.take().expect("it runs");
+        kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).expect("our own child takes a signal");
+        tokio::task::spawn_blocking(move || child.wait()).await.expect("no panic").expect("our own child can be waited for")
+    }
+
+    /// Whether the process was started and not stopped by us.
+    pub fn runs(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// URL for clients.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.client_address)
+    }
+
+    /// Its data directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
+    /// Where its output goes.
+    pub fn log_path(&self) -> PathBuf {
+        self.dir.join("graftd.log")
+    }
+
+    /// Size of all its data files, in bytes.
+    pub fn data_bytes(&self) -> u64 {
+        fs::read_dir(self.data_dir())
+            .map(|entries| entries.filter_map(|e| e.ok()?.metadata().ok()).filter(|m| m.is_file()).map(|m| m.len()).sum())
+            .unwrap_or(0)
+    }
+
+    /// A metric of it, 0 if it is not there.
+    pub fn metric(&self, name: &str) -> f64 {
+        http::metric(&self.client_address, name).ok().flatten().unwrap_or(0.0)
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.process.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking()
+            && let Ok(log) = fs::read_to_string(self.log_path())
+        {
+            let tail: Vec<&str> = log.lines().rev().take(40).collect();
+            eprintln!("--- the end of the log of {} ---", self.name);
+            tail.iter().rev().for_each(|line| eprintln!("{line}"));
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Worker processes for the tests: `chain` counts itself down, `fan` opens a fan-out of `leaf` and joins in `join`. What they do to the
+//! state can be counted afterwards: [`crate::load`] says how.
+
+use std::process::{Child, Command, Stdio};
+
+use graft_client::{Client, Next, NodeContext, Outcome, Worker, shutdown_signal};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// Config of `chain`: how many more steps follow.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct ChainConfig {
+    /// Steps that follow this one.
+    pub left: u32,
+}
+
+/// Config of `fan`: how wide.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct FanConfig {
+    /// Leaves.
+    pub width: u32,
+}
+
+/// Runs the nodes until SIGTERM. Called by the `test-worker` binary with the members' URLs and the worker's name.
+pub async fn run(urls: &str, name: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let client = Client::connect(urls)?;
+    Worker::builder(client)
+        .name(name)
+        .node_fn("chain", |_cx: NodeContext, _state: Value, config: ChainConfig| async move {
+            let outcome = Outcome::done().increment("/count", 1);
+            Ok(match config.left {
+                0 => outcome,
+                left => outcome.next(Next::named("chain", ChainConfig { left: left - 1 })),
+            })
+        })
+        .node_fn("fan", |_cx: NodeContext, _state: Value, config: FanConfig| async move {
+            let leaves = (0..config.width).map(|leaf| Next::named("leaf", json!({ "leaf": leaf })));
+            Ok(Outcome::done().increment("/fans", 1).fan_out(leaves).join(Next::named("join", Value::Null)))
+        })
+        .node_fn("leaf", |_cx: NodeContext, _state: Value, config: Value| async move {
+            Ok(Outcome::done().increment("/leaves", 1).append("/seen", &config["leaf"]))
+        })
+        .node_fn("join", |_cx: NodeContext, _state: Value, _config: Value| async move { Ok(Outcome::done().increment("/joins", 1)) })
+        .run_until(shutdown_signal())
+        .await?;
+    Ok(())
+}
+
+/// A worker process of ours; killed when dropped.
+#[derive(Debug)]
+pub struct WorkerProcess {
+    child: Child,
+}
+
+impl WorkerProcess {
+    /// Starts one for these members.
+    pub fn start(urls: &str, name: &str) -> Self {
+        let child =
+            Command::new(crate::binary("test-worker")).args([urls, name]).stdin(Stdio::null()).spawn().expect("the test worker starts");
+        Self { child }
+    }
+
+    /// `kill -9`.
+    pub fn kill(mut self) {
+        self.stop();
+    }
+
+    fn stop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for WorkerProcess {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,73 @@
+//! Many seeds of the synchronous simulation on every test run.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use graft_tests::loop_sim::{Met, run};
+
+const SEEDS: u64 = 100;
+
+fn report(seed: u64, wrong: &str) -> String {
+    format!("seed {seed}: {wrong}\nrun it again: GRAFT_SEED={seed} cargo test -p graft-tests --test loop_sim -- one_seed")
+}
+
+#[test]
+fn a_hundred_seeds_keep_every_promise() {
+    let next = AtomicU64::new(1);
+    let all = Mutex::new(Met::default());
+    std::thread::scope(|scope| {
+        let work = || {
+            loop {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if seed > SEEDS {
+                    return;
+                }
+                let met = run(seed).unwrap_or_else(|wrong| panic!("{}", report(seed, &wrong)));
+                let mut all = all.lock().expect("no other thread has failed");
+                all.terms += met.terms;
+                for (what, count) in met.counts {
+                    *all.counts.entry(what).or_default() += count;
+                }
+            }
+        };
+        let workers = [scope.spawn(work), scope.spawn(work)];
+        for worker in workers {
+            worker.join().expect("every seed keeps every promise");
+        }
+    });
+    let Met { terms, counts } = all.into_inner().expect("no thread has failed");
+    println!("{terms} terms, {counts:?}");
+    assert!(terms > 2 * SEEDS, "leaders change: {terms} terms");
+    let expected = [
+        "executed",
+        "completed",
+        "failed",
+        "lost",
+        "handed back",
+        "blocked",
+        "joined",
+        "paused",
+        "cancelled",
+        "workflow completed",
+        "leased again",
+    ];
+    let missing: BTreeMap<&str, ()> = expected.into_iter().filter(|what| !counts.contains_key(what)).map(|what| (what, ())).collect();
+    assert!(missing.is_empty(), "never met: {missing:?}");
+}
+
+/// The seed of the environment variable `GRAFT_SEED`, or one that is as good as any.
+#[test]
+fn one_seed() {
+    let seed = std::env::var("GRAFT_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(4_711);
+    match run(seed) {
+        Ok(met) => println!("{met:?}"),
+        Err(wrong) => panic!("{}", report(seed, &wrong)),
+    }
+}
+
+#[test]
+fn a_seed_is_the_same_run_every_time() {
+    let met = || format!("{:?}", run(77));
+    assert_eq!(met(), met());
+}
