@@ -6,7 +6,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use graft_tests::loop_sim::{Met, run};
 
+/// Seeds of one run.
 const SEEDS: u64 = 100;
+
+/// The first seed: of the environment variable `GRAFT_SEED_BASE`, or 1, so that a run without it is the same run everywhere.
+fn first_seed() -> u64 {
+    match std::env::var("GRAFT_SEED_BASE") {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("GRAFT_SEED_BASE is {text:?}, which is no number")),
+        Err(_) => 1,
+    }
+}
+
+/// How many seeds: of the environment variable `GRAFT_SEEDS`, or [`SEEDS`].
+fn seeds() -> u64 {
+    std::env::var("GRAFT_SEEDS")
+        .ok()
+        .map_or(SEEDS, |text| text.parse().unwrap_or_else(|_| panic!("GRAFT_SEEDS is {text:?}, which is no number")))
+}
 
 fn report(seed: u64, wrong: &str) -> String {
     format!("seed {seed}: {wrong}\nrun it again: GRAFT_SEED={seed} cargo test -p graft-tests --test loop_sim -- one_seed")
@@ -14,13 +30,14 @@ fn report(seed: u64, wrong: &str) -> String {
 
 #[test]
 fn a_hundred_seeds_keep_every_promise() {
-    let next = AtomicU64::new(1);
+    let (first, count) = (first_seed(), seeds());
+    let next = AtomicU64::new(first);
     let all = Mutex::new(Met::default());
     std::thread::scope(|scope| {
         let work = || {
             loop {
                 let seed = next.fetch_add(1, Ordering::Relaxed);
-                if seed > SEEDS {
+                if seed >= first + count {
                     return;
                 }
                 let met = run(seed).unwrap_or_else(|wrong| panic!("{}", report(seed, &wrong)));
@@ -37,8 +54,8 @@ fn a_hundred_seeds_keep_every_promise() {
         }
     });
     let Met { terms, counts } = all.into_inner().expect("no thread has failed");
-    println!("{terms} terms, {counts:?}");
-    assert!(terms > 2 * SEEDS, "leaders change: {terms} terms");
+    println!("{count} seeds from {first}: {terms} terms, {counts:?}");
+    assert!(terms > 2 * count, "leaders change: {terms} terms");
     let expected = [
         "executed",
         "completed",

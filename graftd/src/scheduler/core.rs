@@ -252,6 +252,9 @@ impl Core {
     }
 
     pub(super) fn tell_to_stop(&mut self, session: SessionId, at: AttemptRef, lease: Lease, reason: StopReason) {
+        if let Some(held) = self.leases.get_mut(at).filter(|held| held.session == session && held.lease == lease) {
+            held.told = Some(reason);
+        }
         self.send(session, ToWorker::Cancel { at, lease, reason });
     }
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use graft_machine::ids::{AttemptRef, Lease, Run, TaskId};
 
+use super::StopReason;
 use super::queues::{Place, QueueId, Waiting};
 use super::sessions::SessionId;
 
@@ -50,13 +51,15 @@ pub(super) struct Held {
     /// Longest execution, in milliseconds; 0 = none.
     pub(super) timeout: u64,
     deadline: Option<(u64, DeadlineKind)>,
+    /// Why its worker was told to stop: told again on the worker's next stream, since the first notice may have gone down with the last.
+    pub(super) told: Option<StopReason>,
     /// What it reported last.
     pub(super) progress: String,
 }
 
 impl Held {
     pub(super) fn new(session: SessionId, lease: Lease, queue: QueueId, phase: Phase, timeout: u64) -> Self {
-        Self { session, lease, queue, phase, timeout, deadline: None, progress: String::new() }
+        Self { session, lease, queue, phase, timeout, deadline: None, told: None, progress: String::new() }
     }
 }
 

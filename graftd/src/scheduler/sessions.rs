@@ -359,8 +359,11 @@ impl Core {
     /// Whether a claim of an attempt is a new one to be taken over. The higher lease wins; what loses is told so.
     fn claim(&mut self, session: SessionId, at: AttemptRef, lease: Lease) -> bool {
         if let Some(held) = self.leases.get(at) {
-            let (holder, live, loading) = (held.session, held.lease, matches!(held.phase, Phase::Loading { .. }));
+            let (holder, live, told, loading) = (held.session, held.lease, held.told, matches!(held.phase, Phase::Loading { .. }));
             if holder == session && live == lease {
+                if let Some(reason) = told {
+                    self.tell_to_stop(session, at, lease, reason);
+                }
                 return false;
             }
             if live >= lease || loading {

@@ -222,3 +222,21 @@ fn attempts_of_a_workflow_that_was_terminated_are_told_and_let_go_in_the_end() {
     }
     assert_eq!(w.core.held_count(), 0);
 }
+
+#[test]
+fn a_notice_to_stop_that_went_down_with_its_stream_is_repeated_on_the_next() {
+    let mut w = World::new();
+    w.start("slow", &[NewTask { timeout: 2_000, ..a() }]);
+    w.start("doomed", &[a()]);
+    w.worker(1, "one", 2);
+    let tasks: Vec<Assignment> = w.tasks().into_iter().map(|(_, task)| task).collect();
+    let (slow, doomed) = (&tasks[0], &tasks[1]);
+    // Nothing of this reaches the worker: its stream is gone.
+    w.input(Input::Broken(1));
+    w.control(Command::Terminate, "doomed");
+    w.hold = true;
+    w.pass(2_000);
+    w.attach(2, "one", &[("a", 2, 0)]);
+    w.inventory(2, vec![held(slow), held(doomed)]);
+    assert_eq!(w.cancels(), vec![(2, slow.at, StopReason::TimedOut), (2, doomed.at, StopReason::WorkflowEnded)]);
+}
