@@ -7,7 +7,8 @@
 //!   that are not acknowledged take at most as many again.
 //! - A result stays until it is acknowledged, and is sent again to whoever comes to lead; what is waiting goes out in one message.
 //! - Leases count from the send time of the last heartbeat that the leader has echoed. At nine tenths of the lease without an echo every
-//!   attempt is dropped and forgotten: its result would be refused, and another worker may be running it.
+//!   attempt is dropped and handed back: another worker may be running it, and a leader that has just been told of it in an inventory, and
+//!   hears heartbeats, would otherwise wait for it for ever.
 //! - An attempt that is forgotten keeps its slot until its code has really ended.
 //! - Draining: no credit; attempts may finish until the grace is over, the rest is handed back; then acknowledgements are awaited, and
 //!   Goodbye is said on every stream.
@@ -274,10 +275,7 @@ impl Engine {
 
     /// No echo for nine tenths of the lease: the attempts may be running elsewhere.
     fn lose_leases(&mut self, now: u64) {
-        for (lease, running) in self.running.iter_mut().filter(|(_, running)| !running.forgotten) {
-            running.forgotten = true;
-            self.outputs.push_back(Output::Drop { lease: *lease, reason: CancelReason::LeaseLost });
-        }
+        self.give_up_running(CancelReason::LeaseLost, "no heartbeat was answered for nine tenths of the lease");
         // A leader that has only just come still has its time to answer.
         let silent = |leader: &mut Leader| leader.welcomed_at + self.lease_ms / 10 * 9 <= now;
         if let Some(Leader { link, .. }) = self.leader.take_if(silent) {
@@ -558,15 +556,21 @@ impl Engine {
 
     /// The grace is over: what still runs goes to other workers.
     fn hand_back_running(&mut self) {
+        self.give_up_running(CancelReason::Draining, "the worker is shutting down and its grace is over");
+    }
+
+    /// Drops everything that runs and hands it back.
+    fn give_up_running(&mut self, cancelled: CancelReason, reason: &str) {
         let mut back: Vec<(LeaseKey, usize, AttemptRef)> = Vec::new();
         for (lease, running) in self.running.iter_mut().filter(|(_, running)| !running.forgotten) {
             running.forgotten = true;
             back.push((*lease, running.slot, running.at));
         }
+        back.sort_unstable_by_key(|(lease, ..)| *lease);
         for (lease, slot, at) in back {
-            self.outputs.push_back(Output::Drop { lease, reason: CancelReason::Draining });
-            let reason = "the worker is shutting down and its grace is over".to_owned();
-            self.keep(lease, Some(slot), TaskResult { outcome: Some(Outcome::HandedBack(HandedBack { reason })), ..blank(at, lease) });
+            self.outputs.push_back(Output::Drop { lease, reason: cancelled });
+            let outcome = Some(Outcome::HandedBack(HandedBack { reason: reason.to_owned() }));
+            self.keep(lease, Some(slot), TaskResult { outcome, ..blank(at, lease) });
         }
     }
 

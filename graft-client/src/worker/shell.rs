@@ -6,10 +6,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use graft_proto::MESSAGE_BYTES_MAX;
 use graft_proto::v1::result::Outcome;
 use graft_proto::v1::worker_service_client::WorkerServiceClient;
 use graft_proto::v1::{AttemptRef, FromWorker, Hello, Task, ToWorker, from_worker};
+use graft_proto::{ANSWER_BYTES_MAX, MESSAGE_BYTES_MAX};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -268,7 +268,7 @@ async fn stream(
         Err(error) => return Gone::Refused(error),
     };
     let mut service = WorkerServiceClient::with_interceptor(channel, client.identified())
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_decoding_message_size(ANSWER_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let mut answers = match service.work(UnboundedReceiverStream::new(messages)).await {
         Ok(answers) => answers.into_inner(),

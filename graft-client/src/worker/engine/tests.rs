@@ -255,11 +255,27 @@ fn attempts_are_dropped_at_nine_tenths_of_the_lease_without_an_echo() {
     assert!(outputs(&mut engine).iter().all(|line| line.contains("heartbeat")), "only signs of life before");
     engine.tick(stop);
     assert_eq!(outputs(&mut engine)[0], "drop 5/1 LeaseLost");
-    // Its result is of no interest any more, and no new leader is told of it.
+    // What its code still comes to is of no interest any more: whoever leads next hears that it was given up.
     engine.finished(key(5, 1), completed(), 9);
     assert!(!outputs(&mut engine).iter().any(|line| line.contains("results")));
     engine.received(4, welcome(6, 2, true), stop + 1);
-    assert_eq!(outputs(&mut engine)[0], "4 <- inventory term=6 held=[]");
+    let said = outputs(&mut engine);
+    assert_eq!(said[0], "4 <- inventory term=6 held=[\"5/1\"]");
+    assert!(said.contains(&"4 <- results [\"5/1 handed-back\"]".to_owned()), "{said:?}");
+}
+
+#[test]
+fn a_leader_that_was_told_of_an_attempt_hears_when_it_is_dropped_before_the_first_echo() {
+    let mut engine = led();
+    engine.received(3, heartbeat_ack(5, 10), 12);
+    engine.received(3, tasks("pack", 5, [1], 10), 20);
+    outputs(&mut engine);
+    let stop = 10 + LEASE_MS / 10 * 9;
+    // The new leader counts the attempt as held from its inventory on, and hears heartbeats: it would wait for ever.
+    engine.received(4, welcome(6, 2, true), stop - 1);
+    assert_eq!(outputs(&mut engine)[0], "4 <- inventory term=6 held=[\"5/1\"]");
+    engine.tick(stop);
+    assert_eq!(outputs(&mut engine), ["drop 5/1 LeaseLost", "4 <- results [\"5/1 handed-back\"]"]);
 }
 
 #[test]
