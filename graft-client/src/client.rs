@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use graft_proto::MESSAGE_BYTES_MAX;
 use graft_proto::v1::cluster_service_client::ClusterServiceClient;
 use graft_proto::v1::workflow_service_client::WorkflowServiceClient;
 use graft_proto::v1::{
     ClusterStatusRequest, ClusterStatusResponse, Consistency, ListRequest, ListWorkersRequest, StatsRequest, StatsResponse, Worker,
     WorkflowStatus, WorkflowSummary,
 };
+use graft_proto::{ANSWER_BYTES_MAX, MESSAGE_BYTES_MAX};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
@@ -299,12 +299,12 @@ impl Client {
     /// The workflow service behind a connection.
     pub(crate) fn workflow_service(&self, channel: Channel) -> WorkflowServiceClient<Identity> {
         WorkflowServiceClient::with_interceptor(channel, self.identified())
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_decoding_message_size(ANSWER_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     fn cluster_service(&self, channel: Channel) -> ClusterServiceClient<Identity> {
-        ClusterServiceClient::with_interceptor(channel, self.identified()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+        ClusterServiceClient::with_interceptor(channel, self.identified()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     /// One call of the workflow service, with the client's timeout.

@@ -23,5 +23,9 @@ pub const WORKER_PROTOCOL: u32 = 1;
 /// Name of the binary metadata entry that carries an encoded [`v1::ErrorDetail`] beside a gRPC status.
 pub const ERROR_DETAIL_METADATA: &str = "graft-error-bin";
 
-/// Largest message that a member or an SDK accepts, in bytes.
+/// Largest message that a member accepts from a client or worker, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
+
+/// Largest message that a member sends to a client or worker, and that an SDK accepts, in bytes. Pages end far below it, but for their last
+/// item: one event may hold all that came in with one message, and names beside it.
+pub const ANSWER_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX;

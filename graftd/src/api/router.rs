@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use axum::{Router, middleware};
-use graft_proto::MESSAGE_BYTES_MAX;
 use graft_proto::v1::cluster_service_server::ClusterServiceServer;
 use graft_proto::v1::worker_service_server::WorkerServiceServer;
 use graft_proto::v1::workflow_service_server::WorkflowServiceServer;
+use graft_proto::{ANSWER_BYTES_MAX, MESSAGE_BYTES_MAX};
 use tonic::service::Routes;
 
 use super::cluster::Cluster;
@@ -14,19 +14,16 @@ use super::worker::Workers;
 use super::workflows::Workflows;
 use super::{Shared, http, methods};
 
-/// Largest message that is sent, in bytes. Pages are kept far below it; one event may hold what came in with one message.
-pub const SEND_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX;
-
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     let workflows = WorkflowServiceServer::new(Workflows { shared: shared.clone() })
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(SEND_BYTES_MAX);
+        .max_encoding_message_size(ANSWER_BYTES_MAX);
     let workers = WorkerServiceServer::new(Workers { shared: shared.clone() })
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(SEND_BYTES_MAX);
+        .max_encoding_message_size(ANSWER_BYTES_MAX);
     let cluster = ClusterServiceServer::new(Cluster { shared: shared.clone() })
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(SEND_BYTES_MAX);
+        .max_encoding_message_size(ANSWER_BYTES_MAX);
     let grpc = Routes::new(workflows).add_service(workers).add_service(cluster).into_axum_router();
     grpc.reset_fallback().merge(http::routes().with_state(shared.clone())).layer(middleware::from_fn_with_state(shared, methods::guard))
 }

@@ -78,7 +78,7 @@ impl Watcher {
         while !self.ended {
             let found = self.read().await?;
             if !found.is_empty() {
-                return Ok(Some((v1::WatchResponse { events: found }, self)));
+                return Ok(Some((v1::WatchResponse { events: found, run: self.target.run }, self)));
             }
             if self.ended || self.behind {
                 continue;

@@ -171,18 +171,20 @@ impl Workflows {
             Ok(()) => target.find(&self.shared.latest()).ok(),
             Err(_) => None,
         };
-        Ok(Response::new(v1::ControlResponse { workflow: workflow.map(|workflow| workflows::summary(&workflow)) }))
+        let workflow = workflow.map(|workflow| workflows::summary(&workflow));
+        Ok(Response::new(v1::ControlResponse { workflow, run: target.run }))
     }
 }
 
 fn history_page(view: &View, target: &Target, limit: usize, cursor: &str) -> Result<v1::HistoryResponse, ApiError> {
     // A cursor names its run: the pages of one history are of one run, even if another one replaces it meanwhile.
-    let question = format!("history\0{}\0{}\0{}", target.namespace, target.id, target.run);
+    let question = format!("history\0{}\0{}", target.namespace, target.id);
     let after = match cursors::read(&question, cursor)? {
         None => None,
         Some(key) => Some(RunEventKey::from_bytes(&key).ok_or_else(|| cursors::broken(cursor))?),
     };
     let run = match &after {
+        Some(key) if target.run != 0 && target.run != key.run => return Err(cursors::of_another_run(cursor, key.run)),
         Some(key) => Target { run: key.run, ..target.clone() }.find(view)?.run,
         None => target.find(view)?.run,
     };

@@ -69,12 +69,17 @@ async fn the_history_comes_in_pages_and_names_who_asked() {
         answer.expect("done");
     }
     let mut events = Vec::new();
-    let mut cursor = String::new();
+    let (mut cursor, mut run) = (String::new(), 0);
     loop {
-        let request = v1::HistoryRequest { workflow_id: "a".into(), limit: 2, cursor, ..Default::default() };
+        // The first page tells the run; who names it from then on, as a careful client does, goes on in the same history.
+        let request = v1::HistoryRequest { workflow_id: "a".into(), limit: 2, cursor, run, ..Default::default() };
         let page = client.history(request).await.expect("a page").into_inner();
         events.extend(page.events);
-        cursor = page.next_cursor;
+        (cursor, run) = (page.next_cursor, page.run);
+        if !cursor.is_empty() {
+            let other = v1::HistoryRequest { workflow_id: "a".into(), cursor: cursor.clone(), run: run + 1, ..Default::default() };
+            assert_eq!(refusal(client.history(other).await).0, "GR0013");
+        }
         if cursor.is_empty() {
             break;
         }

@@ -44,6 +44,11 @@ pub fn broken(cursor: &str) -> ApiError {
     ApiError::new(Kind::BadCursor, format!("cursor {}", quoted(cursor)), "is damaged")
 }
 
+/// What to say of a cursor that goes with another run than the one that was asked for.
+pub fn of_another_run(cursor: &str, run: u64) -> ApiError {
+    ApiError::new(Kind::BadCursor, format!("cursor {}", quoted(cursor)), format!("belongs to run {run}"))
+}
+
 fn unhex(text: &str) -> Option<Vec<u8>> {
     if text.len() > CURSOR_CHARS_MAX || !text.len().is_multiple_of(2) || !text.bytes().all(|c| c.is_ascii_hexdigit()) {
         return None;
