@@ -23,7 +23,8 @@ use crate::consensus::{Latest, Leadership, ProposeError};
 
 /// Metadata in which a client gives its name, for the history. Not an authentication: that comes with security.
 pub const CLIENT_METADATA: &str = "graft-client";
-/// How much earlier than allowed a default not-after lies, so that clocks may differ between members, in milliseconds.
+/// How much earlier than allowed a default not-after lies, so that a follower's estimate of the machine's time may differ from the leader's,
+/// in milliseconds.
 const NOT_AFTER_MARGIN: u64 = 60_000;
 
 /// Who asks: `client:NAME`, or `client:anonymous` if the request gives no good name.
@@ -48,7 +49,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Checks what the client gave, and makes what it left out. `now` in milliseconds since the epoch.
+    /// Checks what the client gave, and makes what it left out. `now` is the machine's time: it is what judges the not-after, whatever
+    /// this member's wall clock says.
     pub fn of(principal: String, meta: Option<v1::RequestMeta>, payload_hash: u64, now: u64) -> Result<Self, ApiError> {
         let meta = meta.unwrap_or_default();
         let request_id = match meta.request_id {

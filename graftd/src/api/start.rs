@@ -26,7 +26,7 @@ pub(super) async fn start(shared: &Arc<Shared>, request: Request<v1::StartReques
     request.labels = labels;
     let request_id = meta.as_ref().map(|meta| meta.request_id.clone()).unwrap_or_default();
     let command = workflows::start(request, shared.api.info.retention_default_ms, |namespace| made_workflow_id(namespace, &request_id))?;
-    let identity = Identity::of(principal, meta, payload_hash, shared.clock.wall_ms())?;
+    let identity = Identity::of(principal, meta, payload_hash, shared.api.consensus.machine_time())?;
 
     let (namespace, workflow_id) = (command.namespace.clone(), command.id.clone());
     let nodes: Vec<String> = command.nodes.iter().map(|task| task.node.clone()).collect();

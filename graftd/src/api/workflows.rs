@@ -147,7 +147,8 @@ impl Workflows {
         let principal = principal(request.metadata());
         let mut request = request.into_inner();
         let meta = request.meta.take();
-        let identity = Identity::of(principal, meta, payload_hash(verb, &request, &HashMap::new()), self.shared.clock.wall_ms())?;
+        let identity =
+            Identity::of(principal, meta, payload_hash(verb, &request, &HashMap::new()), self.shared.api.consensus.machine_time())?;
         if request.reason.len() > ERROR_BYTES_MAX {
             let detail = format!("has {} bytes, at most {ERROR_BYTES_MAX} are allowed", request.reason.len());
             return Err(ApiError::too_large("the reason", detail).into());

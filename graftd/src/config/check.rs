@@ -1,5 +1,7 @@
 //! What the keys mean to each other. Everything that is wrong is said at once.
 
+use graft_machine::names::check_name;
+
 use super::{Config, ConfigError, HostPort, Problem};
 
 /// Longest member or cluster name, in bytes.
@@ -8,6 +10,12 @@ const NAME_MAX: usize = 63;
 const HEARTBEATS_PER_ELECTION: u64 = 3;
 /// Most members that may form a cluster at once; more only cost time.
 const EXPECT_MAX: u32 = 9;
+/// Largest batch of commands in one entry, in bytes; with one more command it must fit the largest message that members take (16 MiB).
+const BATCH_BYTES_MAX: u64 = 8 << 20;
+/// Most entries that may be under way at once: openraft's queue to the state machine holds 1,024.
+const ENTRIES_IN_FLIGHT_MAX: u64 = 256;
+/// Most of what is counted one by one.
+const COUNT_MAX: u64 = 1_000_000;
 
 impl Config {
     /// Whether the keys fit together.
@@ -81,7 +89,12 @@ fn listeners(config: &Config, problems: &mut Vec<Problem>) {
     ];
     for (key, listen, advertise_key, advertise) in pairs {
         if let Some(listen) = listen {
-            if !listen.is_loopback() && !config.security.insecure {
+            // Clients may be served openly if that is said; members never are: whoever reached the peer port could write the log.
+            let for_members = key == "cluster.peer_listen";
+            if !listen.is_loopback() && for_members {
+                let why = format!("{listen} can be reached from other machines, and members of this version talk without TLS");
+                problems.push(Problem::of(key, why, "listen on 127.0.0.1"));
+            } else if !listen.is_loopback() && !config.security.insecure {
                 let why = format!("{listen} can be reached from other machines, and this version has neither TLS nor authentication");
                 problems.push(Problem::of(key, why, "listen on 127.0.0.1, or say --insecure if the network keeps strangers away"));
             }
@@ -99,13 +112,9 @@ fn listeners(config: &Config, problems: &mut Vec<Problem>) {
         }
     }
     for peer in &config.cluster.peers {
-        if !peer.is_loopback() && !config.security.insecure {
+        if !peer.is_loopback() {
             let why = format!("{peer} is on another machine, and members of this version talk without TLS: on loopback only");
-            problems.push(Problem::of(
-                "cluster.peers",
-                why,
-                "use loopback addresses, or say --insecure if the network keeps strangers away",
-            ));
+            problems.push(Problem::of("cluster.peers", why, "use loopback addresses"));
         }
     }
     if peer_listen.is_some_and(|peer| peer == config.client.listen && peer.port() != 0) {
@@ -134,12 +143,14 @@ fn raft(config: &Config, problems: &mut Vec<Problem>) {
 }
 
 fn bounds(config: &Config, problems: &mut Vec<Problem>) {
-    for node in config.scheduler.node_limits.keys() {
-        if node.is_empty() || node.starts_with('/') || node.ends_with('/') || node.matches('/').count() > 1 {
-            let why = "this names no node: write `node` or `namespace/node`";
-            problems.push(Problem::of(format!("scheduler.node_limits.{node}"), why, "correct the name"));
+    for name in config.scheduler.node_limits.keys() {
+        let (namespace, node) = name.split_once('/').unwrap_or(("default", name));
+        if let Some(error) = check_name(namespace).err().or(check_name(node).err()) {
+            let why = format!("this names no node: it {error}");
+            problems.push(Problem::of(format!("scheduler.node_limits.{name}"), why, "write `node` or `namespace/node`"));
         }
     }
+    at_most(config, problems);
     let mut at_least = |key: &str, value: u64, least: u64, shown: String| {
         if value < least {
             problems.push(Problem::of(key, format!("{shown} is too small"), format!("use at least {least}")));
@@ -152,7 +163,7 @@ fn bounds(config: &Config, problems: &mut Vec<Problem>) {
     at_least("raft.entries_in_flight", raft.entries_in_flight as u64, 1, raft.entries_in_flight.to_string());
     at_least("raft.pending_commands", raft.pending_commands as u64, raft.batch_commands as u64, raft.pending_commands.to_string());
     at_least("raft.snapshot_every", raft.snapshot_every, 16, raft.snapshot_every.to_string());
-    at_least("raft.log_keep", raft.log_keep, 16 * raft.entries_in_flight as u64, raft.log_keep.to_string());
+    at_least("raft.log_keep", raft.log_keep, (raft.entries_in_flight as u64).saturating_mul(16), raft.log_keep.to_string());
     for (key, size) in [("raft.snapshot_every_bytes", raft.snapshot_every_bytes), ("raft.log_keep_bytes", raft.log_keep_bytes)] {
         at_least(key, size.bytes() as u64, 1 << 20, size.to_string());
     }
@@ -165,5 +176,23 @@ fn bounds(config: &Config, problems: &mut Vec<Problem>) {
     at_least("workflow.retention", config.workflow.retention.millis(), 1_000, config.workflow.retention.to_string());
     for (node, limit) in &config.scheduler.node_limits {
         at_least(&format!("scheduler.node_limits.{node}"), u64::from(*limit), 1, limit.to_string());
+    }
+}
+
+/// Bounds from above: what is beyond them breaks something that no error would explain.
+fn at_most(config: &Config, problems: &mut Vec<Problem>) {
+    let raft = &config.raft;
+    let batch_bytes = (raft.batch_bytes.bytes() as u64, raft.batch_bytes.to_string());
+    let counted = |count: usize| (count as u64, count.to_string());
+    let all = [
+        ("raft.batch_bytes", batch_bytes, BATCH_BYTES_MAX, "the other members take no larger entries, and the log could never go on"),
+        ("raft.batch_commands", counted(raft.batch_commands), COUNT_MAX, "so many commands are never there at once"),
+        ("raft.entries_in_flight", counted(raft.entries_in_flight), ENTRIES_IN_FLIGHT_MAX, "heartbeats would wait behind them"),
+        ("raft.pending_commands", counted(raft.pending_commands), COUNT_MAX, "they would not fit in memory"),
+    ];
+    for (key, (value, shown), most, because) in all {
+        if value > most {
+            problems.push(Problem::of(key, format!("{shown} is too much: {because}"), format!("use at most {most}")));
+        }
     }
 }

@@ -194,6 +194,10 @@ mod tests {
             ("[scheduler]\nlease = \"500ms\"", "scheduler.lease: 500ms would end before"),
             ("[node]\nname = \"a b\"", "node.name: `a b` is no name"),
             ("[raft]\nlog_keep = 1", "raft.log_keep: 1 is too small"),
+            ("[raft]\nbatch_bytes = \"32MiB\"", "raft.batch_bytes: 32MiB is too much: the other members take no larger entries"),
+            ("[raft]\nentries_in_flight = 1000000000000000000", "raft.entries_in_flight: 1000000000000000000 is too much"),
+            ("[raft]\npending_commands = 1000000000000000000", "raft.pending_commands: 1000000000000000000 is too much"),
+            ("[scheduler.node_limits]\n\"team/a b\" = 1", "scheduler.node_limits.team/a b: this names no node: it holds ' ' at byte 1"),
         ];
         for (text, expected) in cases {
             let said = refusal(text, &[]);
@@ -202,9 +206,16 @@ mod tests {
     }
 
     #[test]
-    fn insecure_lets_the_daemon_listen_anywhere() {
+    fn insecure_lets_the_daemon_serve_clients_anywhere_but_never_members() {
+        let insecure = || Flags { insecure: true, ..Flags::default() };
         let file = "[client]\nlisten = \"10.0.0.1:7420\"";
-        assert!(with_file(file, &[], Flags { insecure: true, ..Flags::default() }).is_ok());
+        assert!(with_file(file, &[], insecure()).is_ok());
+        // Without TLS, whoever reaches the peer port could write the log: no flag opens it.
+        for file in
+            ["[cluster]\npeer_listen = \"10.0.0.1:7421\"", "[cluster]\nexpect = 1\npeers = [\"10.0.0.1:7421\"]\n[node]\nname = \"a\""]
+        {
+            assert!(with_file(file, &[], insecure()).is_err(), "{file}");
+        }
     }
 
     #[test]

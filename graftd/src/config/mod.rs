@@ -99,8 +99,8 @@ pub struct Cluster {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Security {
-    /// `security.insecure`: listen beyond loopback although there is neither TLS nor authentication. Anybody who reaches the port may then
-    /// do anything.
+    /// `security.insecure`: serve clients beyond loopback although there is neither TLS nor authentication. Anybody who reaches the port may
+    /// then do anything. Members speak to each other on loopback only, whatever this says, until they have TLS.
     pub insecure: bool,
 }
 
@@ -158,7 +158,8 @@ pub struct Scheduler {
     /// `scheduler.total_limit`: attempts held at once in the whole cluster; 0 = no limit. A seed: it is written where no such record stands
     /// yet, and a record that stands is left alone.
     pub total_limit: u32,
-    /// `scheduler.node_limits`: the same for single nodes: `ocr = 4`, or `"team-a/ocr" = 4` in another namespace than `default`.
+    /// `scheduler.node_limits`: the same for single nodes: `ocr = 4`, or `"team-a/ocr" = 4` in another namespace than `default`. What stands
+    /// before the first `/` is the namespace: a node whose own name holds one is written with its namespace in front.
     pub node_limits: BTreeMap<String, u32>,
 }
 

@@ -254,6 +254,11 @@ impl Consensus {
         }
     }
 
+    /// What the machine's time should be now, in milliseconds since the epoch: an estimate, good on any member that hears of entries.
+    pub fn machine_time(&self) -> u64 {
+        self.inner.shared.stamps.estimate()
+    }
+
     /// After it, [`Self::latest`] and [`Self::view`] show everything that was acknowledged before the call. Any member. The index that is
     /// covered. Takes at most [`super::BARRIER_WAIT`].
     pub async fn read_barrier(&self) -> Result<u64, ProposeError> {

@@ -28,6 +28,17 @@ struct Course {
     anchor: Option<(u64, u64)>,
 }
 
+impl Course {
+    /// The time that this course has come to.
+    fn at(&self, now: u64, wall: u64) -> u64 {
+        let Some((since, from)) = self.anchor else { return wall };
+        let passed = now.saturating_sub(since);
+        let time = from + passed;
+        let most = if passed >= DRAW_EVERY_MS { passed / DRAW_PART } else { 0 };
+        if wall > time { time + (wall - time).min(most) } else { time - (time - wall).min(most) }
+    }
+}
+
 impl StampClock {
     /// Starts from the machine's time in the recovered state; 0 = there is none.
     pub(crate) fn new(clock: Clock, recovered: u64) -> Self {
@@ -46,22 +57,23 @@ impl StampClock {
 
     /// The stamp of an entry that is proposed now.
     pub(crate) fn stamp(&self) -> u64 {
-        let (now, wall) = (self.clock.monotonic_ms(), self.clock.wall_ms());
         let mut course = self.lock();
-        let (since, from) = *course.anchor.get_or_insert((now, wall));
-        let passed = now.saturating_sub(since);
-        let mut time = from + passed;
-        if passed >= DRAW_EVERY_MS {
-            let most = passed / DRAW_PART;
-            time = if wall > time { time + (wall - time).min(most) } else { time - (time - wall).min(most) };
-            course.anchor = Some((now, time));
-        }
-        if time < course.highest {
-            time = course.highest;
+        let now = self.clock.monotonic_ms();
+        let came_to = course.at(now, self.clock.wall_ms());
+        let time = came_to.max(course.highest);
+        // Below the step the course is not moved, or a tenth of less than ten milliseconds would always be nothing.
+        let step = course.anchor.is_none_or(|(since, _)| now.saturating_sub(since) >= DRAW_EVERY_MS);
+        if step || came_to < time {
             course.anchor = Some((now, time));
         }
         course.highest = time;
         time
+    }
+
+    /// What the machine's time should be now, on any member: it may lead the next stamp, or be behind it, by what the clocks differ.
+    pub(crate) fn estimate(&self) -> u64 {
+        let course = self.lock();
+        course.at(self.clock.monotonic_ms(), self.clock.wall_ms()).max(course.highest)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Course> {
@@ -98,6 +110,17 @@ mod tests {
         stamps.heard(5_000);
         clock.advance(1_000);
         assert_eq!(stamps.stamp(), 6_100);
+    }
+
+    #[test]
+    fn a_wall_clock_that_jumps_moves_the_estimate_no_more_than_the_stamps() {
+        let clock = Clock::manual(1_000_000);
+        let stamps = StampClock::new(clock.clone(), 0);
+        stamps.heard(5_000_000);
+        clock.advance(1_000);
+        assert_eq!(stamps.estimate(), 5_000_900);
+        assert_eq!(stamps.estimate(), 5_000_900, "asking changes nothing");
+        assert_eq!(stamps.stamp(), 5_000_900);
     }
 
     #[test]

@@ -77,7 +77,7 @@ impl Core {
             };
             held.phase = Phase::Running;
             if timeout_ms > 0 {
-                self.leases.set_deadline(at, self.now + timeout_ms, DeadlineKind::Timeout);
+                self.leases.set_deadline(at, self.now.saturating_add(timeout_ms), DeadlineKind::Timeout);
             }
             self.tally.dispatched += 1;
             let assignment = Assignment {

@@ -402,7 +402,7 @@ impl Core {
                 Standing::Wanted { timeout } => {
                     if let Some(held) = self.leases.get_mut(at).filter(|_| timeout > 0) {
                         held.timeout = timeout;
-                        self.leases.set_deadline(at, self.now + timeout, DeadlineKind::Timeout);
+                        self.leases.set_deadline(at, self.now.saturating_add(timeout), DeadlineKind::Timeout);
                     }
                 }
                 Standing::Cancelling => self.stop_attempt(at, StopReason::WorkflowCancelled),

@@ -224,6 +224,19 @@ fn attempts_of_a_workflow_that_was_terminated_are_told_and_let_go_in_the_end() {
 }
 
 #[test]
+fn the_longest_timeout_that_can_be_said_is_none() {
+    let mut w = World::new();
+    w.start("w", &[NewTask { timeout: u64::MAX, ..a() }]);
+    w.worker(1, "one", 1);
+    let task = w.task();
+    w.pass(1);
+    w.next_term();
+    w.attach(2, "one", &[("a", 1, 0)]);
+    w.inventory(2, vec![held(&task)]);
+    assert_eq!((losses(&w), w.core.held_count()), (vec![], 1));
+}
+
+#[test]
 fn a_notice_to_stop_that_went_down_with_its_stream_is_repeated_on_the_next() {
     let mut w = World::new();
     w.start("slow", &[NewTask { timeout: 2_000, ..a() }]);
