@@ -64,6 +64,8 @@ pub enum Kind {
     Undecodable,
     /// A defect of Graft.
     Internal,
+    /// The request did not arrive in time.
+    TooSlow,
 }
 
 /// What is fixed about a kind of refusal.
@@ -88,7 +90,7 @@ const fn row(kind: Kind, code: &'static str, grpc: Code, retryable: bool, outcom
 }
 
 /// Every refusal there is. Codes are for ever: a retired one stays here as a comment.
-pub const TABLE: [Row; 19] = [
+pub const TABLE: [Row; 20] = [
     row(Kind::Invalid, "GR0001", Code::InvalidArgument, false, false, "correct the request"),
     row(Kind::TooLarge, "GR0002", Code::InvalidArgument, false, false, "send less, and keep large data outside with a reference to it"),
     row(Kind::WorkflowNotFound, "GR0003", Code::NotFound, false, false, "check the id and the namespace with `graft workflow list`"),
@@ -136,6 +138,7 @@ pub const TABLE: [Row; 19] = [
         "check that client and daemon speak the same version of graft.v1",
     ),
     row(Kind::Internal, "GR0019", Code::Internal, false, true, "this is a defect of Graft: please report it with the daemon's log"),
+    row(Kind::TooSlow, "GR0020", Code::DeadlineExceeded, true, false, "send it again, and all of it at once"),
 ];
 
 impl Kind {

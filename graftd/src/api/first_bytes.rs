@@ -8,6 +8,10 @@ use tokio::net::TcpStream;
 
 /// Bytes that are looked at: enough for a request line's method.
 const LOOKED_AT: usize = 64;
+/// What a client of HTTP/2 sends first (RFC 9113, section 3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Pause before bytes that do not tell yet are looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// Longest HTTP method that is believed.
 const METHOD_BYTES_MAX: usize = 16;
 /// How long a refused connection may take to read its answer.
@@ -18,8 +22,10 @@ const FAREWELL_BYTES_MAX: u64 = 64 << 10;
 /// What a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speaks {
-    /// HTTP/1.1 or HTTP/2, as far as can be seen.
-    Http,
+    /// HTTP/1.1, as far as can be seen.
+    Http1,
+    /// HTTP/2: it has sent all of its preface.
+    Http2,
     /// It begins a TLS handshake.
     Tls,
     /// Something else.
@@ -28,14 +34,33 @@ pub enum Speaks {
     Nothing,
 }
 
-/// Looks at the first bytes, without taking them. Waits for the first one.
+/// Looks at the first bytes, without taking them, until they tell. The caller bounds the time: what would decide between the versions of
+/// HTTP behind this waits for a whole preface, and has no clock.
 pub async fn look(stream: &TcpStream) -> io::Result<Speaks> {
     let mut bytes = [0; LOOKED_AT];
-    let seen = stream.peek(&mut bytes).await?;
-    Ok(judge(&bytes[..seen]))
+    let mut before = 0;
+    loop {
+        let seen = stream.peek(&mut bytes).await?;
+        match judge(&bytes[..seen]) {
+            Some(speaks) => return Ok(speaks),
+            // What has been seen stays readable, so only time tells whether there is more; the other side may also be gone.
+            None if seen == before => tokio::time::sleep(LOOK_AGAIN).await,
+            None => before = seen,
+        }
+    }
 }
 
-fn judge(bytes: &[u8]) -> Speaks {
+/// What these first bytes tell; `None`: more are needed.
+fn judge(bytes: &[u8]) -> Option<Speaks> {
+    if let Some(rest) = HTTP2_PREFACE.strip_prefix(bytes)
+        && !bytes.is_empty()
+    {
+        return rest.is_empty().then_some(Speaks::Http2);
+    }
+    Some(if bytes.starts_with(HTTP2_PREFACE) { Speaks::Http2 } else { judge_others(bytes) })
+}
+
+fn judge_others(bytes: &[u8]) -> Speaks {
     match bytes {
         [] => return Speaks::Nothing,
         // A TLS record of type handshake, version 3.x.
@@ -47,10 +72,10 @@ fn judge(bytes: &[u8]) -> Speaks {
     match bytes.get(method) {
         _ if method == 0 || method > METHOD_BYTES_MAX => Speaks::Other,
         // All that has come so far looks like the beginning of a method.
-        None => Speaks::Http,
+        None => Speaks::Http1,
         Some(b' ') => match line_end {
             Some(end) if !bytes[..end].windows(6).any(|part| part == b" HTTP/") => Speaks::Other,
-            _ => Speaks::Http,
+            _ => Speaks::Http1,
         },
         Some(_) => Speaks::Other,
     }
@@ -90,22 +115,20 @@ mod tests {
 
     #[test]
     fn http_is_let_through_as_soon_as_it_may_be_http() {
-        for text in [
-            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-            "GET / HTTP/1.1\r\n",
-            "P",
-            "POST",
-            "OPTIONS /",
-            "GET /a-path-that-is-longer-than-what-is-looked-at",
-        ] {
-            assert_eq!(judge(text.as_bytes()), Speaks::Http, "{text}");
+        for text in ["GET / HTTP/1.1\r\n", "PO", "POST", "OPTIONS /", "GET /a-path-that-is-longer-than-what-is-looked-at"] {
+            assert_eq!(judge(text.as_bytes()), Some(Speaks::Http1), "{text}");
+        }
+        assert_eq!(judge(HTTP2_PREFACE), Some(Speaks::Http2));
+        assert_eq!(judge(&[HTTP2_PREFACE, b"\0\0\0"].concat()), Some(Speaks::Http2));
+        for text in ["P", "PR", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r"] {
+            assert_eq!(judge(text.as_bytes()), None, "{text}");
         }
     }
 
     #[test]
     fn a_tls_client_is_recognised() {
-        assert_eq!(judge(&[0x16, 3, 1, 2, 0, 1]), Speaks::Tls);
-        assert_eq!(judge(&[0x16]), Speaks::Tls);
+        assert_eq!(judge(&[0x16, 3, 1, 2, 0, 1]), Some(Speaks::Tls));
+        assert_eq!(judge(&[0x16]), Some(Speaks::Tls));
     }
 
     #[test]
@@ -119,9 +142,9 @@ mod tests {
             "{\"a\":1}",
             "AAAAAAAAAAAAAAAAAAAAAAAA",
         ] {
-            assert_eq!(judge(text.as_bytes()), Speaks::Other, "{text}");
+            assert_eq!(judge(text.as_bytes()), Some(Speaks::Other), "{text}");
         }
-        assert_eq!(judge(b""), Speaks::Nothing);
+        assert_eq!(judge(b""), Some(Speaks::Nothing));
     }
 
     #[test]

@@ -12,9 +12,9 @@ use graft_proto::ERROR_DETAIL_METADATA;
 use http::{HeaderMap, StatusCode, Version, header};
 use tonic::{Code, Status};
 
-use super::Shared;
 use super::errors::{ApiError, Kind, quoted};
 use super::http::problem;
+use super::{Shared, bodies};
 
 /// Every method, as the path names it.
 pub const METHODS: [&str; 14] = [
@@ -34,6 +34,9 @@ pub const METHODS: [&str; 14] = [
     "graft.v1.ClusterService/Stats",
 ];
 
+/// The one whose requests do not end: a worker's stream.
+const WORK: &str = "graft.v1.WorkerService/Work";
+
 /// Lets gRPC requests of known methods through, and counts them.
 pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let method = METHODS.into_iter().find(|method| request.uri().path().strip_prefix('/') == Some(*method));
@@ -44,7 +47,8 @@ pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request, n
     let response = match method {
         None => unknown(&shared, request.uri().path()).into_http(),
         Some(method) if request.version() < Version::HTTP_2 => return needs_http2(method),
-        Some(_) => with_detail(next.run(request).await),
+        Some(WORK) => with_detail(next.run(request).await),
+        Some(_) => with_detail(next.run(request.map(|body| bodies::bounded(body, shared.bodies.clone()))).await),
     };
     shared.api.metrics.grpc_requests.with_label_values(&[counted, code_name(code_of(response.headers()))]).inc();
     response

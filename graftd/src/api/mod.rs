@@ -5,7 +5,8 @@
 //!
 //! 1. `server` accepts connections, bounds them, and looks at the first bytes (`first_bytes`): what is no HTTP gets an answer that says
 //!    so, and a closed connection.
-//! 2. `router` knows every path. `methods` stands before the gRPC services: it counts, and answers methods that this version lacks.
+//! 2. `router` knows every path. `methods` stands before the gRPC services: it counts, bounds what is read (`bodies`), and answers methods
+//!    that this version lacks.
 //! 3. The services (`workflows`, `watch`, `worker`, `cluster`) say what happens, in terms of the floors below: *propose* a command,
 //!    *read* behind a barrier, *connect* a session.
 //! 4. `convert` turns messages into the machine's own types and back, and is where everything that users write is checked for shape and
@@ -17,6 +18,7 @@
 //! Any member answers. What changes something goes to the leader by itself (consensus does that); reads are linearizable unless the client
 //! asks for less; single records are read from the newest state, pages from a view, so that no page holds up apply.
 
+mod bodies;
 mod cluster;
 mod convert;
 mod errors;
@@ -86,6 +88,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) served: served::ServedNodes,
     pub(crate) starts: Semaphore,
+    /// Room for the bodies of requests that are being read, in bytes.
+    pub(crate) bodies: Arc<Semaphore>,
     /// Cancelled when the server stops: streams end with a reason.
     pub(crate) shutdown: CancellationToken,
 }
@@ -97,6 +101,7 @@ impl Shared {
             clock: Clock::system(),
             served: served::ServedNodes::default(),
             starts: Semaphore::new(STARTS_IN_FLIGHT_MAX),
+            bodies: bodies::room(),
             shutdown,
         })
     }

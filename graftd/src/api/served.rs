@@ -14,6 +14,8 @@ use super::errors::quoted;
 
 /// How long a node that was served counts as served, in milliseconds.
 const REMEMBERED_MS: u64 = 5_000;
+/// How long a node that was not served counts as that, in milliseconds: so many starts of it do not each scan all sessions.
+const MISSED_MS: u64 = 200;
 /// Sessions that are read at once.
 const SESSIONS_STEP: usize = 256;
 /// Most warnings of one start.
@@ -41,10 +43,13 @@ impl ServedNodes {
         let wanted: BTreeSet<&str> = nodes.collect();
         let mut seen = self.seen.lock().expect("nothing panics while it holds this lock");
         let known = |seen: &Nodes| wanted.iter().all(|node| seen.get(namespace).is_some_and(|served| served.contains(*node)));
-        if now.saturating_sub(seen.0) < REMEMBERED_MS && known(&seen.1) {
+        let age = now.saturating_sub(seen.0);
+        if age < REMEMBERED_MS && known(&seen.1) {
             return Vec::new();
         }
-        *seen = (now, served(&state()));
+        if age >= MISSED_MS || seen.1.is_empty() {
+            *seen = (now, served(&state()));
+        }
         let none = BTreeSet::new();
         let served = seen.1.get(namespace).unwrap_or(&none);
         wanted.into_iter().filter(|node| !served.contains(*node)).take(WARNINGS_MAX).map(|node| warning(node, namespace, served)).collect()
@@ -111,6 +116,15 @@ mod tests {
         let again = served.warnings(|| -> Memory { panic!("looked up again") }, "default", ["ingest"].into_iter(), 10_001);
         assert!(again.is_empty());
         assert_eq!(served.warnings(Memory::new, "default", ["ingest"].into_iter(), 16_000).len(), 1, "forgotten after a while");
+    }
+
+    #[test]
+    fn many_starts_of_a_node_that_nobody_serves_look_it_up_now_and_then_only() {
+        let served = ServedNodes::default();
+        assert_eq!(served.warnings(state, "default", ["absent"].into_iter(), 10_000).len(), 1);
+        let again = served.warnings(|| -> Memory { panic!("looked up again") }, "default", ["absent"].into_iter(), 10_100);
+        assert_eq!(again.len(), 1);
+        assert_eq!(served.warnings(state, "default", ["ingest"].into_iter(), 10_200), [""; 0]);
     }
 
     #[test]

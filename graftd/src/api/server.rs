@@ -110,7 +110,10 @@ async fn connection(
     };
     let Ok(first) = first else { return Err("it said nothing in time".into()) };
     match first? {
-        Speaks::Http => watcher.watch(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).into_owned()).await,
+        speaks @ (Speaks::Http1 | Speaks::Http2) => {
+            let http = if speaks == Speaks::Http2 { http.http2_only() } else { http.http1_only() };
+            watcher.watch(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).into_owned()).await
+        }
         Speaks::Nothing => Ok(()),
         speaks @ (Speaks::Tls | Speaks::Other) => {
             tracing::info!(%peer, ?speaks, "refused a connection that speaks another protocol");

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use graft_machine::command::{Command, ControlWorkflow};
+use graft_machine::ids::Run;
 use graft_machine::limits::ERROR_BYTES_MAX;
+use graft_machine::state::StateRead;
 use graft_machine::tables::{RunEventKey, TableKey};
 use graft_machine::view;
 use graft_proto::v1;
@@ -24,6 +26,8 @@ use crate::consensus::View;
 pub const TASKS_SHOWN_MAX: usize = 100;
 /// `Get` shows fewer tasks when they have so many bytes together.
 const TASKS_SHOWN_BYTES_MAX: usize = 1 << 20;
+/// Tasks that are read at once for it.
+const TASKS_STEP: usize = 4;
 /// How long `Wait` waits if the client does not say.
 const WAIT_DEFAULT: Duration = Duration::from_secs(30);
 /// Longest wait of `Wait`.
@@ -46,21 +50,12 @@ impl WorkflowService for Workflows {
         let request = request.into_inner();
         let target = Target::new(request.namespace, request.workflow_id, request.run)?;
         self.shared.fresh(request.consistency).await?;
-        let (workflow, open) = {
+        let (workflow, tasks) = {
             let state = self.shared.latest();
             let workflow = target.find(&state)?;
-            let open = view::tasks(&state, workflow.run, 0, TASKS_SHOWN_MAX);
-            (workflow, open)
+            let tasks = open_tasks(&state, workflow.run);
+            (workflow, tasks)
         };
-        let mut bytes = 0;
-        let tasks = open
-            .iter()
-            .map(|(number, task)| tasks::summary(*number, task))
-            .take_while(|task| {
-                bytes += task.encoded_len();
-                bytes <= TASKS_SHOWN_BYTES_MAX
-            })
-            .collect();
         let state = workflows::state(&workflow);
         Ok(Response::new(v1::GetResponse { workflow: Some(workflows::summary(&workflow)), state, tasks }))
     }
@@ -175,6 +170,27 @@ impl Workflows {
         let workflow = workflow.map(|workflow| workflows::summary(&workflow));
         Ok(Response::new(v1::ControlResponse { workflow, run: target.run }))
     }
+}
+
+/// The first open tasks of a run, within both bounds. Read a few at a time: the state is locked meanwhile, and each may be large.
+fn open_tasks(state: &impl StateRead, run: Run) -> Vec<v1::TaskSummary> {
+    let (mut shown, mut bytes) = (Vec::new(), 0);
+    while shown.len() < TASKS_SHOWN_MAX {
+        let after = shown.last().map_or(0, |task: &v1::TaskSummary| task.task);
+        let page = view::tasks(state, run, after, TASKS_STEP);
+        for (number, task) in &page {
+            let summary = tasks::summary(*number, task);
+            bytes += summary.encoded_len();
+            if bytes > TASKS_SHOWN_BYTES_MAX || shown.len() == TASKS_SHOWN_MAX {
+                return shown;
+            }
+            shown.push(summary);
+        }
+        if page.len() < TASKS_STEP {
+            return shown;
+        }
+    }
+    shown
 }
 
 fn history_page(view: &View, target: &Target, limit: usize, cursor: &str) -> Result<v1::HistoryResponse, ApiError> {

@@ -2,7 +2,8 @@
 //!
 //! A command that finds a free slot goes at once, alone; while `entries_in_flight` entries are under way, others gather, and the next free slot
 //! takes all of them (within `batch_commands` and `batch_bytes`) as one entry. The leader appends; a follower sends the batch to the leader,
-//! which puts it into its own queue. What waits is bounded by `pending_commands_max`.
+//! which puts it into its own queue. What waits is bounded by `pending_commands_max` and
+//! [`PENDING_BYTES_MAX`].
 //!
 //! Each group of commands knows whether it may have happened. What openraft refused, or was never sent, goes back to the queue until
 //! [`LEADER_WAIT`] is over, and then fails as "nothing happened"; everything else that goes wrong is "unknown".
@@ -37,6 +38,8 @@ use crate::observability::metrics::Metrics;
 pub const LEADER_WAIT: Duration = Duration::from_secs(5);
 /// How long a proposed command waits for its answer before its outcome counts as unknown.
 pub const ANSWER_WAIT: Duration = Duration::from_secs(15);
+/// Bytes of commands that may be queued or under way at once.
+pub const PENDING_BYTES_MAX: usize = 256 << 20;
 /// How often a queue without a leader is swept of callers that gave up.
 const SWEEP: Duration = Duration::from_millis(250);
 /// Advice to callers that found the queue full, in milliseconds.
@@ -74,7 +77,7 @@ struct Group {
     since: Instant,
     stage: Arc<AtomicU8>,
     reply: oneshot::Sender<Outcome>,
-    _room: OwnedSemaphorePermit,
+    _room: (OwnedSemaphorePermit, OwnedSemaphorePermit),
 }
 
 /// A caller's claim to the outcome of a group.
@@ -89,6 +92,7 @@ pub(super) struct Ticket {
 pub(super) struct Proposer {
     queue: mpsc::UnboundedSender<Group>,
     room: Arc<Semaphore>,
+    room_bytes: Arc<Semaphore>,
     metrics: Arc<Metrics>,
     limits: (usize, usize),
 }
@@ -106,7 +110,8 @@ impl Proposer {
     ) -> Self {
         let (queue, incoming) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(options.pending_commands_max));
-        let proposer = Self { queue, room, metrics, limits: (options.batch_commands, options.batch_bytes) };
+        let room_bytes = Arc::new(Semaphore::new(PENDING_BYTES_MAX));
+        let proposer = Self { queue, room, room_bytes, metrics, limits: (options.batch_commands, options.batch_bytes) };
         let batcher = Batcher {
             carrier: Carrier { raft, compass, links, again: proposer.queue.clone(), metrics: proposer.metrics.clone() },
             shared: stamps,
@@ -121,14 +126,16 @@ impl Proposer {
 
     /// Puts encoded commands into the queue, as one group.
     pub(super) fn enqueue(&self, commands: Vec<Bytes>, target: Target) -> Result<Ticket, ProposeError> {
-        let Ok(room) = self.room.clone().try_acquire_many_owned(commands.len() as u32) else {
+        let bytes: usize = commands.iter().map(Bytes::len).sum();
+        let room = self.room.clone().try_acquire_many_owned(commands.len() as u32);
+        let (Ok(room), Ok(room_bytes)) = (room, self.room_bytes.clone().try_acquire_many_owned(bytes as u32)) else {
             return Err(ProposeError::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS });
         };
         let (sender, reply) = oneshot::channel();
         let stage = Arc::new(AtomicU8::new(QUEUED));
-        let bytes = commands.iter().map(Bytes::len).sum();
         self.metrics.proposals_pending.add(commands.len() as i64);
-        let group = Group { commands, bytes, target, since: Instant::now(), stage: stage.clone(), reply: sender, _room: room };
+        let group =
+            Group { commands, bytes, target, since: Instant::now(), stage: stage.clone(), reply: sender, _room: (room, room_bytes) };
         if self.queue.send(group).is_err() {
             return Err(ProposeError::Unavailable { reason: "this member is shutting down".into() });
         }
@@ -452,9 +459,9 @@ mod tests {
 
     fn group(commands: Vec<Bytes>) -> Group {
         let (reply, _) = oneshot::channel();
-        let room = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("free");
+        let room = || Arc::new(Semaphore::new(1)).try_acquire_owned().expect("free");
         let stage = Arc::new(AtomicU8::new(QUEUED));
-        Group { commands, bytes: 0, target: Target::Anywhere, since: Instant::now(), stage, reply, _room: room }
+        Group { commands, bytes: 0, target: Target::Anywhere, since: Instant::now(), stage, reply, _room: (room(), room()) }
     }
 
     #[test]

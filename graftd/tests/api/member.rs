@@ -122,6 +122,13 @@ impl Member {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
+    /// Sends bytes on a new connection, and waits until the member has closed it, with or without a word.
+    pub async fn closes(&self, bytes: &[u8]) {
+        let mut stream = TcpStream::connect(self.address).await.expect("it accepts");
+        stream.write_all(bytes).await.expect("it reads");
+        let _ = within(stream.read_to_end(&mut Vec::new())).await;
+    }
+
     /// An HTTP/1.1 request: the status line's code, and the rest.
     pub async fn get(&self, path: &str) -> (u16, String) {
         let answer = self.send(format!("GET {path} HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n").as_bytes()).await;

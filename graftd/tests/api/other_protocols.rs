@@ -30,6 +30,17 @@ async fn another_protocol_gets_an_answer_that_says_what_this_port_speaks() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_stops_within_its_first_line_is_closed() {
+    let member = Member::start().await;
+    // `P` may become POST or the preface of HTTP/2. Nobody may hold a connection with it.
+    let begun = std::time::Instant::now();
+    let held = [&b"P"[..], b"PRI * HTTP/2.0\r\n", b"GET / HTT"].map(|beginning| member.closes(beginning));
+    futures::future::join_all(held).await;
+    assert!(begun.elapsed().as_secs() < 15, "closed after {:?}", begun.elapsed());
+    member.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn probes_are_answered_with_the_reason() {
     let member = Member::start().await;
     assert_eq!(member.get("/livez").await.0, 200);
