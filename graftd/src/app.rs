@@ -52,6 +52,8 @@ use health::Replay;
 pub use error::{Failure, StartError};
 pub use run::run;
 
+/// How often an idle connection of another member is probed, and how long it may take to answer.
+const PEER_KEEPALIVE: Duration = Duration::from_secs(2);
 /// Name of a single member whose host has none.
 const NAME_FALLBACK: &str = "graftd";
 /// Longest wait for something that only has to be noticed, once the grace of a drain is over.
@@ -119,11 +121,13 @@ impl Prepared {
         let consensus = Consensus::open(options, state, log, recovered, clock.clone(), metrics.clone()).await;
         let consensus = consensus.map_err(|e| StartError::Storage(e.to_string()))?;
         if let Some(marker) = &marker {
-            if !consensus.is_initialized().await {
+            if !consensus.is_initialized().await.map_err(|e| StartError::Storage(e.to_string()))? {
                 consensus.shutdown().await;
                 return Err(data_dir.raft_store_lost("is empty".into()).into());
             }
             consensus.set_cluster_id(marker.cluster_id.clone());
+        } else if let Some(promise) = &promise {
+            consensus.set_cluster_id(promise.cluster_id.clone());
         }
 
         let background = Background::default();
@@ -300,7 +304,11 @@ fn serve_peers(
     let service = consensus.peer_service(formation);
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     tokio::spawn(async move {
-        let served = Server::builder().add_service(service).serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
+        let served = Server::builder()
+            .http2_keepalive_interval(Some(PEER_KEEPALIVE))
+            .http2_keepalive_timeout(Some(PEER_KEEPALIVE))
+            .add_service(service)
+            .serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
         if let Err(e) = served.await {
             failures.report(Failure::fatal(format!("members can no longer be served: {e}")));
         }

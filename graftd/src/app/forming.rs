@@ -62,6 +62,7 @@ async fn run_rounds(
                 return Err(Failure::misconfigured(format!("{why}; this member stops before it mixes them up: correct cluster.peers")));
             }
             Step::Initialize(proposal) => {
+                consensus.set_cluster_id(proposal.cluster_id.clone());
                 let members = proposal.members.iter().map(member_info).collect();
                 consensus.initialize(members).await.map_err(|e| Failure::fatal(format!("failed to initialise consensus: {e}")))?;
                 // Whoever leads then finds `Finish` in its next round.
@@ -90,7 +91,8 @@ async fn run_rounds(
 }
 
 async fn facts(consensus: &Consensus) -> Facts {
-    let initialized = consensus.is_initialized().await;
+    // Consensus that has stopped ends this member by itself; until it does, it counts as what forbids most.
+    let initialized = consensus.is_initialized().await.unwrap_or(true);
     let meta = consensus.latest().get::<Meta>(&MetaKey {});
     let lineage = meta.as_ref().and_then(|meta| meta.lineage.last()).map(|last| (last.cluster_id.clone(), last.epoch));
     Facts {

@@ -21,7 +21,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 
 use super::codec::{Wire, decode_optional};
-use super::feed::{FeedBatch, Feeds};
+use super::feed::Feeds;
 use super::snapshot::{self, SnapshotBuilder, SnapshotData};
 use super::subscriptions::Subscriptions;
 use super::time::StampClock;
@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     /// Why this member cannot go on.
     pub(crate) broken: watch::Sender<Option<String>>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Whether entries must follow one another; only openraft's own test suite applies some with gaps.
+    pub(crate) gapless: bool,
     /// Entries up to this index were in the log when it was opened: their stamps say nothing about now.
     pub(crate) recovered: u64,
 }
@@ -72,8 +74,27 @@ impl StateMachine {
         Self { shared }
     }
 
+    /// Waits while the overlay is full, before anything is locked, and so that the runtime's other tasks go on: the raft core may have been
+    /// about to run on this thread.
+    fn make_room(&self) {
+        if self.shared.state.has_room() {
+            return;
+        }
+        match may_block() {
+            true => tokio::task::block_in_place(|| self.shared.state.wait_for_room()),
+            false => self.shared.state.wait_for_room(),
+        }
+    }
+
     fn apply_entry(&self, entry: &Entry) -> Answers {
-        let _watchdog = Watchdog { broken: &self.shared.broken, at: position(&entry.log_id) };
+        let at = position(&entry.log_id);
+        let _watchdog = Watchdog { broken: &self.shared.broken, at };
+        let applied = self.shared.state.applied().index;
+        assert!(
+            !self.shared.gapless || at == applied + 1,
+            "log entry {at} would be applied after {applied}: something in between is missing"
+        );
+        self.make_room();
         match &entry.payload {
             EntryPayload::Normal(commands) if commands.0.len() > HEAVY_ENTRY_BYTES && may_block() => {
                 tokio::task::block_in_place(|| Answers(self.shared.apply_commands(&entry.log_id, &commands.0)))
@@ -141,9 +162,11 @@ impl Shared {
         }
         let time = tx.get::<Meta>(&MetaKey {}).map_or(entry.time, |meta| meta.time);
         tx.finish(mark);
-        feed.send(term, FeedBatch { index, time, effects });
+        feed.send(term, index, time, effects);
         if index > self.recovered {
-            self.stamps.heard(entry.time);
+            self.stamps.heard(time);
+        } else {
+            self.stamps.recalled(time);
         }
         self.applied.send_replace(index);
         self.subscriptions.wake(runs.into_iter());
@@ -194,6 +217,7 @@ impl RaftStateMachine<Types> for StateMachine {
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, data: SnapshotData) -> io::Result<()> {
         let installed = snapshot::install(self.shared.state.clone(), meta, data).await?;
+        self.shared.stamps.heard(self.shared.state.latest().get::<Meta>(&MetaKey {}).map_or(0, |meta| meta.time));
         self.shared.metrics.snapshots.with_label_values(&["install"]).inc();
         self.shared.applied.send_replace(installed.index);
         self.shared.subscriptions.wake_all();
@@ -201,6 +225,6 @@ impl RaftStateMachine<Types> for StateMachine {
     }
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<openraft::alias::SmSnapshotOf<Types, Self>>> {
-        snapshot::open(self.shared.state.clone()).await
+        snapshot::open(&self.shared.state)
     }
 }

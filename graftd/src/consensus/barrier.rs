@@ -75,7 +75,13 @@ impl Reads {
         let mut last = String::from("no leader is known");
         let work = async {
             loop {
-                match self.index().await {
+                // A leader that is gone may take long to be missed; who comes next is asked at once.
+                let mut news = self.compass.fresh();
+                let asked = tokio::select! {
+                    asked = self.index() => asked,
+                    () = news.changed() => Err("another leader has come".into()),
+                };
+                match asked {
                     Ok(index) => {
                         last = format!("index {index} is not yet applied here");
                         let mut applied = self.shared.applied.subscribe();

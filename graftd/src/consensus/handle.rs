@@ -31,6 +31,7 @@ use super::network::Network;
 use super::options::ConsensusOptions;
 use super::peer_server::Peers;
 use super::proposer::{Proposer, Target};
+use super::sending::Sending;
 use super::snapshot::blocking;
 use super::status::{self, ClusterStatus};
 use super::subscriptions::{RunSubscription, Subscriptions};
@@ -67,6 +68,8 @@ struct Inner {
     lease: Duration,
     stop: CancellationToken,
     stopping: AtomicBool,
+    /// Leadership is being handed over: the others do not wait for the end of this member's lease any more.
+    transferring: AtomicBool,
 }
 
 impl Drop for Inner {
@@ -99,11 +102,13 @@ impl Consensus {
             stamps: StampClock::new(clock.clone(), machine_time),
             broken: watch::Sender::new(None),
             metrics: metrics.clone(),
+            gapless: true,
             recovered: recovered_index,
         });
         let log_storage = LogStorage::new(log.clone(), recovered).map_err(|error| storage(error.to_string()))?;
         let links = Links::new(me);
-        let network = Network { links: links.clone(), metrics: metrics.clone() };
+        let sending = Sending::default();
+        let network = Network { links: links.clone(), sending: sending.clone(), metrics: metrics.clone() };
         let machine = StateMachine::new(shared.clone());
         let raft = Raft::new(me, Arc::new(config), network, log_storage, machine).await.map_err(|error| storage(error.to_string()))?;
         let compass = Compass::new(&raft);
@@ -112,7 +117,7 @@ impl Consensus {
         let herald = Herald { raft: raft.clone(), compass: compass.clone(), shared: shared.clone(), told, stop: stop.clone() };
         tokio::spawn(herald.run());
         tokio::spawn(gauge(raft.clone(), shared.clone(), stop.clone()));
-        tokio::spawn(Trim::new(&options, raft.clone(), log.clone(), shared.clone(), stop.clone()).run());
+        tokio::spawn(Trim::new(&options, raft.clone(), log.clone(), sending, shared.clone(), stop.clone()).run());
         let proposer = Proposer::start(&options, raft.clone(), compass.clone(), links.clone(), shared.clone(), metrics, stop.clone());
         let barrier = Barrier::start(raft.clone(), compass.clone(), links.clone(), shared.clone(), stop.clone());
         let inner = Inner {
@@ -129,13 +134,14 @@ impl Consensus {
             lease: Duration::from_millis(options.election_max_ms),
             stop,
             stopping: AtomicBool::new(false),
+            transferring: AtomicBool::new(false),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Whether this member is part of a cluster: its log is not empty.
-    pub async fn is_initialized(&self) -> bool {
-        self.inner.raft.is_initialized().await.unwrap_or(false)
+    /// Whether this member is part of a cluster: its log is not empty. The error says why consensus has stopped.
+    pub async fn is_initialized(&self) -> Result<bool, OpenError> {
+        self.inner.raft.is_initialized().await.map_err(|error| OpenError::Storage { reason: format!("consensus has stopped: {error}") })
     }
 
     /// Makes the first members of a new cluster, this one among them. Each of them may call it, with the same list; what is initialized
@@ -298,7 +304,7 @@ impl Consensus {
     pub fn leader_lease_until(&self) -> Option<u64> {
         let inner = &self.inner;
         let server = inner.compass.metrics();
-        if server.state != ServerState::Leader {
+        if server.state != ServerState::Leader || inner.transferring.load(Ordering::SeqCst) {
             return None;
         }
         let now = inner.clock.monotonic_ms();
@@ -328,7 +334,7 @@ impl Consensus {
     }
 
     /// Hands leadership to the voter that is furthest, if there is another one, and waits (bounded) until it leads. Nothing to do on a
-    /// member that does not lead.
+    /// member that does not lead. For a member that stops: from now on it mints and renews no lease, whether or not somebody takes over.
     pub async fn transfer_leadership(&self) {
         let inner = &self.inner;
         let now = inner.raft.metrics().borrow_watched().clone();
@@ -338,6 +344,7 @@ impl Consensus {
         let replication = now.replication.unwrap_or_default();
         let others = now.membership_config.voter_ids().filter(|voter| *voter != now.id);
         let Some(heir) = others.max_by_key(|voter| replication.get(voter).cloned().flatten()) else { return };
+        inner.transferring.store(true, Ordering::SeqCst);
         if inner.raft.trigger().transfer_leader(heir).await.is_err() {
             return;
         }

@@ -87,6 +87,13 @@ impl Compass {
         compass
     }
 
+    /// Waits until commands go elsewhere than to this leader.
+    pub(crate) async fn until_not(mut self, leader: &MemberInfo) {
+        while matches!(self.route(), Route::There(now) if now.raft_id == leader.raft_id) {
+            self.changed().await;
+        }
+    }
+
     /// Waits for a change since the last call (or look); for ever, once openraft has stopped.
     pub(crate) async fn changed(&mut self) {
         if self.server.changed().await.is_err() {

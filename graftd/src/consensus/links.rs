@@ -63,8 +63,9 @@ impl Links {
             return Err(Status::failed_precondition(why));
         }
         let ours = self.cluster_id();
-        if !ours.is_empty() && !header.cluster_id.is_empty() && ours != header.cluster_id {
-            let why = format!("the caller belongs to cluster {}, this member to {ours}: check peer addresses", header.cluster_id);
+        if !ours.is_empty() && ours != header.cluster_id {
+            let theirs = if header.cluster_id.is_empty() { "none" } else { &header.cluster_id };
+            let why = format!("the caller belongs to cluster {theirs}, this member to {ours}: check peer addresses");
             return Err(Status::failed_precondition(why));
         }
         Ok(())

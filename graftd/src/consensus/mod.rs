@@ -35,6 +35,7 @@ mod network;
 mod options;
 mod peer_server;
 mod proposer;
+mod sending;
 mod snapshot;
 mod status;
 #[cfg(test)]

@@ -27,8 +27,9 @@ use super::apply::StateMachine;
 use super::codec::{SnapshotHead, Wire};
 use super::links::{self, Client, Links};
 use super::member::MemberInfo;
+use super::sending::Sending;
 use super::snapshot::SnapshotData;
-use super::types::{Types, Vote};
+use super::types::{Types, Vote, position_or_zero};
 use crate::observability::metrics::Metrics;
 
 /// A stream of appends that owes answers for so long is broken.
@@ -41,6 +42,7 @@ type CallError = RPCError<Types>;
 /// Makes the clients that openraft asks for.
 pub(crate) struct Network {
     pub(crate) links: Arc<Links>,
+    pub(crate) sending: Sending,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -50,7 +52,7 @@ impl RaftNetworkFactory<Types> for Network {
     /// openraft asks for one client each for replication, heartbeats and snapshots: each gets a connection of its own.
     async fn new_client(&mut self, target: u64, node: &MemberInfo) -> Peer {
         let client = links::connect(&node.peer_address).map_err(|error| format!("{:?} is no peer address: {error}", node.peer_address));
-        Peer { target, client, links: self.links.clone(), metrics: self.metrics.clone() }
+        Peer { target, client, links: self.links.clone(), sending: self.sending.clone(), metrics: self.metrics.clone() }
     }
 }
 
@@ -59,6 +61,7 @@ pub(crate) struct Peer {
     target: u64,
     client: Result<Client, String>,
     links: Arc<Links>,
+    sending: Sending,
     metrics: Arc<Metrics>,
 }
 
@@ -197,6 +200,7 @@ impl NetSnapshot<Types> for Peer {
             let why = io::Error::other("only an opened snapshot can be sent");
             return Err(StreamingError::Network(NetworkError::new(&why)));
         };
+        let _sent = self.sending.begin(self.target, position_or_zero(meta.last_log_id.as_ref()));
         let header = Some(self.links.header(self.target));
         let head = SnapshotHead { vote, meta }.encode();
         let (sender, chunks) = mpsc::channel(CHUNKS_AHEAD);

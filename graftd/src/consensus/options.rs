@@ -12,6 +12,8 @@ const KEEP_PER_ENTRY_IN_FLIGHT: u64 = 16;
 const SNAPSHOT_TIMEOUT_MS: u64 = 30 * 60_000;
 /// Most entries of one request to append; the bytes are bounded where the log is read.
 const ENTRIES_PER_APPEND: u64 = 64;
+/// Committed entries that may wait for the state machine, far more than the log has in flight: a follower that catches up fills it.
+const STATE_MACHINE_QUEUE: u64 = 65_536;
 /// Wait before an unreachable member is tried again.
 const BACKOFF: &str = "100ms";
 
@@ -52,8 +54,8 @@ impl Default for ConsensusOptions {
             member: MemberInfo::default(),
             cluster_name: String::from("graft"),
             heartbeat_ms: 50,
-            election_min_ms: 150,
-            election_max_ms: 300,
+            election_min_ms: 200,
+            election_max_ms: 400,
             batch_commands: 1024,
             batch_bytes: 1 << 20,
             entries_in_flight: 4,
@@ -110,6 +112,8 @@ impl ConsensusOptions {
             replication_lag_threshold: self.log_keep_entries,
             install_snapshot_timeout: SNAPSHOT_TIMEOUT_MS,
             max_payload_entries: ENTRIES_PER_APPEND,
+            // A full queue to the state machine would hold up the raft core, heartbeats included.
+            state_machine_channel_size: Some(STATE_MACHINE_QUEUE),
             backoff: BACKOFF.into(),
             ..Config::default()
         };

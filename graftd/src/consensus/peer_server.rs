@@ -3,6 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
@@ -31,6 +32,8 @@ use super::types::{Raft, Types};
 use crate::discovery::formation::Formation;
 use crate::storage::StorageError;
 
+/// A snapshot of which no chunk comes for so long is given up.
+const CHUNK_STALL: Duration = Duration::from_secs(10);
 /// Chunks of a snapshot that are taken from the network ahead of the disk.
 const CHUNKS_AHEAD: usize = 4;
 
@@ -76,7 +79,12 @@ impl PeerService for Peers {
     async fn promise(&self, request: Request<PromiseRequest>) -> Result<Response<PromiseResponse>, Status> {
         let formation = self.formation()?;
         let request = request.into_inner();
+        let cluster_id = request.cluster_id.clone();
         let promised = blocking(move || formation.promise(request)).await.map_err(stopped)?;
+        if promised.promised {
+            // From now on raft calls of another set are refused, should one that was given up come to life again.
+            self.links.set_cluster_id(cluster_id);
+        }
         Ok(Response::new(promised))
     }
 
@@ -141,7 +149,14 @@ impl PeerService for Peers {
             Ok::<_, StorageError>(writer)
         });
         let mut complete = false;
-        while let Some(chunk) = chunks.message().await? {
+        loop {
+            // Whoever sends nothing more must not keep the next sender out.
+            let next = tokio::select! {
+                next = tokio::time::timeout(CHUNK_STALL, chunks.message()) => next,
+                () = self.stop.cancelled() => return Err(Status::unavailable("this member is shutting down")),
+            };
+            let Ok(next) = next else { return Err(Status::deadline_exceeded(format!("no chunk came for {CHUNK_STALL:?}"))) };
+            let Some(chunk) = next? else { break };
             complete = chunk.last;
             if complete || (!chunk.data.is_empty() && sender.send(chunk.data).await.is_err()) {
                 break;

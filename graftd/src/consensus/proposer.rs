@@ -9,6 +9,7 @@
 //! [`LEADER_WAIT`] is over, and then fails as "nothing happened"; everything else that goes wrong is "unknown".
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
@@ -38,6 +39,8 @@ use crate::observability::metrics::Metrics;
 pub const LEADER_WAIT: Duration = Duration::from_secs(5);
 /// How long a proposed command waits for its answer before its outcome counts as unknown.
 pub const ANSWER_WAIT: Duration = Duration::from_secs(15);
+/// How long a leader that leads no more may take to answer what was sent to it.
+const DEPOSED_WAIT: Duration = Duration::from_secs(1);
 /// Bytes of commands that may be queued or under way at once.
 pub const PENDING_BYTES_MAX: usize = 256 << 20;
 /// How often a queue without a leader is swept of callers that gave up.
@@ -93,6 +96,7 @@ pub(super) struct Proposer {
     queue: mpsc::UnboundedSender<Group>,
     room: Arc<Semaphore>,
     room_bytes: Arc<Semaphore>,
+    shared: Arc<super::apply::Shared>,
     metrics: Arc<Metrics>,
     limits: (usize, usize),
 }
@@ -104,17 +108,18 @@ impl Proposer {
         raft: Raft,
         compass: Compass,
         links: Arc<Links>,
-        stamps: Arc<super::apply::Shared>,
+        shared: Arc<super::apply::Shared>,
         metrics: Arc<Metrics>,
         stop: CancellationToken,
     ) -> Self {
         let (queue, incoming) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(options.pending_commands_max));
         let room_bytes = Arc::new(Semaphore::new(PENDING_BYTES_MAX));
-        let proposer = Self { queue, room, room_bytes, metrics, limits: (options.batch_commands, options.batch_bytes) };
+        let proposer =
+            Self { queue, room, room_bytes, shared: shared.clone(), metrics, limits: (options.batch_commands, options.batch_bytes) };
         let batcher = Batcher {
             carrier: Carrier { raft, compass, links, again: proposer.queue.clone(), metrics: proposer.metrics.clone() },
-            shared: stamps,
+            shared,
             incoming,
             waiting: VecDeque::new(),
             slots: Arc::new(Semaphore::new(options.entries_in_flight)),
@@ -128,7 +133,8 @@ impl Proposer {
     pub(super) fn enqueue(&self, commands: Vec<Bytes>, target: Target) -> Result<Ticket, ProposeError> {
         let bytes: usize = commands.iter().map(Bytes::len).sum();
         let room = self.room.clone().try_acquire_many_owned(commands.len() as u32);
-        let (Ok(room), Ok(room_bytes)) = (room, self.room_bytes.clone().try_acquire_many_owned(bytes as u32)) else {
+        let behind = !matches!(target, Target::Term(_)) && self.shared.feeds.is_overfull();
+        let (Ok(room), Ok(room_bytes), false) = (room, self.room_bytes.clone().try_acquire_many_owned(bytes as u32), behind) else {
             return Err(ProposeError::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS });
         };
         let (sender, reply) = oneshot::channel();
@@ -357,18 +363,28 @@ impl Carrier {
         }
     }
 
-    /// Sends the batch to the leader. Holds its slot until it is answered.
+    /// Sends the batch to the leader. Holds its slot until it is answered, or until another member leads: a dead leader must not hold up
+    /// what goes to the next one, which may be this one. What was sent to it is unknown a moment later.
     async fn forward(self, batch: Vec<Group>, leader: MemberInfo, slot: OwnedSemaphorePermit) {
         let commands = batch.iter().flat_map(|group| group.commands.iter().cloned()).collect();
         let request = ProposeRequest { header: Some(self.links.header(leader.raft_id)), commands };
         let answered = match self.links.asking(&leader) {
             Err(error) => Err(Status::invalid_argument(format!("{:?} is no peer address: {error}", leader.peer_address))),
-            Ok(mut client) => match tokio::time::timeout(LEADER_WAIT + ANSWER_WAIT, client.propose(request)).await {
-                Ok(answered) => answered.map(tonic::Response::into_inner),
-                Err(_) => Err(Status::deadline_exceeded("the leader did not answer")),
-            },
+            Ok(mut client) => {
+                let mut call = pin!(tokio::time::timeout(LEADER_WAIT + ANSWER_WAIT, client.propose(request)));
+                let answered = tokio::select! {
+                    answered = &mut call => answered,
+                    () = self.compass.fresh().until_not(&leader) => {
+                        drop(slot);
+                        tokio::time::timeout(DEPOSED_WAIT, call).await.and_then(|answered| answered)
+                    }
+                };
+                match answered {
+                    Ok(answered) => answered.map(tonic::Response::into_inner),
+                    Err(_) => Err(Status::deadline_exceeded("the leader did not answer")),
+                }
+            }
         };
-        drop(slot);
         match answered {
             Ok(response) => self.answered(batch, response).await,
             Err(status) if never_sent(&status) => self.try_again(batch, "the leader cannot be reached").await,

@@ -27,12 +27,13 @@ pub(crate) fn meta_of(mark: &AppliedMark) -> io::Result<SnapshotMeta> {
     Ok(SnapshotMeta { last_log_id: decode_optional(&mark.log_id)?, last_membership })
 }
 
-/// Flushes, and opens the flushed state for sending; none if nothing was ever applied.
-pub(crate) async fn open(state: StateStore) -> io::Result<Option<SmSnapshotOf<Types, StateMachine>>> {
-    if state.applied().index == 0 {
+/// Opens the flushed state for sending; none if nothing was ever flushed. It is never older than the last snapshot that was built, which
+/// flushed, and so never older than what was purged.
+pub(crate) fn open(state: &StateStore) -> io::Result<Option<SmSnapshotOf<Types, StateMachine>>> {
+    let reader = state.snapshot();
+    if reader.mark().index == 0 {
         return Ok(None);
     }
-    let reader = blocking(move || state.snapshot()).await?.map_err(io_error)?;
     let meta = meta_of(reader.mark())?;
     Ok(Some(Snapshot { meta, snapshot: SnapshotData::Outgoing(Box::new(reader)) }))
 }

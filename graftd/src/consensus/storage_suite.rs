@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use openraft::StorageError;
+use futures::stream;
+use openraft::storage::RaftStateMachine;
 use openraft::testing::log::{StoreBuilder, Suite};
+use openraft::{EntryPayload, StorageError};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -12,7 +14,7 @@ use super::feed::Feeds;
 use super::log_store::LogStorage;
 use super::subscriptions::Subscriptions;
 use super::time::StampClock;
-use super::types::Types;
+use super::types::{Entry, LogId, Types};
 use crate::clock::Clock;
 use crate::observability::metrics::Metrics;
 use crate::storage::{LogOptions, LogStore, StateOptions, StateStore};
@@ -22,23 +24,45 @@ struct Builder;
 impl StoreBuilder<Types, LogStorage, StateMachine, TempDir> for Builder {
     async fn build(&self) -> Result<(TempDir, LogStorage, StateMachine), StorageError<Types>> {
         let dir = TempDir::new().expect("a directory");
-        let state_options = StateOptions { cache_bytes: 1 << 20, overlay_bytes: 1 << 20, flush_interval_ms: 1_000 };
-        let log_options = LogOptions { cache_bytes: 1 << 20, tail_bytes: 1 << 20 };
-        let state = StateStore::open(&dir.path().join("state.redb"), state_options, None).expect("the state opens");
-        let (log, recovered) = LogStore::open(&dir.path().join("log.redb"), log_options, None).expect("the log opens");
-        let shared = Shared {
-            applied: watch::Sender::new(0),
-            state,
-            feeds: Feeds::default(),
-            subscriptions: Subscriptions::default(),
-            stamps: StampClock::new(Clock::manual(1), 0),
-            broken: watch::Sender::new(None),
-            metrics: Arc::new(Metrics::new()),
-            recovered: 0,
-        };
-        let log = LogStorage::new(log, recovered).expect("a fresh log");
-        Ok((dir, log, StateMachine::new(Arc::new(shared))))
+        let (log, machine) = open(&dir, false);
+        Ok((dir, log, machine))
     }
+}
+
+/// Stores in a directory, and what stands on them.
+fn open(dir: &TempDir, gapless: bool) -> (LogStorage, StateMachine) {
+    let state_options = StateOptions { cache_bytes: 1 << 20, overlay_bytes: 1 << 20, flush_interval_ms: 1_000 };
+    let log_options = LogOptions { cache_bytes: 1 << 20, tail_bytes: 1 << 20 };
+    let state = StateStore::open(&dir.path().join("state.redb"), state_options, None).expect("the state opens");
+    let (log, recovered) = LogStore::open(&dir.path().join("log.redb"), log_options, None).expect("the log opens");
+    let shared = Shared {
+        applied: watch::Sender::new(0),
+        state,
+        feeds: Feeds::default(),
+        subscriptions: Subscriptions::default(),
+        stamps: StampClock::new(Clock::manual(1), 0),
+        broken: watch::Sender::new(None),
+        metrics: Arc::new(Metrics::new()),
+        gapless,
+        recovered: 0,
+    };
+    let log = LogStorage::new(log, recovered).expect("a fresh log");
+    (log, StateMachine::new(Arc::new(shared)))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_entry_that_does_not_follow_the_last_stops_the_member() {
+    let dir = TempDir::new().expect("a directory");
+    let (_, mut machine) = open(&dir, true);
+    let entry = |index| {
+        let id = LogId::new(openraft::alias::CommittedLeaderIdOf::<Types>::new(1), index);
+        Ok((Entry { log_id: id, payload: EntryPayload::Blank }, None))
+    };
+    machine.apply(stream::iter([entry(0), entry(1)])).await.expect("they follow");
+    let gap = tokio::spawn(async move { machine.apply(stream::iter([entry(3)])).await });
+    let panic = gap.await.expect_err("an entry is missing").into_panic();
+    let said = panic.downcast_ref::<String>().expect("words");
+    assert!(said.contains("log entry 4 would be applied after 2"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -15,7 +15,7 @@ pub(crate) struct Subscriptions {
 impl Subscriptions {
     pub(crate) fn subscribe(&self, run: Run) -> RunSubscription {
         let news = self.runs().entry(run).or_insert_with(|| watch::Sender::new(())).subscribe();
-        RunSubscription { run, news, all: self.clone() }
+        RunSubscription { run, news: Some(news), all: self.clone() }
     }
 
     /// These runs have news. The same run may be named several times.
@@ -44,22 +44,25 @@ impl Subscriptions {
 /// Wakes when a run has new events.
 pub struct RunSubscription {
     run: Run,
-    news: watch::Receiver<()>,
+    /// Always there, until it is dropped.
+    news: Option<watch::Receiver<()>>,
     all: Subscriptions,
 }
 
 impl RunSubscription {
     /// Waits for news since the last call (or since the subscription was made).
     pub async fn changed(&mut self) {
-        self.news.changed().await.expect("the sender stays while there is a subscription");
+        let Some(news) = &mut self.news else { return };
+        news.changed().await.expect("the sender stays while there is a subscription");
     }
 }
 
 impl Drop for RunSubscription {
     fn drop(&mut self) {
         let mut runs = self.all.runs();
-        // This subscription still counts itself.
-        if runs.get(&self.run).is_some_and(|news| news.receiver_count() <= 1) {
+        // Gone before the lock is, or two that end together would each leave the entry to the other.
+        drop(self.news.take());
+        if runs.get(&self.run).is_some_and(|news| news.receiver_count() == 0) {
             runs.remove(&self.run);
         }
     }
@@ -79,6 +82,24 @@ mod tests {
         seven.changed().await;
         assert!(seven.changed().now_or_never().is_none());
         assert!(eight.changed().now_or_never().is_none());
+    }
+
+    #[test]
+    fn two_that_end_together_leave_nothing_behind() {
+        let all = Subscriptions::default();
+        for _ in 0..2_000 {
+            let pair = [all.subscribe(7), all.subscribe(7)];
+            let barrier = std::sync::Barrier::new(2);
+            std::thread::scope(|scope| {
+                for one in pair {
+                    scope.spawn(|| {
+                        barrier.wait();
+                        drop(one);
+                    });
+                }
+            });
+            assert!(all.runs().is_empty());
+        }
     }
 
     #[test]

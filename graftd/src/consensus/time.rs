@@ -45,7 +45,14 @@ impl StampClock {
         Self { clock, course: Mutex::new(Course { highest: recovered, anchor: None }) }
     }
 
-    /// An entry with this stamp was applied now. (Not for entries that are replayed at the start.)
+    /// An entry was replayed after which the machine's time was this: it says nothing about now, but stamps are never lower.
+    pub(crate) fn recalled(&self, time: u64) {
+        let mut course = self.lock();
+        course.highest = course.highest.max(time);
+    }
+
+    /// An entry after which the machine's time was this was applied now, or a snapshot of that time installed. (Not for entries that are
+    /// replayed at the start: see [`Self::recalled`].)
     pub(crate) fn heard(&self, time: u64) {
         let now = self.clock.monotonic_ms();
         let mut course = self.lock();
@@ -121,6 +128,15 @@ mod tests {
         assert_eq!(stamps.estimate(), 5_000_900);
         assert_eq!(stamps.estimate(), 5_000_900, "asking changes nothing");
         assert_eq!(stamps.stamp(), 5_000_900);
+    }
+
+    #[test]
+    fn what_is_replayed_is_a_floor_and_no_anchor() {
+        let stamps = StampClock::new(Clock::manual(9_000), 5_000);
+        stamps.recalled(7_000);
+        assert_eq!(stamps.estimate(), 9_000);
+        stamps.recalled(10_000);
+        assert_eq!((stamps.estimate(), stamps.stamp()), (10_000, 10_000));
     }
 
     #[test]

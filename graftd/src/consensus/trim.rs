@@ -2,10 +2,11 @@
 //!
 //! openraft's own policy counts entries only, so it still takes snapshots but never purges (`ConsensusOptions::raft_config`): a purge by
 //! policy could fall behind one that was asked for here. What this asks for only ever grows, and never passes the snapshot, which is the
-//! flushed state. openraft puts a purge off while it is sending those entries; a follower that then lacks them gets a snapshot.
+//! flushed state. openraft puts a purge off while it is sending those entries; a follower that then lacks them gets a snapshot, and what it
+//! will need behind that is kept too ([`super::sending`]), within a bound of its own.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::Fatal;
@@ -13,17 +14,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::apply::Shared;
 use super::options::ConsensusOptions;
+use super::sending::Sending;
 use super::types::{Raft, Types, position_or_zero};
 use crate::storage::LogStore;
 
 /// How often the log is looked at; what is appended meanwhile comes on top of the bounds.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// Bytes of the log that are kept for members to which a snapshot is being sent, at most.
+const KEEP_FOR_SNAPSHOTS_BYTES: u64 = 1 << 30;
+
 /// The task that keeps the log within its bounds.
 pub(crate) struct Trim {
     bounds: Bounds,
     raft: Raft,
     log: LogStore,
+    sending: Sending,
     shared: Arc<Shared>,
     stop: CancellationToken,
 }
@@ -49,14 +55,21 @@ impl Bounds {
 }
 
 impl Trim {
-    pub(crate) fn new(options: &ConsensusOptions, raft: Raft, log: LogStore, shared: Arc<Shared>, stop: CancellationToken) -> Self {
+    pub(crate) fn new(
+        options: &ConsensusOptions,
+        raft: Raft,
+        log: LogStore,
+        sending: Sending,
+        shared: Arc<Shared>,
+        stop: CancellationToken,
+    ) -> Self {
         let bounds = Bounds {
             snapshot_every_bytes: options.snapshot_every_bytes,
             keep_entries: options.log_keep_entries,
             keep_bytes: options.log_keep_bytes,
             keep_least: options.log_keep_least(),
         };
-        Self { bounds, raft, log, shared, stop }
+        Self { bounds, raft, log, sending, shared, stop }
     }
 
     /// Until the member stops.
@@ -84,6 +97,18 @@ impl Trim {
             self.raft.trigger().snapshot().await?;
         }
         let upto = self.bounds.purge_upto(snapshot, self.log.first_within(snapshot + 1, self.bounds.keep_bytes));
+        let upto = match self.sending.lowest(Instant::now()) {
+            Some(lowest) if lowest < upto && self.log.bytes_between(lowest + 1, upto + 1) <= KEEP_FOR_SNAPSHOTS_BYTES => lowest,
+            Some(lowest) if lowest < upto => {
+                tracing::warn!(
+                    lowest,
+                    upto,
+                    "a member takes so long over its snapshot that the log behind it is given up: it will need another"
+                );
+                upto
+            }
+            _ => upto,
+        };
         if upto > purged.max(*asked) {
             *asked = upto;
             // Positions count from 1, openraft's indexes from 0.

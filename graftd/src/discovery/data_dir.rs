@@ -122,14 +122,30 @@ pub enum DataDirError {
 
 const RESTORE: &str = "restore the whole directory from a backup; or move it away: the member then starts as a new one, with nothing";
 
+/// Makes a directory and those above it. Each new name is on disk when this returns, or a power cut could take the whole directory with it,
+/// and its member would come back as another one.
+fn make_directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = match path.parent() {
+        Some(above) if !above.as_os_str().is_empty() => above,
+        _ => Path::new("."),
+    };
+    make_directory(above)?;
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+        _ => {}
+    }
+    File::open(above)?.sync_all()
+}
+
 impl DataDir {
     /// Locks the directory, formatting it first if there is nothing in it, and reads what it says. `name` is the configured name of the
     /// member, if there is one; `fallback` names a directory that is formatted without.
     pub fn open(path: &Path, name: Option<&str>, fallback: &str, cluster_name: &str) -> Result<(Self, Contents), DataDirError> {
         let failed = |doing| move |cause| DataDirError::Io { path: path.display().to_string(), doing, cause };
-        if !path.exists() {
-            DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("make it"))?;
-        }
+        make_directory(path).map_err(failed("make it"))?;
         let lock = File::options().create(true).write(true).truncate(false).open(path.join(LOCK)).map_err(failed("open its lock"))?;
         match lock.try_lock() {
             Ok(()) => {}

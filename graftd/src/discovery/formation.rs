@@ -64,7 +64,7 @@ impl Formation {
     /// The initiator has formed the cluster. Blocking (one small fsync), if this member is part of it.
     pub fn formed(&self, request: FormedRequest) {
         let mut state = self.lock();
-        if let Some((cluster_id, epoch)) = on_formed(&self.me, &state.standing, &request)
+        if let Some((cluster_id, epoch)) = on_formed(&self.me, &state.standing, &state.facts, &request)
             && let Err(e) = self.write_marker(&mut state, cluster_id, epoch)
         {
             // Nothing is lost: the next round of greetings brings the same news.

@@ -109,8 +109,12 @@ pub fn decide(me: &Me, standing: &Standing, facts: &Facts, seen: &BTreeMap<Strin
         && promise.cluster_id == cluster_id
         && promise.names(me.candidate.raft_id)
     {
-        // The set was formed, this member is in it, and only the news of it was lost.
-        return Decision::Settle { cluster_id: cluster_id.to_owned(), epoch };
+        // The set was formed, this member is in it, and only the news of it was lost. But a marker over an empty log would say that data
+        // was lost, so the log comes first: the leader sends it.
+        if facts.initialized {
+            return Decision::Settle { cluster_id: cluster_id.to_owned(), epoch };
+        }
+        return wait("the cluster is formed, and this member is part of it; its log has still to arrive from the leader");
     }
     if facts.initialized {
         return match promise {
@@ -160,14 +164,26 @@ fn form(me: &Me, promise: Option<&Proposal>, ours: &BTreeMap<&String, &PeerHello
             if to.raft_id == initiator.raft_id {
                 return wait(format!("promised to the proposal of `{}`, which is collecting promises", to.name));
             }
+            let what_is_wrong = match fresh.iter().any(|member| member.raft_id == to.raft_id) {
+                true => "which proposed another set than is there now",
+                false => "which is not among the members that are there",
+            };
             needs_help(format!(
-                "promised to the proposal of `{}` (raft id {}), which is not among the members that are there ({there}); \
-                 if it never comes back: stop this member, delete its data directory (it holds no data yet) and start it again",
+                "promised to the proposal of `{}` (raft id {}), {what_is_wrong} ({there}); if that stays so: stop this member, \
+                 delete its data directory (it holds no data yet) and start it again",
                 to.name, to.raft_id
             ))
         }
         _ if initiator.raft_id != me.candidate.raft_id => {
-            wait(format!("all {expect} members are there; `{}` proposes the cluster", initiator.name))
+            match promise {
+                // Its own proposal, of which others hold promises, stands against one that it will not promise itself to.
+                Some(own) if own.initiator().raft_id == me.candidate.raft_id => needs_help(format!(
+                    "this member has proposed another set than is there now ({there}), and `{}` would propose this one; \
+                     stop this member, delete its data directory (it holds no data yet) and start it again",
+                    initiator.name
+                )),
+                _ => wait(format!("all {expect} members are there; `{}` proposes the cluster", initiator.name)),
+            }
         }
         Some(own) if own.members == fresh => Decision::Ask(own.clone()),
         _ => Decision::Propose(fresh),
@@ -216,8 +232,10 @@ pub fn consider(
 }
 
 /// The marker that follows from the news that the cluster is formed, if this member is part of it.
-pub fn on_formed(me: &Me, standing: &Standing, request: &FormedRequest) -> Option<(String, u64)> {
+pub fn on_formed(me: &Me, standing: &Standing, facts: &Facts, request: &FormedRequest) -> Option<(String, u64)> {
     match standing {
+        // As in `decide`: no marker over an empty log. A greeting brings the news again.
+        _ if !facts.initialized => None,
         Standing::Fresh { promise: Some(promise) }
             if promise.hash() == request.hash && promise.cluster_id == request.cluster_id && promise.names(me.candidate.raft_id) =>
         {

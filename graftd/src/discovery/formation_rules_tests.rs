@@ -182,11 +182,28 @@ fn a_crash_between_initialising_and_the_clusters_id_is_finished_by_whoever_leads
 }
 
 #[test]
+fn a_set_that_changed_under_its_proposal_asks_for_help_on_every_side() {
+    let (a, b, c) = (me("b", 1), me("c", 2), me("d", 3));
+    let set = proposal(&[&a, &b, &c]);
+    // `d` has lost its disk and came back under a name below the initiator's.
+    let newcomer = me("a", 4);
+    let stuck = |me: &Me, others: &[&Me]| match decide(me, &promised(&set), &none(), &fresh(others)) {
+        Decision::Wait { why, needs_help: true } => why,
+        other => panic!("{other:?}"),
+    };
+    assert!(stuck(&a, &[&b, &newcomer]).contains("this member has proposed another set than is there now (a, b, c)"));
+    assert!(stuck(&b, &[&a, &newcomer]).contains("proposal of `b` (raft id 1), which proposed another set"));
+}
+
+#[test]
 fn a_member_that_missed_the_news_learns_it_from_a_greeting_or_from_its_log() {
     let (a, b, c) = (me("a", 1), me("b", 2), me("c", 3));
     let set = proposal(&[&a, &b, &c]);
     let settled = Decision::Settle { cluster_id: set.cluster_id.clone(), epoch: 1 };
-    assert_eq!(decide(&b, &promised(&set), &none(), &seen(&[hello(&a, &set.cluster_id), hello(&c, "")])), settled);
+    let news = seen(&[hello(&a, &set.cluster_id), hello(&c, "")]);
+    assert_eq!(decide(&b, &promised(&set), &initialized(&set, false), &news), settled);
+    // A marker over an empty log would say at the next start that data was lost.
+    assert!(why(decide(&b, &promised(&set), &none(), &news)).contains("its log has still to arrive"));
     let facts = Facts { lineage: Some((set.cluster_id.clone(), 1)), ..initialized(&set, false) };
     assert_eq!(decide(&b, &promised(&set), &facts, &BTreeMap::new()), settled);
 }
@@ -196,9 +213,11 @@ fn the_news_settles_only_who_promised_that_set() {
     let (a, b, c) = (me("a", 1), me("b", 2), me("c", 3));
     let set = proposal(&[&a, &b, &c]);
     let news = FormedRequest { cluster_id: set.cluster_id.clone(), hash: set.hash() };
-    assert_eq!(on_formed(&b, &promised(&set), &news), Some((set.cluster_id.clone(), 1)));
-    assert_eq!(on_formed(&b, &NEW, &news), None);
-    assert_eq!(on_formed(&b, &promised(&set), &FormedRequest { hash: "0".into(), ..news }), None);
+    let facts = initialized(&set, false);
+    assert_eq!(on_formed(&b, &promised(&set), &facts, &news), Some((set.cluster_id.clone(), 1)));
+    assert_eq!(on_formed(&b, &promised(&set), &none(), &news), None, "its log is still empty");
+    assert_eq!(on_formed(&b, &NEW, &facts, &news), None);
+    assert_eq!(on_formed(&b, &promised(&set), &facts, &FormedRequest { hash: "0".into(), ..news }), None);
 }
 
 #[test]

@@ -168,6 +168,25 @@ impl StateStore {
         self.shared().marks().flushed.clone()
     }
 
+    /// Whether an entry can begin without waiting for a flush.
+    pub fn has_room(&self) -> bool {
+        self.shared().core().overlay_bytes() <= self.shared().stall_bytes()
+    }
+
+    /// Waits while the overlay is full. Returns too when the store is closed or has failed.
+    pub fn wait_for_room(&self) {
+        let shared = self.shared();
+        let full = |core: &mut Core| core.overlay_bytes() > shared.stall_bytes() && !core.closing && shared.failure.get().is_none();
+        let mut core = shared.core();
+        if full(&mut core) {
+            if let Some(metrics) = &shared.metrics {
+                metrics.overlay_stalls.inc();
+            }
+            shared.work.notify_one();
+            drop(shared.flushed.wait_while(core, full).unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
     /// Begins an entry: exclusive until it is finished. Waits while the overlay is full.
     ///
     /// # Panics
@@ -180,16 +199,8 @@ impl StateStore {
             }
             std::thread::yield_now();
         }
-        let limit = shared.options.overlay_bytes.saturating_mul(STALL_FACTOR);
-        let mut core = shared.core();
-        if core.overlay_bytes() > limit && !core.closing {
-            if let Some(metrics) = &shared.metrics {
-                metrics.overlay_stalls.inc();
-            }
-            shared.work.notify_one();
-            let full = |core: &mut Core| core.overlay_bytes() > limit && !core.closing && shared.failure.get().is_none();
-            core = shared.flushed.wait_while(core, full).unwrap_or_else(PoisonError::into_inner);
-        }
+        self.wait_for_room();
+        let core = shared.core();
         if let Some(error) = shared.failure.get() {
             drop(core);
             panic!("the state store has failed, nothing more is applied: {error}");
@@ -230,14 +241,10 @@ impl StateStore {
         Ok(core.base.mark.clone())
     }
 
-    /// Flushes, and opens the flushed state for sending.
-    ///
-    /// # Errors
-    /// As [`Self::flush`].
-    pub fn snapshot(&self) -> Result<SnapshotReader, StorageError> {
-        self.flush()?;
+    /// Opens the state as it was flushed last, for sending. Costs no flush: a follower that is gone is offered one many times a minute.
+    pub fn snapshot(&self) -> SnapshotReader {
         let base = self.shared().core().base.clone();
-        Ok(SnapshotReader::new(base, &self.shared().path))
+        SnapshotReader::new(base, &self.shared().path)
     }
 
     /// Begins to receive a snapshot into a file of its own, beside the store's. Dropping the writer removes the file.
@@ -305,6 +312,11 @@ impl Shared {
         let core = self.core();
         self.readers_waiting.fetch_sub(1, Ordering::AcqRel);
         core
+    }
+
+    /// Apply waits when the overlay holds more than this, in bytes.
+    fn stall_bytes(&self) -> usize {
+        self.options.overlay_bytes.saturating_mul(STALL_FACTOR)
     }
 
     fn marks(&self) -> MutexGuard<'_, Marks> {

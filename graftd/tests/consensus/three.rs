@@ -215,7 +215,7 @@ async fn a_call_for_another_member_or_from_another_cluster_is_refused() {
     let header = |cluster_id: &str, to| Some(PeerHeader { cluster_id: cluster_id.into(), from: 1, to });
     for (header, expected) in [
         (header("ours", seat.info.raft_id), None),
-        (header("", seat.info.raft_id), None),
+        (header("", seat.info.raft_id), Some("belongs to cluster none")),
         (header("ours", 99), Some("99 was meant")),
         (header("theirs", seat.info.raft_id), Some("belongs to cluster theirs")),
     ] {
