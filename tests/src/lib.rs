@@ -3,6 +3,14 @@
 //!
 //! The processes are built from this package's own binaries (`graftd-under-test` is the daemon's `main`, nothing else), so that a test never
 //! runs a stale one. Everything listens on loopback; every process is a child of the test and is killed with it.
+//!
+//! A test that measures has the machine for itself ([`alone`]) and shows what it found ([`figure`]).
+
+use std::fmt::Display;
+use std::io::Write;
+use std::path::PathBuf;
+
+use tokio::sync::{Mutex, MutexGuard};
 
 pub mod cluster;
 pub mod http;
@@ -13,9 +21,22 @@ pub mod wait;
 pub mod workers;
 
 /// Path of one of this package's binaries: cargo puts them beside the folder of the running test.
-pub fn binary(name: &str) -> std::path::PathBuf {
+pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test knows where it is");
     let path = test.parent().and_then(|deps| deps.parent()).expect("target/PROFILE/deps").join(name);
     assert!(path.exists(), "{} is missing: run the tests with cargo, which builds it", path.display());
     path
+}
+
+/// Keeps the other tests of the same file waiting: beside each other they would measure each other.
+pub async fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::const_new(());
+    TURN.lock().await
+}
+
+/// Shows a figure, also when the test passes: the harness captures what is printed, but not what is written to standard error.
+pub fn figure(figure: impl Display) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    // One write, so that lines of several threads do not mix. Nobody fails for a reader that went away.
+    let _ = std::io::stderr().write_all(format!("    {test}: {figure}\n").as_bytes());
 }

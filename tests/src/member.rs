@@ -115,6 +115,11 @@ impl Member {
         self.dir.join("graftd.log")
     }
 
+    /// What it has said so far, over all its lives.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).expect("a member that was started has a log")
+    }
+
     /// Size of all its data files, in bytes.
     pub fn data_bytes(&self) -> u64 {
         fs::read_dir(self.data_dir())

@@ -1,14 +1,15 @@
-//! Three real members: a follower that was away, and a member that is told to stop. Each test prints its figures.
+//! Three real members: a follower that was away, and a member that is told to stop. Each test shows its figures.
 
 use std::time::{Duration, Instant};
 
 use graft_tests::cluster::Cluster;
 use graft_tests::load::Load;
-use graft_tests::wait;
 use graft_tests::workers::WorkerProcess;
+use graft_tests::{alone, figure, wait};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_follower_that_was_away_catches_up_by_snapshot_under_load_and_the_log_is_purged() {
+    let _alone = alone().await;
     let mut cluster = Cluster::start(3, "\n[raft]\nsnapshot_every = 200\nlog_keep = 100\n").await;
     let urls = cluster.urls();
     let _worker = WorkerProcess::start(&urls, "w1");
@@ -33,7 +34,7 @@ async fn a_follower_that_was_away_catches_up_by_snapshot_under_load_and_the_log_
         if installed >= 1.0 { Ok(()) } else { Err(installed) }
     })
     .await;
-    println!("the follower was ready with a snapshot {} ms after its start", back.elapsed().as_millis());
+    figure(format_args!("the follower was ready with a snapshot {} ms after its start", back.elapsed().as_millis()));
     starting.await.expect("all starts are acknowledged");
     load.check_all().await;
     let leader = cluster.leader().await;
@@ -44,11 +45,12 @@ async fn a_follower_that_was_away_catches_up_by_snapshot_under_load_and_the_log_
     })
     .await;
     let purged = cluster.members[leader].metric("graft_raft_log_index{position=\"purged\"}");
-    println!("all members at index {}, log purged up to {purged}", applied(leader));
+    figure(format_args!("all members at index {}, log purged up to {purged}", applied(leader)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_under_load_fails_no_request_and_loses_no_task() {
+    let _alone = alone().await;
     let mut cluster = Cluster::start(3, "").await;
     let urls = cluster.urls();
     let _worker = WorkerProcess::start(&urls, "w1");
@@ -66,13 +68,13 @@ async fn sigterm_under_load_fails_no_request_and_loses_no_task() {
         let leader = cluster.leader().await;
         let asked = Instant::now();
         let status = cluster.members[leader].terminate().await;
-        println!("m{} drained and ended with {status} after {} ms", leader + 1, asked.elapsed().as_millis());
+        figure(format_args!("m{} drained and ended with {status} after {} ms", leader + 1, asked.elapsed().as_millis()));
         assert!(status.success(), "a drained member exits 0");
         cluster.members[leader].start();
         cluster.members[leader].ready().await;
     }
     let repeats = starting.await.expect("all starts are acknowledged");
     load.check_all().await;
-    println!("{repeats} starts reached the caller as failed");
+    figure(format_args!("{repeats} starts reached the caller as failed"));
     assert_eq!(repeats, 0, "the client carries every request across a drain by itself");
 }
