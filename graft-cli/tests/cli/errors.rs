@@ -1,0 +1,44 @@
+//! What goes wrong: exit codes, and words that say what to do.
+
+use crate::here::{Here, graft};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn errors_have_exit_codes_and_say_what_to_do() {
+    let here = Here::start().await;
+    for verb in ["get", "watch", "history", "pause", "resume", "cancel", "terminate"] {
+        let ran = here.graft(&["workflow", verb, "nowhere"]).await;
+        assert_eq!((ran.code, ran.stdout.as_str()), (3, ""), "{verb}: {}", ran.stderr);
+        assert!(ran.stderr.starts_with("error: ") && ran.stderr.contains("nowhere"), "{verb}: {}", ran.stderr);
+    }
+    here.json(&["workflow", "start", "a", "--node", "nobody"]).await;
+    let ran = here.graft(&["workflow", "start", "a", "--node", "nobody"]).await;
+    assert_eq!(ran.code, 4, "{}", ran.stderr);
+    let again = here.json(&["workflow", "start", "a", "--node", "nobody", "--on-conflict", "use-existing"]).await;
+    assert_eq!(again["created"], false);
+    let first = here.json(&["workflow", "start", "r", "--node", "nobody", "--request-id", "q-1"]).await;
+    let repeat = here.json(&["workflow", "start", "r", "--node", "nobody", "--request-id", "q-1"]).await;
+    assert_eq!(first["run"], repeat["run"]);
+
+    for (state, words) in [("[1]", "no object"), ("{", "no JSON"), ("@no-such-file", "no-such-file")] {
+        let ran = here.graft(&["workflow", "start", "s", "--node", "count", "--state", state]).await;
+        assert_eq!(ran.code, 2, "{state}: {}", ran.stderr);
+        assert!(ran.stderr.contains(words), "{state}: {}", ran.stderr);
+    }
+    assert_eq!(here.graft(&["workflow", "strat"]).await.code, 2);
+
+    let ran = here.graft(&["workflow", "start", "f", "--node", "fail", "--wait"]).await;
+    assert_eq!(ran.code, 10, "{}", ran.stderr);
+    assert!(ran.stderr.contains("no stock") && ran.stdout.contains("failed"), "{}{}", ran.stdout, ran.stderr);
+    let ran = here.graft(&["workflow", "start", "w", "--node", "nobody", "--wait=50ms"]).await;
+    assert_eq!(ran.code, 7, "{}", ran.stderr);
+    let ran = here.graft(&["workflow", "start", "d", "--node", "nobody", "--deadline", "50ms", "--wait"]).await;
+    assert_eq!(ran.code, 12, "{}", ran.stderr);
+    here.stop().await;
+}
+
+#[tokio::test]
+async fn no_server_is_exit_code_6_and_says_how_to_start_one() {
+    let ran = graft(&["--addr", "http://127.0.0.1:1", "--timeout", "50ms", "workflow", "list"]).await;
+    assert_eq!((ran.code, ran.stdout.as_str()), (6, ""), "{}", ran.stderr);
+    assert!(ran.stderr.contains("http://127.0.0.1:1") && ran.stderr.contains("graft dev"), "{}", ran.stderr);
+}

@@ -1,0 +1,100 @@
+//! What the tests share: a daemon and a worker in this process, and `graft` run against them.
+
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use graft_client::{Client, Failure, NodeContext, Outcome, Worker};
+use graftd::app::Daemon;
+use graftd::config::Config;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+/// Longest wait for anything.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A daemon, and a worker that knows three nodes: `count` does one step, `fan` three in parallel and a join, `fail` fails for good.
+pub(crate) struct Here {
+    pub(crate) addr: String,
+    daemon: Daemon,
+    worker: tokio::task::JoinHandle<()>,
+    stop: watch::Sender<bool>,
+    _data: TempDir,
+}
+
+impl Here {
+    pub(crate) async fn start() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let daemon = within("the daemon's start", Daemon::start(Config::in_process(data.path()))).await.unwrap();
+        within("the daemon to be ready", daemon.ready()).await.unwrap();
+        let addr = format!("http://{}", daemon.client_address());
+        let client = Client::connect(&addr).unwrap();
+        let (stop, mut stopped) = watch::channel(false);
+        let worker = Worker::builder(client.clone())
+            .name("counter")
+            .node_fn("count", |_: NodeContext, (): (), (): ()| async { Ok(Outcome::done().increment("/n", 1)) })
+            .node_fn("fan", |_: NodeContext, (): (), (): ()| async {
+                let tasks = (0..3).map(|_| graft_client::Next::named("count", ()));
+                Ok(Outcome::done().fan_out(tasks).join(graft_client::Next::named("count", ())))
+            })
+            .node_fn("fail", |_: NodeContext, (): (), (): ()| async { Err::<Outcome<()>, _>(Failure::permanent("no stock")) })
+            .build()
+            .unwrap();
+        let worker = tokio::spawn(async move {
+            let stopped = async move {
+                let _ = stopped.wait_for(|stopped| *stopped).await;
+            };
+            worker.run_until(stopped).await.unwrap();
+        });
+        let known = async {
+            while !client.workers().await.unwrap().workers.iter().any(|worker| worker.connected) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        within("the leader to know the worker", known).await;
+        Self { addr, daemon, worker, stop, _data: data }
+    }
+
+    pub(crate) async fn stop(self) {
+        self.stop.send(true).unwrap();
+        within("the worker's end", self.worker).await.unwrap();
+        within("the daemon's end", self.daemon.shutdown()).await;
+    }
+
+    /// Runs `graft` against it.
+    pub(crate) async fn graft(&self, words: &[&str]) -> Ran {
+        graft(&[&["--addr", &self.addr], words].concat()).await
+    }
+
+    /// Runs `graft`, which succeeds, and reads what it says as JSON.
+    pub(crate) async fn json(&self, words: &[&str]) -> Value {
+        let ran = self.graft(&[words, &["-o", "json"]].concat()).await;
+        assert_eq!(ran.code, 0, "{words:?}: {}", ran.stderr);
+        serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{words:?} is no JSON: {error}: {}", ran.stdout))
+    }
+}
+
+/// Waits for something, but not for ever.
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited {PATIENCE:?} in vain for {what}"))
+}
+
+/// How `graft` ended.
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        Self { code: output.status.code().unwrap_or(-1), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+}
+
+pub(crate) async fn graft(words: &[&str]) -> Ran {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_graft"));
+    command.args(words).env_remove("GRAFT_ADDR").env_remove("GRAFT_NAMESPACE").stdin(Stdio::null()).kill_on_drop(true);
+    within(&format!("the end of graft {words:?}"), command.output()).await.unwrap().into()
+}

@@ -1,0 +1,123 @@
+//! Starting, finding, following and steering workflows.
+
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::here::{Here, Ran};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_workflow_is_started_found_and_looked_at() {
+    let here = Here::start().await;
+
+    let ran = here.graft(&["workflow", "start", "a", "--node", "fan", "--state", "{\"n\":5}", "--label", "team=sales", "--wait"]).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stdout.contains("completed") && ran.stdout.contains("\"n\":9") && ran.stdout.contains("team=sales"), "{}", ran.stdout);
+    assert_eq!(ran.stderr, "");
+
+    let got = here.json(&["workflow", "get", "a"]).await;
+    assert_eq!((&got["status"], &got["state"]["n"], &got["labels"]["team"]), (&"completed".into(), &9.into(), &"sales".into()));
+    assert!(got["ended_at"].as_str().unwrap().ends_with('Z'), "{got}");
+
+    let watched = here.graft(&["workflow", "watch", "a", "-o", "json"]).await;
+    let types: Vec<String> =
+        watched.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["type"].as_str().unwrap().to_owned()).collect();
+    assert_eq!((types.first().unwrap().as_str(), types.last().unwrap().as_str()), ("started", "completed"));
+    assert_eq!(types.iter().filter(|name| *name == "task_completed").count(), 5, "{types:?}");
+    assert_eq!(types.iter().filter(|name| *name == "scope_closed").count(), 1, "{types:?}");
+
+    let history = here.json(&["workflow", "history", "a", "--limit", "2"]).await;
+    assert_eq!(history["events"].as_array().unwrap().len(), 2);
+    assert!(history["next_cursor"].is_string(), "{history}");
+    let all = here.json(&["workflow", "history", "a", "--all"]).await;
+    assert_eq!((all["events"].as_array().unwrap().len(), &all["next_cursor"]), (types.len(), &Value::Null));
+
+    let watched = here.graft(&["workflow", "watch", "a"]).await.stdout;
+    let told = here.graft(&["workflow", "history", "a"]).await.stdout;
+    assert_eq!(watched, told, "a watch that is no terminal and the history tell the same lines");
+    assert!(told.contains("done       fan #1") && told.contains("joined") && !told.contains('\u{1b}'), "{told}");
+
+    here.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_list_is_filtered_and_goes_page_by_page() {
+    let here = Here::start().await;
+    for id in ["x-1", "x-2", "x-3", "y-1"] {
+        let started = here.json(&["workflow", "start", id, "--node", "nobody"]).await;
+        assert_eq!((&started["workflow_id"], &started["created"]), (&id.into(), &true.into()));
+        assert!(started["warnings"][0].as_str().unwrap().contains("nobody"), "{started}");
+    }
+    here.json(&["workflow", "pause", "x-2"]).await;
+    let ids = |list: &Value| {
+        let mut ids: Vec<String> =
+            list["workflows"].as_array().unwrap().iter().map(|row| row["workflow_id"].as_str().unwrap().to_owned()).collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!(ids(&here.json(&["workflow", "list"]).await), ["x-1", "x-2", "x-3", "y-1"]);
+    assert_eq!(ids(&here.json(&["workflow", "list", "--prefix", "x-"]).await), ["x-1", "x-2", "x-3"]);
+    assert_eq!(ids(&here.json(&["workflow", "list", "--status", "paused"]).await), ["x-2"]);
+    assert_eq!(ids(&here.json(&["workflow", "list", "--all", "-n", "other"]).await), Vec::<String>::new());
+    let page = here.json(&["workflow", "list", "--limit", "3"]).await;
+    let rest = here.json(&["workflow", "list", "--cursor", page["next_cursor"].as_str().unwrap()]).await;
+    assert_eq!((ids(&page).len(), ids(&rest).len()), (3, 1));
+    let ran = here.graft(&["workflow", "list", "--limit", "3"]).await;
+    assert_eq!(ran.stdout.lines().count(), 4, "{}", ran.stdout);
+    assert!(ran.stderr.contains("--cursor"), "{}", ran.stderr);
+    here.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_workflow_is_steered() {
+    let here = Here::start().await;
+    let ran = here.graft(&["workflow", "start", "a", "--node", "cuont"]).await;
+    assert_eq!(ran.code, 0);
+    assert!(ran.stderr.contains("warning: ") && ran.stderr.contains("\"count\""), "{}", ran.stderr);
+    for (verb, status) in [("pause", "paused"), ("resume", "running"), ("cancel", "cancelled")] {
+        let ran = here.graft(&["workflow", verb, "a", "--reason", "because"]).await;
+        assert_eq!(ran.code, 0, "{verb}: {}", ran.stderr);
+        assert!(ran.stdout.contains(status) || (verb == "cancel" && ran.stdout.contains("cancelling")), "{verb}: {}", ran.stdout);
+    }
+    here.graft(&["workflow", "start", "b", "--node", "nobody"]).await;
+    let ended = here.json(&["workflow", "terminate", "b", "--reason", "stuck"]).await;
+    assert_eq!((&ended["status"], &ended["reason"]), (&"terminated".into(), &"stuck".into()));
+    // What has ended cannot be paused.
+    let ran = here.graft(&["workflow", "pause", "b"]).await;
+    assert_eq!(ran.code, 4, "{}", ran.stderr);
+    here.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn workers_and_members_are_shown() {
+    let here = Here::start().await;
+    let workers = here.json(&["worker", "list"]).await;
+    assert_eq!((&workers["live"], &workers["workers"][0]["worker_id"]), (&true.into(), &"counter".into()));
+    assert_eq!(workers["workers"][0]["nodes"].as_array().unwrap().len(), 3);
+    let table = here.graft(&["worker", "list", "--all-namespaces"]).await.stdout;
+    assert!(table.contains("counter") && table.contains("connected") && table.contains("fan"), "{table}");
+
+    let cluster = here.json(&["cluster", "status"]).await;
+    assert_eq!((&cluster["ready"], &cluster["members"][0]["role"]), (&true.into(), &"leader".into()));
+    assert_eq!(cluster["leader"], cluster["answered_by"]);
+    let table = here.graft(&["cluster", "status"]).await.stdout;
+    assert!(table.contains("leader") && table.contains("APPLIED"), "{table}");
+    here.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_reader_that_goes_away_is_no_error() {
+    let here = Here::start().await;
+    here.json(&["workflow", "start", "a", "--node", "fan", "--wait"]).await;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_graft"));
+    command.args(["--addr", &here.addr, "workflow", "watch", "a"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let ran: Ran = tokio::task::spawn_blocking(move || {
+        let mut child = command.spawn().unwrap();
+        drop(child.stdout.take());
+        child.wait_with_output().unwrap().into()
+    })
+    .await
+    .unwrap();
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    here.stop().await;
+}
