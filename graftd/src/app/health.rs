@@ -1,4 +1,4 @@
-//! Reports to the readiness board: how recovery goes, and whether a leader is known.
+//! Reports to the readiness board: how recovery goes, whether a leader is known, and whether this member has caught up with it.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,6 +14,8 @@ use crate::storage::{LogRecovered, StateStore};
 
 /// A leader that is unknown for less than this does not make the member unready: elections pass.
 const LEADERLESS_FOR: Duration = Duration::from_secs(5);
+/// A barrier that failed is tried again after so long.
+const BARRIER_RETRY: Duration = Duration::from_millis(250);
 /// How often progress is logged.
 const REPLAY_SAY: Duration = Duration::from_secs(1);
 
@@ -72,6 +74,7 @@ pub(super) async fn follow(consensus: Consensus, board: Arc<ReadinessBoard>, rep
     let mut leadership = consensus.leadership();
     // Since when no leader is known, if one was known before.
     let mut leaderless_at: Option<Instant> = None;
+    let mut caught_up = false;
     loop {
         let known = match &*leadership.borrow_and_update() {
             Leadership::Leader { .. } => true,
@@ -89,7 +92,16 @@ pub(super) async fn follow(consensus: Consensus, board: Arc<ReadinessBoard>, rep
                 None => std::future::pending().await,
             }
         };
+        let caught_up_now = async {
+            while consensus.read_barrier().await.is_err() {
+                tokio::time::sleep(BARRIER_RETRY).await;
+            }
+        };
         tokio::select! {
+            () = caught_up_now, if known && !caught_up => {
+                caught_up = true;
+                board.update(|conditions| conditions.caught_up = true);
+            }
             () = &mut recovered, if recovering => {
                 recovering = false;
                 board.update(|conditions| conditions.recovering = None);
@@ -100,7 +112,8 @@ pub(super) async fn follow(consensus: Consensus, board: Arc<ReadinessBoard>, rep
                 }
             }
             () = given_up, if !known => {
-                board.update(|conditions| conditions.leader = false);
+                caught_up = false;
+                board.update(|conditions| (conditions.leader, conditions.caught_up) = (false, false));
                 if leadership.changed().await.is_err() {
                     return Ok(());
                 }

@@ -20,7 +20,9 @@ const BLOCKING_GRACE: Duration = Duration::from_secs(1);
 
 /// Runs a daemon until it is told to end or cannot go on.
 pub fn run(flags: &Flags) -> ExitCode {
-    let config = match load(flags, std::env::vars()) {
+    // A variable that is no text is none of ours.
+    let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let config = match load(flags, environment) {
         Ok(config) => config,
         Err(error) => {
             eprintln!("graftd: the configuration is refused\n{error}");

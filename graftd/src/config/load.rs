@@ -52,13 +52,8 @@ fn read_out(builder: &ConfigBuilder<DefaultState>, place: &str) -> Result<Config
 }
 
 fn from_environment(variables: HashMap<String, String>) -> Environment {
-    Environment::with_prefix(PREFIX)
-        .prefix_separator("__")
-        .separator("__")
-        .try_parsing(true)
-        .list_separator(",")
-        .with_list_parse_key("cluster.peers")
-        .source(Some(variables))
+    // Not parsed: a name that looks like a number stays as it was written, and each key knows how it is read from text.
+    Environment::with_prefix(PREFIX).prefix_separator("__").separator("__").source(Some(variables))
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
@@ -114,6 +109,14 @@ mod tests {
         assert_eq!(config.client.listen, HostPort::loopback(3));
         assert_eq!(config.raft.heartbeat, Span::from_millis(30));
         assert_eq!(config.log.level, "warn");
+    }
+
+    #[test]
+    fn text_from_the_environment_stays_as_it_was_written() {
+        for name in ["007", "1e3", "true"] {
+            let config = load(&Flags::default(), [("GRAFT__NODE__NAME".to_owned(), name.to_owned())]).unwrap();
+            assert_eq!(config.node.name.as_deref(), Some(name));
+        }
     }
 
     #[test]

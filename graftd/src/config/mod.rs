@@ -88,6 +88,7 @@ pub struct Cluster {
     pub expect: Option<u32>,
     /// `cluster.peers`: where the first members talk to each other (`HOST:PORT`); this member's own address may be among them. None: a
     /// single member.
+    #[serde(deserialize_with = "units::list")]
     pub peers: Vec<HostPort>,
     /// `cluster.peer_listen`: `HOST:PORT` for members. Default: `127.0.0.1:7421` if there are peers, else none is opened.
     pub peer_listen: Option<HostPort>,

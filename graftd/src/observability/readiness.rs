@@ -4,6 +4,8 @@
 //! recovered   the log has been applied up to where it stood at the start
 //! member      the marker is there: this is a member of a formed cluster
 //! leader      a leader is known, or was until a moment ago: an election must not empty a load balancer
+//! caught up   since the leader is known, all that it had acknowledged by then was once applied here: a follower that was away must not count
+//!             as back while it is gigabytes behind, or a rolling restart would take the next one down
 //! draining    the member is about to leave
 //! ```
 
@@ -29,6 +31,8 @@ pub struct Conditions {
     pub forming: Option<String>,
     /// Whether a leader is known (or was, until a moment ago).
     pub leader: bool,
+    /// Whether what the leader had acknowledged has been applied here, once, since it is known.
+    pub caught_up: bool,
     /// Whether the member is about to leave.
     pub draining: bool,
 }
@@ -44,6 +48,8 @@ impl Conditions {
             Some(why.as_str())
         } else if !self.leader {
             Some("no leader is known")
+        } else if !self.caught_up {
+            Some("catching up with the leader: what it has acknowledged is still being applied here")
         } else {
             None
         };
@@ -65,6 +71,7 @@ impl ReadinessBoard {
             recovering: Some("starting".into()),
             forming: Some("not a member of a cluster yet".into()),
             leader: false,
+            caught_up: false,
             draining: false,
         };
         let (told, _) = watch::channel(conditions.readiness());
@@ -105,6 +112,8 @@ mod tests {
         board.update(|c| c.forming = None);
         assert_eq!(now().reason, "no leader is known");
         board.update(|c| c.leader = true);
+        assert!(now().reason.starts_with("catching up with the leader"));
+        board.update(|c| c.caught_up = true);
         assert_eq!(now(), Readiness { ready: true, reason: String::new() });
         board.update(|c| c.draining = true);
         assert!(!now().ready);
@@ -114,7 +123,7 @@ mod tests {
     fn listeners_are_woken_only_by_a_change() {
         let board = ReadinessBoard::starting();
         let mut told = board.subscribe();
-        board.update(|c| c.leader = true);
+        board.update(|c| (c.leader, c.caught_up) = (true, true));
         assert!(!told.has_changed().unwrap(), "still starting");
         board.update(|c| c.recovering = None);
         assert!(told.has_changed().unwrap());
