@@ -89,7 +89,7 @@ pub(crate) enum Workflow {
     /// Show one workflow with its state and open tasks.
     #[command(after_help = "Examples:\n  graft workflow get order-1042\n  graft workflow get order-1042 -o json | jq .state")]
     Get(Target),
-    /// List workflows, the youngest first.
+    /// List workflows: the youngest first; with --prefix by id; with --status alone the oldest first.
     #[command(
         after_help = "Examples:\n  graft workflow list --status running --status paused\n  graft workflow list --prefix order- --all -o json"
     )]
@@ -198,9 +198,17 @@ pub(crate) struct List {
     /// Only ids that start so.
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) prefix: String,
-    /// Most rows of a page, up to 1000.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub(crate) limit: u32,
+    /// Which page.
+    #[command(flatten)]
+    pub(crate) page: Page,
+}
+
+/// Which page of something long, and how long a page is.
+#[derive(Debug, Args)]
+pub(crate) struct Page {
+    /// Most rows of a page, up to 1000 [default: 100; with --all, pages of 1000].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: Option<u32>,
     /// All pages, not only the first.
     #[arg(long)]
     pub(crate) all: bool,
@@ -215,15 +223,9 @@ pub(crate) struct History {
     /// Which workflow.
     #[command(flatten)]
     pub(crate) target: Target,
-    /// Most events of a page, up to 1000.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub(crate) limit: u32,
-    /// All pages, not only the first.
-    #[arg(long)]
-    pub(crate) all: bool,
-    /// The page that begins here: `next_cursor` of the page before.
-    #[arg(long, default_value = "", hide_default_value = true, conflicts_with = "all")]
-    pub(crate) cursor: String,
+    /// Which page.
+    #[command(flatten)]
+    pub(crate) page: Page,
 }
 
 /// Arguments of the verbs that steer a workflow.

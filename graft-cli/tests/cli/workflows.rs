@@ -31,10 +31,14 @@ async fn a_workflow_is_started_found_and_looked_at() {
     assert!(history["next_cursor"].is_string(), "{history}");
     let all = here.json(&["workflow", "history", "a", "--all"]).await;
     assert_eq!((all["events"].as_array().unwrap().len(), &all["next_cursor"]), (types.len(), &Value::Null));
+    let in_pages = here.json(&["workflow", "history", "a", "--all", "--limit", "2"]).await;
+    assert_eq!(in_pages, all, "in pages or at once, the history is the same");
 
     let watched = here.graft(&["workflow", "watch", "a"]).await.stdout;
     let told = here.graft(&["workflow", "history", "a"]).await.stdout;
     assert_eq!(watched, told, "a watch that is no terminal and the history tell the same lines");
+    let in_pages = here.graft(&["workflow", "history", "a", "--all", "--limit", "3"]).await;
+    assert_eq!((in_pages.stdout.as_str(), in_pages.stderr.as_str()), (told.as_str(), ""));
     assert!(told.contains("done       fan #1") && told.contains("joined") && !told.contains('\u{1b}'), "{told}");
 
     here.stop().await;
@@ -62,6 +66,7 @@ async fn a_list_is_filtered_and_goes_page_by_page() {
     let page = here.json(&["workflow", "list", "--limit", "3"]).await;
     let rest = here.json(&["workflow", "list", "--cursor", page["next_cursor"].as_str().unwrap()]).await;
     assert_eq!((ids(&page).len(), ids(&rest).len()), (3, 1));
+    assert_eq!(ids(&here.json(&["workflow", "list", "--all", "--limit", "3"]).await).len(), 4);
     let ran = here.graft(&["workflow", "list", "--limit", "3"]).await;
     assert_eq!(ran.stdout.lines().count(), 4, "{}", ran.stdout);
     assert!(ran.stderr.contains("--cursor"), "{}", ran.stderr);

@@ -13,14 +13,24 @@ use graft_client::WorkflowHandle;
 use graft_client::proto::WorkflowSummary;
 
 use super::Session;
-use crate::cli::Target;
+use crate::cli::{Page, Target};
 use crate::error::CliResult;
 use crate::output::json::SummaryJson;
 use crate::output::table;
 
+/// Rows of a page, unless somebody says otherwise.
+const PAGE: u32 = 100;
+/// The same where all pages are wanted.
+const PAGE_OF_ALL: u32 = 1_000;
+
 /// The workflow, or the run of it, that was named.
 fn handle(session: &Session, target: &Target) -> WorkflowHandle {
     session.client.workflow(&target.id).run(target.run)
+}
+
+/// Rows that are asked for at a time: what was said, or else few for somebody who reads a page and many for somebody who wants all.
+fn page_size(page: &Page) -> u32 {
+    page.limit.unwrap_or(if page.all { PAGE_OF_ALL } else { PAGE })
 }
 
 /// What a verb that steers answers.
@@ -29,4 +39,15 @@ fn steered(session: &Session, summary: &WorkflowSummary) -> CliResult {
         return session.output.document(&SummaryJson::from(summary));
     }
     session.output.lines(&table::steered(summary))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_that_was_given_counts_with_all_pages_as_well() {
+        let size = |limit, all| page_size(&Page { limit, all, cursor: String::new() });
+        assert_eq!((size(None, false), size(None, true), size(Some(7), false), size(Some(7), true)), (100, 1_000, 7, 7));
+    }
 }
