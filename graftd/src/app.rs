@@ -132,7 +132,7 @@ impl Prepared {
 
         let background = Background::default();
         let (api_stop, peers_stop) = (background.stop_token(), background.stop_token());
-        let formation = Arc::new(Formation::new(me.clone(), data_dir.clone(), promise, marker));
+        let formation = Arc::new(Formation::new(me.clone(), data_dir.clone(), promise, marker, metrics.clone()));
         let peers_task = peer.map(|peer| serve_peers(peer, &consensus, formation.clone(), peers_stop.clone(), background.failures()));
         let (scheduler, scheduler_task) = Scheduler::start(consensus.clone(), options::scheduler(&config), clock, metrics.clone());
         let info = api::ServerInfo {

@@ -315,6 +315,9 @@ pub struct LoseTask {
     /// Incarnation of the worker.
     #[prost(string, tag = "5")]
     pub worker: String,
+    /// Of what was handed back: why, in the worker's own words.
+    #[prost(string, tag = "6")]
+    pub detail: String,
 }
 
 /// See [`Command::Due`]. A timer that no longer stands, or is not due by the machine's time, is skipped.

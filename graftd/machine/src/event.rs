@@ -280,6 +280,9 @@ pub struct TaskHandedBack {
     /// Incarnation of the worker.
     #[prost(string, tag = "5")]
     pub worker: String,
+    /// Why; empty if nobody said.
+    #[prost(string, tag = "6")]
+    pub reason: String,
 }
 
 /// Somebody asked for it.

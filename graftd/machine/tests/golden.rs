@@ -173,7 +173,8 @@ impl Script {
             other => return Err(format!("unknown reason {other}").into()),
         };
         let progress = args.take_key("progress").unwrap_or_default().into();
-        Ok(Command::Lose(LoseTask { at, lease, reason: reason as i32, progress, worker: "w1".into() }))
+        let detail = args.take_key("detail").unwrap_or_default().into();
+        Ok(Command::Lose(LoseTask { at, lease, reason: reason as i32, progress, worker: "w1".into(), detail }))
     }
 
     /// `due`: every timer that is due now, at most `max`; `due KIND RUN/TASK at=TIME`: that one, due or not.

@@ -229,7 +229,7 @@ impl Observed {
             }
             Ask::Lose { pick, reason } => {
                 let (at, lease) = self.attempt(pick);
-                Command::Lose(LoseTask { at, lease, reason, progress: "half".into(), worker })
+                Command::Lose(LoseTask { at, lease, reason, progress: "half".into(), worker, detail: "drained".into() })
             }
             Ask::Due | Ask::Pass { .. } => {
                 let timers = view::timers_due(&self.state, self.time, None, 500);

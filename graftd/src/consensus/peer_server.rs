@@ -187,7 +187,6 @@ impl PeerService for Peers {
             Err(error) => Err(error),
         };
         let stored = |answer: Answer| Bytes::from(StoredAnswer::from(answer).encode_to_vec());
-        let applied_index = *self.shared.applied.borrow();
         let response = match outcome {
             Ok(answers) => ProposeResponse { answers: answers.into_iter().map(stored).collect(), ..ProposeResponse::default() },
             Err(ProposeError::Overloaded { .. }) => ProposeResponse { refused: REFUSED_OVERLOADED.into(), ..ProposeResponse::default() },
@@ -196,7 +195,7 @@ impl PeerService for Peers {
                 ProposeResponse { refused: REFUSED_NOT_LEADER.into(), ..ProposeResponse::default() }
             }
         };
-        Ok(Response::new(ProposeResponse { applied_index, ..response }))
+        Ok(Response::new(response))
     }
 
     async fn read_index(&self, request: Request<ReadIndexRequest>) -> Result<Response<ReadIndexResponse>, Status> {

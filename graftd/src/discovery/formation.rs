@@ -1,7 +1,7 @@
 //! This member's part in the formation of its cluster: the rules, with a memory and a disk. The peer server hands greetings and promises
 //! to it; [`super::rounds`] asks it what to do next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,12 +11,14 @@ use tokio::sync::Notify;
 use super::data_dir::DataDir;
 use super::formation_rules::{Decision, Facts, Me, Standing, consider, decide, on_formed};
 use super::records::{FORMAT, Marker, Proposal};
+use crate::observability::metrics::Metrics;
 
 /// Shared in an `Arc`. Everything in it is decided under one lock, and what was decided is on disk before anybody hears of it.
 #[derive(Debug)]
 pub struct Formation {
     me: Me,
     data_dir: Arc<DataDir>,
+    metrics: Arc<Metrics>,
     state: Mutex<State>,
     settled: Notify,
 }
@@ -28,23 +30,34 @@ struct State {
     seen: BTreeMap<String, PeerHello>,
     /// Learnt after that round, so that it is never older than what was seen.
     facts: Facts,
+    /// Raft ids that have greeted: what there is to say of each is said once.
+    greeted: BTreeSet<u64>,
 }
+
+/// Version of this program.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 impl Formation {
     /// Takes up what the data directory says.
-    pub fn new(me: Me, data_dir: Arc<DataDir>, promise: Option<Proposal>, marker: Option<Marker>) -> Self {
+    pub fn new(me: Me, data_dir: Arc<DataDir>, promise: Option<Proposal>, marker: Option<Marker>, metrics: Arc<Metrics>) -> Self {
         let standing = match marker {
             Some(marker) => Standing::Member(marker),
             None => Standing::Fresh { promise },
         };
-        let state = Mutex::new(State { standing, seen: BTreeMap::new(), facts: Facts::default() });
-        Self { me, data_dir, state, settled: Notify::new() }
+        let state = Mutex::new(State { standing, seen: BTreeMap::new(), facts: Facts::default(), greeted: BTreeSet::new() });
+        Self { me, data_dir, metrics, state, settled: Notify::new() }
     }
 
-    /// Answers a greeting.
+    /// Answers a greeting. One of another cluster is answered too, so that the other side can say what is wrong; it counts for nothing here.
     pub fn greet(&self, from: PeerHello) -> PeerHello {
+        let new = self.lock().greeted.insert(from.raft_id);
         if from.cluster_name != self.me.cluster_name {
-            tracing::debug!(member = %from.member_name, cluster = %from.cluster_name, "ignored a greeting from another cluster");
+            self.metrics.rejected_peers.with_label_values(&["cluster_name"]).inc();
+            if new {
+                tracing::warn!(member = %from.member_name, cluster = %from.cluster_name, "ignoring the greetings of a member of another cluster");
+            }
+        } else if new && from.version != VERSION {
+            tracing::info!(member = %from.member_name, theirs = %from.version, ours = VERSION, "a member of another version is there");
         }
         self.hello()
     }
@@ -93,10 +106,9 @@ impl Formation {
 
     /// What this member says of itself.
     pub(super) fn hello(&self) -> PeerHello {
-        let (cluster_id, epoch, fresh, promised) = match &self.lock().standing {
-            Standing::Member(marker) => (marker.cluster_id.clone(), marker.epoch, false, String::new()),
-            // Who is told so can no longer propose a set without this member; who is not, would wait for it for nothing.
-            Standing::Fresh { promise } => (String::new(), 0, true, promise.as_ref().map(Proposal::hash).unwrap_or_default()),
+        let (cluster_id, epoch, fresh) = match &self.lock().standing {
+            Standing::Member(marker) => (marker.cluster_id.clone(), marker.epoch, false),
+            Standing::Fresh { .. } => (String::new(), 0, true),
         };
         let me = &self.me.candidate;
         PeerHello {
@@ -107,10 +119,9 @@ impl Formation {
             raft_id: me.raft_id,
             fresh,
             expect: self.me.expect,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: VERSION.to_owned(),
             peer_address: me.peer_address.clone(),
             client_address: me.client_address.clone(),
-            promised,
         }
     }
 
@@ -169,5 +180,29 @@ impl Formation {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::records::Candidate;
+    use super::*;
+
+    #[test]
+    fn greetings_of_another_cluster_are_counted_and_change_nothing() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (data_dir, contents) = DataDir::open(dir.path(), Some("a"), "a", "graft").expect("a fresh directory");
+        let candidate =
+            Candidate { name: "a".into(), raft_id: contents.identity.raft_id, peer_address: "a:1".into(), client_address: "a:2".into() };
+        let me = Me { candidate, cluster_name: "graft".into(), expect: 3 };
+        let metrics = Arc::new(Metrics::new());
+        let formation = Formation::new(me, Arc::new(data_dir), None, None, metrics.clone());
+        let stranger = PeerHello { cluster_name: "other".into(), member_name: "b".into(), raft_id: 2, ..PeerHello::default() };
+        for _ in 0..2 {
+            let answer = formation.greet(stranger.clone());
+            assert_eq!((answer.cluster_name.as_str(), answer.fresh, answer.version.as_str()), ("graft", true, VERSION));
+        }
+        assert_eq!(metrics.rejected_peers.with_label_values(&["cluster_name"]).get(), 2);
+        assert!(formation.marker().is_none());
     }
 }

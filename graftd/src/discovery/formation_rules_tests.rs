@@ -19,7 +19,6 @@ fn hello(me: &Me, cluster_id: &str) -> PeerHello {
         version: String::new(),
         peer_address: me.candidate.peer_address.clone(),
         client_address: me.candidate.client_address.clone(),
-        promised: String::new(),
     }
 }
 

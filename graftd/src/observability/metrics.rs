@@ -33,6 +33,8 @@ pub struct Metrics {
     pub term: IntGauge,
     /// Changes of leader that this member has seen.
     pub leader_changes: IntCounter,
+    /// Greetings of members that were ignored, by reason.
+    pub rejected_peers: IntCounterVec,
     /// Commands that wait for an entry.
     pub proposals_pending: IntGauge,
     /// Seconds from proposal to answer, at the leader.
@@ -84,6 +86,13 @@ impl Metrics {
             has_leader: gauge(r, "graft_raft_has_leader", "1 while a leader is known"),
             term: gauge(r, "graft_raft_term", "Current term"),
             leader_changes: counter(r, "graft_raft_leader_changes_total", "Changes of leader seen"),
+            rejected_peers: counters(
+                r,
+                "graft_discovery_rejected_peers_total",
+                "Greetings of members that were ignored",
+                &["reason"],
+                &[&["cluster_name"]],
+            ),
             proposals_pending: gauge(r, "graft_raft_proposals_pending", "Commands that wait for an entry"),
             proposal_seconds: histogram(r, "graft_raft_proposal_seconds", "Seconds from proposal to answer", LATENCY),
             batch_commands: histogram(r, "graft_raft_batch_commands", "Commands per entry", &[1., 4., 16., 64., 256., 1024.]),

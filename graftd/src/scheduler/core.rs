@@ -417,7 +417,7 @@ impl Core {
         held.phase = Phase::Losing;
         let (lease, progress, session) = (held.lease, held.progress.clone(), held.session);
         let worker = self.sessions.incarnation(session).to_owned();
-        let command = LoseTask { at, lease, reason: reason as i32, progress, worker };
+        let command = LoseTask { at, lease, reason: reason as i32, progress, worker, detail: String::new() };
         self.propose_own(Command::Lose(command), Own::Lose(at, lease, reason));
     }
 

@@ -221,8 +221,8 @@ fn command(result: TaskResult, worker: String) -> Command {
             result.worker = worker;
             Command::Block(result)
         }
-        TaskResult::HandedBack { at, lease, reason: _ } => {
-            Command::Lose(LoseTask { at, lease, reason: LostReason::HandedBack as i32, worker, ..Default::default() })
+        TaskResult::HandedBack { at, lease, reason: detail } => {
+            Command::Lose(LoseTask { at, lease, reason: LostReason::HandedBack as i32, worker, detail, ..Default::default() })
         }
     }
 }

@@ -27,6 +27,7 @@ pub(crate) fn apply<S: StateTx>(turn: &mut Turn<'_, S>, command: &BlockTask) -> 
             attempt: command.at.attempt,
             lease: command.lease,
             worker: content::who(&command.worker),
+            reason: "the state has moved since it was judged".to_owned(),
         };
         lose::hand_back(turn, &mut workflow, &task, event, "");
     } else {

@@ -32,6 +32,7 @@ pub(crate) fn apply<S: StateTx>(turn: &mut Turn<'_, S>, command: &LoseTask) -> A
                 attempt: command.at.attempt,
                 lease: command.lease,
                 worker: content::who(&command.worker),
+                reason: content::message(&command.detail),
             };
             hand_back(turn, &mut workflow, &task, event, &command.progress);
             turn.save(*workflow);

@@ -78,7 +78,14 @@ fn settled<S: StateTx>(turn: &Turn<'_, S>, at: AttemptRef, lease: Lease) -> Answ
 /// The first late result of an open task in a workflow that has ended leaves a line in the history, and fences the task off: its record
 /// goes, or, frozen in a failed workflow, it gets another attempt number. So lines are bounded by tasks.
 fn late<S: StateTx>(turn: &mut Turn<'_, S>, mut workflow: Workflow, task: &Task, at: AttemptRef, lease: Lease, worker: &str) {
-    let ignored = TaskHandedBack { task: at.task, node: task.node.clone(), attempt: at.attempt, lease, worker: content::who(worker) };
+    let ignored = TaskHandedBack {
+        task: at.task,
+        node: task.node.clone(),
+        attempt: at.attempt,
+        lease,
+        worker: content::who(worker),
+        reason: String::new(),
+    };
     turn.event(&mut workflow, Happened::LateResultIgnored(ignored));
     if workflow.kind() == StatusKind::Failed {
         ready::unlist(turn, &workflow, at.task, task);

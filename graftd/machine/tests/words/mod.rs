@@ -76,7 +76,8 @@ fn happened(event: &Event) -> String {
             let (node, error) = (&e.node, short(&e.error));
             format!("dead letter task {} ({node}) attempt {} {error:?} then {}{error_task}", e.task, e.attempt, policy(&e.then))
         }
-        Happened::HandedBack(e) => format!("handed back task {} ({}) attempt {}", e.task, e.node, e.attempt),
+        Happened::HandedBack(e) if e.reason.is_empty() => format!("handed back task {} ({}) attempt {}", e.task, e.node, e.attempt),
+        Happened::HandedBack(e) => format!("handed back task {} ({}) attempt {}: {}", e.task, e.node, e.attempt, e.reason),
         Happened::Paused(e) => format!("paused by {} {:?}", e.principal, e.reason),
         Happened::Resumed(e) => format!("resumed by {} {:?}", e.principal, e.reason),
         Happened::Cancelling(e) => format!("cancelling by {} {:?}", e.principal, e.reason),

@@ -111,7 +111,7 @@ fn created(task: &event::CreatedTask) -> v1::CreatedTask {
 }
 
 fn handed_back(it: &event::TaskHandedBack) -> told::TaskHandedBack {
-    told::TaskHandedBack { task: it.task, node: it.node.clone(), attempt: it.attempt, worker: it.worker.clone() }
+    told::TaskHandedBack { task: it.task, node: it.node.clone(), attempt: it.attempt, worker: it.worker.clone(), reason: it.reason.clone() }
 }
 
 fn controlled(it: &event::Controlled) -> told::Controlled {

@@ -28,7 +28,7 @@ pub(super) fn receive(
     let (broken, receiver) = oneshot::channel();
     tokio::spawn(async move {
         let end = tokio::select! {
-            end = pump(&nodes, &mut inbound, &link) => end,
+            end = pump(&worker, &nodes, &mut inbound, &link) => end,
             () = over.cancelled() => Ok(()),
         };
         match end {
@@ -43,9 +43,12 @@ pub(super) fn receive(
     receiver
 }
 
-async fn pump(nodes: &BTreeSet<String>, inbound: &mut Streaming<v1::FromWorker>, link: &SessionLink) -> Result<(), Status> {
+async fn pump(worker: &str, nodes: &BTreeSet<String>, inbound: &mut Streaming<v1::FromWorker>, link: &SessionLink) -> Result<(), Status> {
     while let Some(message) = inbound.message().await.map_err(methods::explained)? {
         let message = from_worker(message, nodes)?;
+        if let FromWorker::Goodbye { reason } = &message {
+            tracing::info!(worker, reason, "worker says goodbye");
+        }
         if link.send(message).await.is_err() {
             return Err(ApiError::shutting_down().into());
         }
