@@ -1,6 +1,6 @@
 //! A cluster of real processes in a temporary directory.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use graft_client::Client;
 use tempfile::TempDir;
@@ -10,6 +10,13 @@ use crate::wait;
 
 /// Longest wait for a leader to be known to all.
 const LEADER_WITHIN: Duration = Duration::from_secs(30);
+/// Longest wait for the cluster to go on after its leader is gone.
+const PROGRESS_WITHIN: Duration = Duration::from_secs(30);
+/// How often it is looked at: what is measured is exact to about this.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Results of workers that were applied through this member while it led.
+const RESULTS_APPLIED: &str = "graft_results_total{resolution=\"applied\"}";
 
 /// Some members that know each other.
 #[derive(Debug)]
@@ -17,6 +24,24 @@ pub struct Cluster {
     /// The members, by name `m1`, `m2`, …
     pub members: Vec<Member>,
     _dir: TempDir,
+}
+
+/// How far the members had come at one moment. See [`Cluster::mark`].
+#[derive(Clone, Debug)]
+pub struct Mark {
+    term: f64,
+    results: Vec<f64>,
+}
+
+/// A leader that has taken over, and how long each part of it took.
+#[derive(Clone, Copy, Debug)]
+pub struct TakenOver {
+    /// Who.
+    pub leader: usize,
+    /// Until it led.
+    pub led_after: Duration,
+    /// Until it had applied a result that a worker sent to itself.
+    pub progress_after: Duration,
 }
 
 impl Cluster {
@@ -60,5 +85,33 @@ impl Cluster {
             }
         })
         .await
+    }
+    /// What [`Self::progress_after`] compares with: to be taken before the leader goes.
+    pub fn mark(&self) -> Mark {
+        let seen = self.members.iter().map(|member| match member.runs() {
+            true => member.metrics(["graft_raft_term", RESULTS_APPLIED]),
+            false => [0.0; 2],
+        });
+        let (terms, results): (Vec<f64>, Vec<f64>) = seen.map(|[term, results]| (term, results)).unzip();
+        Mark { term: terms.into_iter().fold(0.0, f64::max), results }
+    }
+
+    /// Waits for a leader of a later term that has applied a result. Only leaders count results, each those that it has received itself: so
+    /// what the old leader left in the logs of the others is no progress. `gone` is when the old leader went.
+    pub async fn progress_after(&self, mark: &Mark, gone: Instant) -> TakenOver {
+        let mut led_after = None;
+        while gone.elapsed() < PROGRESS_WITHIN {
+            for (leader, member) in self.members.iter().enumerate().filter(|(_, member)| member.runs()) {
+                let [leads, term, results] = member.metrics(["graft_raft_is_leader", "graft_raft_term", RESULTS_APPLIED]);
+                if leads == 1.0 && term > mark.term {
+                    let led_after = *led_after.get_or_insert(gone.elapsed());
+                    if results > mark.results[leader] {
+                        return TakenOver { leader, led_after, progress_after: gone.elapsed() };
+                    }
+                }
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        panic!("no progress within {PROGRESS_WITHIN:?}; a leader after {led_after:?}");
     }
 }

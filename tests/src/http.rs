@@ -16,8 +16,9 @@ pub fn get(address: &str, path: &str) -> std::io::Result<(u16, String)> {
     Ok((status, body))
 }
 
-/// The value of a metric line (`name` or `name{labels}` exactly as it is exposed), if it is there.
-pub fn metric(address: &str, name: &str) -> std::io::Result<Option<f64>> {
+/// The values of metric lines (`name` or `name{labels}` exactly as they are exposed) of one scrape, 0 for what is not there.
+pub fn metrics<const N: usize>(address: &str, names: [&str; N]) -> std::io::Result<[f64; N]> {
     let (_, body) = get(address, "/metrics")?;
-    Ok(body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok()))
+    let value = |name| body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok());
+    Ok(names.map(|name| value(name).unwrap_or(0.0)))
 }

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::{StreamExt, stream};
 use graft_client::{Client, ClientError, ListFilter, Next, status_name};
+use graft_proto::v1::{WorkflowStatus, WorkflowSummary};
 use serde_json::Value;
 
 use crate::wait;
@@ -33,9 +34,6 @@ pub struct Load {
     acknowledged: Arc<AtomicU64>,
 }
 
-/// How the workflows of a load stand.
-pub type Counts = BTreeMap<String, u64>;
-
 impl Load {
     /// `count` workflows named `PREFIX-chain-N` and `PREFIX-fan-N`, one of the latter for each ten. Starts nothing yet.
     pub fn new(client: Client, prefix: &str, count: u64, steps: u32, width: u32) -> Self {
@@ -44,6 +42,17 @@ impl Load {
 
     fn id(&self, number: u64) -> String {
         format!("{}-{}-{number}", self.prefix, if number.is_multiple_of(10) { "fan" } else { "chain" })
+    }
+
+    /// How many workflows it has.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// How many steps they take together.
+    pub fn steps_in_all(&self) -> u64 {
+        let fans = self.count.div_ceil(10);
+        (self.count - fans) * u64::from(self.steps) + fans * (u64::from(self.width) + 2)
     }
 
     /// Starts that were acknowledged so far.
@@ -81,27 +90,35 @@ impl Load {
         repeats.into_inner()
     }
 
-    /// How many workflows of the load stand in which status.
-    pub async fn counts(&self) -> Result<Counts, ClientError> {
-        let mut counts = Counts::new();
-        let mut cursor = String::new();
+    /// Every workflow of the load that there is.
+    async fn all(&self) -> Result<Vec<WorkflowSummary>, ClientError> {
+        let (mut all, mut cursor) = (Vec::new(), String::new());
         loop {
             let page = self.client.list(ListFilter::new().id_prefix(format!("{}-", self.prefix)).limit(1000).cursor(cursor)).await?;
-            for workflow in &page.workflows {
-                *counts.entry(status_name(workflow.status()).to_owned()).or_default() += 1;
-            }
+            all.extend(page.workflows);
             match page.next_cursor {
                 Some(next) => cursor = next,
-                None => return Ok(counts),
+                None => return Ok(all),
             }
         }
     }
 
-    /// Waits until at least `count` workflows have completed.
-    pub async fn completed_at_least(&self, count: u64) {
-        wait::until(&format!("{count} completed workflows"), END_WITHIN, || async {
-            let counts = self.counts().await.map_err(|error| error.to_string())?;
-            if counts.get("completed").copied().unwrap_or(0) >= count { Ok(()) } else { Err(format!("{counts:?}")) }
+    /// How many workflows of the load were open at this moment, once all have ended; the cluster's time runs with this machine's.
+    pub async fn open_at(&self, moment: SystemTime) -> u64 {
+        let moment = moment.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_millis() as u64;
+        let all = self.all().await.expect("a healthy cluster answers");
+        all.iter().filter(|workflow| workflow.created_ms <= moment && workflow.ended_ms > moment).count() as u64
+    }
+
+    /// Waits until no workflow is running, of any load: one row at a time, so that the waiting costs the members nothing.
+    async fn none_runs(&self) {
+        wait::until("the last workflow to end", END_WITHIN, || async {
+            let running = ListFilter::new().status(WorkflowStatus::Running).limit(1);
+            match self.client.list(running).await {
+                Ok(page) if page.workflows.is_empty() => Ok(()),
+                Ok(page) => Err(page.workflows[0].workflow_id.clone()),
+                Err(error) => Err(error.to_string()),
+            }
         })
         .await;
     }
@@ -109,7 +126,12 @@ impl Load {
     /// Waits until all have completed, then reads every one and checks it: chains counted to `steps`, fan-outs joined exactly once with every
     /// leaf applied exactly once, no dead letter anywhere.
     pub async fn check_all(&self) {
-        self.completed_at_least(self.count).await;
+        self.none_runs().await;
+        let mut counts = BTreeMap::new();
+        for workflow in self.all().await.expect("a healthy cluster answers") {
+            *counts.entry(status_name(workflow.status())).or_default() += 1;
+        }
+        assert_eq!(counts, BTreeMap::from([("completed", self.count)]), "all that was acknowledged is there, and completed");
         let broken: Vec<String> = stream::iter(0..self.count)
             .map(|number| async move {
                 let id = self.id(number);

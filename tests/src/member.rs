@@ -129,7 +129,12 @@ impl Member {
 
     /// A metric of it, 0 if it is not there.
     pub fn metric(&self, name: &str) -> f64 {
-        http::metric(&self.client_address, name).ok().flatten().unwrap_or(0.0)
+        self.metrics([name])[0]
+    }
+
+    /// Several metrics of one moment, each 0 if it is not there.
+    pub fn metrics<const N: usize>(&self, names: [&str; N]) -> [f64; N] {
+        http::metrics(&self.client_address, names).unwrap_or([0.0; N])
     }
 }
 
@@ -142,7 +147,8 @@ impl Drop for Member {
         if std::thread::panicking()
             && let Ok(log) = fs::read_to_string(self.log_path())
         {
-            let tail: Vec<&str> = log.lines().rev().take(40).collect();
+            // A leader tells at every heartbeat that another member is away.
+            let tail: Vec<&str> = log.lines().filter(|line| !line.contains("HeartbeatWorker")).rev().take(40).collect();
             eprintln!("--- the end of the log of {} ---", self.name);
             tail.iter().rev().for_each(|line| eprintln!("{line}"));
         }

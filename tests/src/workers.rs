@@ -1,5 +1,5 @@
-//! Worker processes for the tests: `chain` counts itself down, `fan` opens a fan-out of `leaf` and joins in `join`. What they do to the
-//! state can be counted afterwards: [`crate::load`] says how.
+//! Worker processes for the tests: `chain` counts itself down to `last`, `fan` opens a fan-out of `leaf` and joins in `join`. What they do to
+//! the state can be counted afterwards: [`crate::load`] says how.
 
 use std::process::{Child, Command, Stdio};
 
@@ -21,15 +21,17 @@ pub struct FanConfig {
     pub width: u32,
 }
 
-/// Runs the nodes until SIGTERM. Called by the `test-worker` binary with the members' URLs and the worker's name.
-pub async fn run(urls: &str, name: &str) -> Result<(), Box<dyn std::error::Error>> {
+/// Runs the nodes until SIGTERM. Called by the `test-worker` binary with the members' URLs, the worker's name, and whether it serves the
+/// nodes that workflows end with.
+pub async fn run(urls: &str, name: &str, ends: bool) -> Result<(), Box<dyn std::error::Error>> {
     let client = Client::connect(urls)?;
-    Worker::builder(client)
+    let worker = Worker::builder(client)
         .name(name)
         .node_fn("chain", |_cx: NodeContext, _state: Value, config: ChainConfig| async move {
             let outcome = Outcome::done().increment("/count", 1);
             Ok(match config.left {
                 0 => outcome,
+                1 => outcome.next(Next::named("last", Value::Null)),
                 left => outcome.next(Next::named("chain", ChainConfig { left: left - 1 })),
             })
         })
@@ -39,10 +41,14 @@ pub async fn run(urls: &str, name: &str) -> Result<(), Box<dyn std::error::Error
         })
         .node_fn("leaf", |_cx: NodeContext, _state: Value, config: Value| async move {
             Ok(Outcome::done().increment("/leaves", 1).append("/seen", &config["leaf"]))
-        })
-        .node_fn("join", |_cx: NodeContext, _state: Value, _config: Value| async move { Ok(Outcome::done().increment("/joins", 1)) })
-        .run_until(shutdown_signal())
-        .await?;
+        });
+    let worker = match ends {
+        false => worker,
+        true => worker
+            .node_fn("last", |_cx: NodeContext, _state: Value, _config: Value| async move { Ok(Outcome::done().increment("/count", 1)) })
+            .node_fn("join", |_cx: NodeContext, _state: Value, _config: Value| async move { Ok(Outcome::done().increment("/joins", 1)) }),
+    };
+    worker.run_until(shutdown_signal()).await?;
     Ok(())
 }
 
@@ -55,9 +61,17 @@ pub struct WorkerProcess {
 impl WorkerProcess {
     /// Starts one for these members.
     pub fn start(urls: &str, name: &str) -> Self {
-        let child =
-            Command::new(crate::binary("test-worker")).args([urls, name]).stdin(Stdio::null()).spawn().expect("the test worker starts");
-        Self { child }
+        Self::spawn(urls, name, "all")
+    }
+
+    /// Starts one that serves everything but what workflows end with: with such workers alone, nothing ends.
+    pub fn start_without_ends(urls: &str, name: &str) -> Self {
+        Self::spawn(urls, name, "without-ends")
+    }
+
+    fn spawn(urls: &str, name: &str, nodes: &str) -> Self {
+        let mut command = Command::new(crate::binary("test-worker"));
+        Self { child: command.args([urls, name, nodes]).stdin(Stdio::null()).spawn().expect("the test worker starts") }
     }
 
     /// `kill -9`.

@@ -1,8 +1,10 @@
-//! A worker process for the tests: `test-worker URLS NAME`.
+//! A worker process for the tests: `test-worker URLS NAME all|without-ends`.
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut args = std::env::args().skip(1);
-    let (urls, name) = (args.next().ok_or("URLS is missing")?, args.next().ok_or("NAME is missing")?);
-    graft_tests::workers::run(&urls, &name).await
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.as_slice() {
+        [urls, name, nodes] if nodes == "all" || nodes == "without-ends" => graft_tests::workers::run(urls, name, nodes == "all").await,
+        _ => Err("usage: test-worker URLS NAME all|without-ends".into()),
+    }
 }
