@@ -1,5 +1,6 @@
 //! A cluster of real processes in a temporary directory.
 
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use graft_client::Client;
@@ -44,6 +45,19 @@ pub struct TakenOver {
     pub progress_after: Duration,
 }
 
+/// How a drain went. Times count from SIGTERM.
+#[derive(Clone, Copy, Debug)]
+pub struct Drained {
+    /// How the process ended.
+    pub status: ExitStatus,
+    /// When it had ended.
+    pub took: Duration,
+    /// When it was last seen to lead.
+    pub led_until: Duration,
+    /// When another one, of a later term, was first seen to lead.
+    pub led_again: Option<Duration>,
+}
+
 impl Cluster {
     /// Starts `size` members and waits until all are ready. `extra` is TOML for every member's configuration.
     pub async fn start(size: usize, extra: &str) -> Self {
@@ -71,6 +85,17 @@ impl Cluster {
     /// A client that knows all members.
     pub fn client(&self) -> Client {
         Client::connect(self.urls().as_str()).expect("valid addresses")
+    }
+
+    /// A client for each member, which asks that one first but knows them all.
+    pub fn clients(&self) -> Vec<Client> {
+        let mut urls: Vec<String> = self.members.iter().map(Member::url).collect();
+        let client = |_| {
+            let client = Client::connect(urls.clone()).expect("valid addresses");
+            urls.rotate_left(1);
+            client
+        };
+        self.members.iter().map(client).collect()
     }
 
     /// Which running member leads, asked of the running members themselves.
@@ -113,5 +138,30 @@ impl Cluster {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         panic!("no progress within {PROGRESS_WITHIN:?}; a leader after {led_after:?}");
+    }
+    /// SIGTERM to a member, watched until its process has ended.
+    pub async fn drain(&mut self, drained: usize) -> Drained {
+        let mark = self.mark();
+        let asked = Instant::now();
+        let ended = self.members[drained].terminate();
+        let mut ended = std::pin::pin!(ended);
+        let (mut led_until, mut led_again) = (Duration::ZERO, None);
+        let status = loop {
+            let looked = asked.elapsed();
+            // Its own word counts as long as it gives one; it can be asked for it while it drains.
+            if self.members[drained].metric("graft_raft_is_leader") == 1.0 {
+                led_until = looked;
+            }
+            for member in self.members.iter().filter(|member| member.runs()) {
+                let [leads, term] = member.metrics(["graft_raft_is_leader", "graft_raft_term"]);
+                if leads == 1.0 && term > mark.term && led_again.is_none() {
+                    led_again = Some(asked.elapsed());
+                }
+            }
+            if let Ok(status) = tokio::time::timeout(LOOK_EVERY, &mut ended).await {
+                break status;
+            }
+        };
+        Drained { status, took: asked.elapsed(), led_until, led_again }
     }
 }

@@ -9,7 +9,10 @@
 use std::fmt::Display;
 use std::io::Write;
 use std::path::PathBuf;
+use std::process::{Child, ExitStatus};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::sync::{Mutex, MutexGuard};
 
 pub mod cluster;
@@ -39,4 +42,11 @@ pub fn figure(figure: impl Display) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     // One write, so that lines of several threads do not mix. Nobody fails for a reader that went away.
     let _ = std::io::stderr().write_all(format!("    {test}: {figure}\n").as_bytes());
+}
+
+/// SIGTERM to a child of ours, at once; what is returned waits for it to end by itself.
+fn terminate(mut child: Child) -> impl Future<Output = ExitStatus> {
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).expect("our own child takes a signal");
+    let ended = tokio::task::spawn_blocking(move || child.wait());
+    async { ended.await.expect("no panic").expect("our own child can be waited for") }
 }

@@ -24,7 +24,7 @@ const END_WITHIN: Duration = Duration::from_secs(300);
 /// What was asked for, and what was answered.
 #[derive(Debug)]
 pub struct Load {
-    client: Client,
+    clients: Vec<Client>,
     prefix: String,
     /// Steps of a chain.
     pub steps: u32,
@@ -35,12 +35,18 @@ pub struct Load {
 }
 
 impl Load {
-    /// `count` workflows named `PREFIX-chain-N` and `PREFIX-fan-N`, one of the latter for each ten. Starts nothing yet.
-    pub fn new(client: Client, prefix: &str, count: u64, steps: u32, width: u32) -> Self {
-        Self { client, prefix: prefix.to_owned(), steps, width, count, acknowledged: Arc::default() }
+    /// `count` workflows named `PREFIX-chain-N` and `PREFIX-fan-N`, one of the latter for each ten, asked for through these clients in turn.
+    /// Starts nothing yet.
+    pub fn new(clients: Vec<Client>, prefix: &str, count: u64, steps: u32, width: u32) -> Self {
+        Self { clients, prefix: prefix.to_owned(), steps, width, count, acknowledged: Arc::default() }
     }
 
-    fn id(&self, number: u64) -> String {
+    fn client(&self, number: u64) -> &Client {
+        &self.clients[number as usize % self.clients.len()]
+    }
+
+    /// Id of one of them.
+    pub fn id(&self, number: u64) -> String {
         format!("{}-{}-{number}", self.prefix, if number.is_multiple_of(10) { "fan" } else { "chain" })
     }
 
@@ -73,7 +79,7 @@ impl Load {
                         false => Next::named("chain", ChainConfig { left: self.steps - 1 }),
                     };
                     wait::until(&format!("the start of {id}"), END_WITHIN, || {
-                        let start = self.client.start(id.as_str()).node(first.clone()).request_id(format!("start-{id}"));
+                        let start = self.client(number).start(id.as_str()).node(first.clone()).request_id(format!("start-{id}"));
                         async move {
                             let answer = start.await;
                             if answer.is_err() {
@@ -94,7 +100,7 @@ impl Load {
     async fn all(&self) -> Result<Vec<WorkflowSummary>, ClientError> {
         let (mut all, mut cursor) = (Vec::new(), String::new());
         loop {
-            let page = self.client.list(ListFilter::new().id_prefix(format!("{}-", self.prefix)).limit(1000).cursor(cursor)).await?;
+            let page = self.client(0).list(ListFilter::new().id_prefix(format!("{}-", self.prefix)).limit(1000).cursor(cursor)).await?;
             all.extend(page.workflows);
             match page.next_cursor {
                 Some(next) => cursor = next,
@@ -114,7 +120,7 @@ impl Load {
     async fn none_runs(&self) {
         wait::until("the last workflow to end", END_WITHIN, || async {
             let running = ListFilter::new().status(WorkflowStatus::Running).limit(1);
-            match self.client.list(running).await {
+            match self.client(0).list(running).await {
                 Ok(page) if page.workflows.is_empty() => Ok(()),
                 Ok(page) => Err(page.workflows[0].workflow_id.clone()),
                 Err(error) => Err(error.to_string()),
@@ -135,7 +141,7 @@ impl Load {
         let broken: Vec<String> = stream::iter(0..self.count)
             .map(|number| async move {
                 let id = self.id(number);
-                let found = match self.client.workflow(&id).get().await {
+                let found = match self.client(number).workflow(&id).get().await {
                     Ok(found) => found,
                     Err(error) => return Some(format!("{id}: {error}")),
                 };

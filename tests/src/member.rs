@@ -6,10 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-
-use crate::{binary, http, wait};
+use crate::{binary, http, terminate, wait};
 
 /// Longest start of a member in a test, data of a gigabyte included.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -88,11 +85,10 @@ impl Member {
         child.wait().expect("our own child can be waited for");
     }
 
-    /// SIGTERM, and waits for the process to end by itself.
-    pub async fn terminate(&mut self) -> ExitStatus {
-        let mut child = self.process.take().expect("it runs");
-        kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).expect("our own child takes a signal");
-        tokio::task::spawn_blocking(move || child.wait()).await.expect("no panic").expect("our own child can be waited for")
+    /// SIGTERM, at once; what is returned waits for the process to end by itself.
+    pub fn terminate(&mut self) -> impl Future<Output = ExitStatus> + use<> {
+        let child = self.process.take().expect("it runs");
+        terminate(child)
     }
 
     /// Whether the process was started and not stopped by us.

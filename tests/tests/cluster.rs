@@ -1,11 +1,21 @@
 //! Three real members: a follower that was away, and a member that is told to stop. Each test shows its figures.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use graft_tests::cluster::Cluster;
+use futures::StreamExt;
+use graft_client::{Client, ListFilter, Next, NodeContext, Outcome, Worker};
+use graft_proto::v1::WorkflowStatus;
+use graft_tests::cluster::{Cluster, Drained};
 use graft_tests::load::Load;
 use graft_tests::workers::WorkerProcess;
 use graft_tests::{alone, figure, wait};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// The leader lease, by default: members that have lost their leader wait it out before they elect another one. Who is handed leadership
+/// does not wait.
+const LEADER_LEASE: Duration = Duration::from_millis(400);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_follower_that_was_away_catches_up_by_snapshot_under_load_and_the_log_is_purged() {
@@ -16,7 +26,7 @@ async fn a_follower_that_was_away_catches_up_by_snapshot_under_load_and_the_log_
     let leader = cluster.leader().await;
     let away = (leader + 1) % 3;
     cluster.members[away].kill();
-    let load = std::sync::Arc::new(Load::new(cluster.client(), "away", 4_000, 3, 10));
+    let load = Arc::new(Load::new(cluster.clients(), "away", 4_000, 3, 10));
     let starting = tokio::spawn({
         let load = load.clone();
         async move { load.start_all().await }
@@ -48,33 +58,103 @@ async fn a_follower_that_was_away_catches_up_by_snapshot_under_load_and_the_log_
     figure(format_args!("all members at index {}, log purged up to {purged}", applied(leader)));
 }
 
+/// Workflows that stay open through all drains, each waited for, watched and read all the time.
+const HELD: u64 = 12;
+
+/// Reads in every way, without a pause, until told to stop; how many reads that was. Nothing may fail at the caller.
+async fn read_on(client: Client, id: String, stop: CancellationToken) -> u64 {
+    let mut reads = 0;
+    while !stop.is_cancelled() {
+        let found = client.workflow(&id).get().await.unwrap_or_else(|error| panic!("a get failed: {error}"));
+        assert_eq!(found.status(), WorkflowStatus::Running);
+        client.list(ListFilter::new().limit(10)).await.unwrap_or_else(|error| panic!("a list failed: {error}"));
+        client.workflow(&id).history(10, "").await.unwrap_or_else(|error| panic!("a history failed: {error}"));
+        let first = client.workflow(&id).watch().next().await.expect("an event");
+        assert_eq!(first.unwrap_or_else(|error| panic!("a watch failed: {error}")).number, 1);
+        let ended = client.workflow(&id).wait_for(Duration::from_millis(50)).await;
+        assert_eq!(ended.unwrap_or_else(|error| panic!("a wait failed: {error}")), None);
+        reads += 5;
+    }
+    reads
+}
+
+/// Watches a workflow to its end; the events come without a gap or repeat.
+async fn watch_to_the_end(client: Client, id: String) {
+    let mut events = client.workflow(&id).watch();
+    let mut next = None;
+    while let Some(event) = events.next().await {
+        let event = event.unwrap_or_else(|error| panic!("a watch failed: {error}"));
+        assert_eq!(event.number, next.unwrap_or(event.number), "the event that follows");
+        next = Some(event.number + 1);
+    }
+    assert!(next.is_some(), "a watch shows events");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_under_load_fails_no_request_and_loses_no_task() {
     let _alone = alone().await;
     let mut cluster = Cluster::start(3, "").await;
     let urls = cluster.urls();
     let _worker = WorkerProcess::start(&urls, "w1");
-    let load = std::sync::Arc::new(Load::new(cluster.client(), "drain", 3_000, 3, 10));
+
+    let clients = cluster.clients();
+    let held = |number: u64| (clients[number as usize % clients.len()].clone(), format!("held-{number}"));
+    let (mut waits, mut watches, mut reads) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
+    let stop = CancellationToken::new();
+    for (client, id) in (0..HELD).map(held) {
+        client.start(id.as_str()).node(Next::named("release", ())).await.expect("a start of a healthy cluster");
+        waits.spawn({
+            let (client, id) = (client.clone(), id.clone());
+            async move { client.workflow(&id).wait().await.unwrap_or_else(|error| panic!("a wait failed: {error}")).status() }
+        });
+        watches.spawn(watch_to_the_end(client.clone(), id.clone()));
+        if reads.len() < cluster.members.len() {
+            reads.spawn(read_on(client, id, stop.clone()));
+        }
+    }
+
+    let load = Arc::new(Load::new(cluster.clients(), "drain", 3_000, 3, 10));
     let starting = tokio::spawn({
         let load = load.clone();
         async move { load.start_all().await }
     });
-    for round in 1..=2 {
+    for (round, drained) in ["the leader", "a follower", "the leader"].into_iter().enumerate() {
         wait::until("load", Duration::from_secs(120), || async {
             let seen = load.acknowledged();
-            if seen >= 700 * round { Ok(()) } else { Err(seen) }
+            if seen >= 700 * (round as u64 + 1) { Ok(()) } else { Err(seen) }
         })
         .await;
         let leader = cluster.leader().await;
-        let asked = Instant::now();
-        let status = cluster.members[leader].terminate().await;
-        figure(format_args!("m{} drained and ended with {status} after {} ms", leader + 1, asked.elapsed().as_millis()));
-        assert!(status.success(), "a drained member exits 0");
-        cluster.members[leader].start();
-        cluster.members[leader].ready().await;
+        let member = if drained == "the leader" { leader } else { (leader + 1) % 3 };
+        let Drained { status, took, led_until, led_again } = cluster.drain(member).await;
+        assert!(status.success(), "a drained member exits 0: {status}");
+        let after = match drained {
+            "the leader" => {
+                let led_again = led_again.expect("leadership is handed over before the process ends");
+                let gap = led_again.saturating_sub(led_until);
+                assert!(gap < LEADER_LEASE, "nobody led for {gap:?}: leadership was lost, not handed over");
+                format!("another member led after {} ms, at most {} ms without a leader", led_again.as_millis(), gap.as_millis())
+            }
+            _ if led_again.is_none() => "the leader stayed".to_owned(),
+            _ => "the leader changed".to_owned(),
+        };
+        figure(format_args!("SIGTERM to m{}, {drained}: it ended after {} ms; {after}", member + 1, took.as_millis()));
+        cluster.members[member].start();
+        cluster.members[member].ready().await;
     }
     let repeats = starting.await.expect("all starts are acknowledged");
-    load.check_all().await;
-    figure(format_args!("{repeats} starts reached the caller as failed"));
+    stop.cancel();
+    let reads: u64 = reads.join_all().await.into_iter().sum();
+    figure(format_args!("{} starts, {repeats} failed at the caller; {reads} reads, none failed", load.count()));
     assert_eq!(repeats, 0, "the client carries every request across a drain by itself");
+
+    // Now the held ones may end, and with them the waits and watches that have seen all drains.
+    let worker = Worker::builder(cluster.client()).node_fn("release", |_: NodeContext, (): (), (): ()| async { Ok(Outcome::done()) });
+    let stop = CancellationToken::new();
+    let worker = tokio::spawn(worker.run_until(stop.clone().cancelled_owned()));
+    assert!(waits.join_all().await.into_iter().all(|status| status == WorkflowStatus::Completed));
+    watches.join_all().await;
+    stop.cancel();
+    worker.await.expect("no panic").expect("a worker that was asked to end");
+    load.check_all().await;
 }

@@ -27,10 +27,10 @@ async fn ten_thousand_workflows_survive_three_dead_leaders_and_two_dead_workers(
     let begun = Instant::now();
     // All are open before anybody works on them, and none can end before the third leader leads: until then no worker serves the last node
     // of a chain, or what a fan-out joins in.
-    let load = Load::new(cluster.client(), "failover", WORKFLOWS, 3, 10);
+    let load = Load::new(cluster.clients(), "failover", WORKFLOWS, 3, 10);
     let mut repeats = load.start_all().await;
     figure(format_args!("{WORKFLOWS} workflows started in {:.1} s", begun.elapsed().as_secs_f64()));
-    let more = Arc::new(Load::new(cluster.client(), "more", MORE, 3, 10));
+    let more = Arc::new(Load::new(cluster.clients(), "more", MORE, 3, 10));
     let mut starting = None;
     let mut workers: Vec<WorkerProcess> = (1..=2).map(|i| WorkerProcess::start_without_ends(&urls, &format!("w{i}"))).collect();
 

@@ -103,7 +103,7 @@ async fn kill_9_at_any_moment_loses_nothing_that_was_acknowledged() {
     let mut cluster = Cluster::start(1, "").await;
     let urls = cluster.urls();
     let _worker = WorkerProcess::start(&urls, "w1");
-    let load = std::sync::Arc::new(Load::new(cluster.client(), "crash", 2_000, 3, 10));
+    let load = std::sync::Arc::new(Load::new(cluster.clients(), "crash", 2_000, 3, 10));
     let starting = tokio::spawn({
         let load = load.clone();
         async move { load.start_all().await }
