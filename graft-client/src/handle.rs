@@ -121,13 +121,15 @@ impl WorkflowHandle {
         Ok(Workflow { summary: self.present(answer.workflow)?, state: RawJson::from_payload(answer.state), tasks: answer.tasks })
     }
 
-    /// Waits until it has ended, however long that takes, through changes of leader.
+    /// Waits until it has ended, however long that takes, through changes of leader. It stays with the run that was current at the first
+    /// answer, even if another one takes its place meanwhile.
     ///
     /// # Errors
     /// If it does not exist, or no member answers for the client's request timeout.
     pub async fn wait(&self) -> Result<Workflow, ClientError> {
+        let mut pinned = self.clone();
         loop {
-            if let Some(workflow) = self.wait_step(WAIT_STEP).await? {
+            if let Some(workflow) = pinned.wait_step(WAIT_STEP).await? {
                 return Ok(workflow);
             }
         }
@@ -139,9 +141,10 @@ impl WorkflowHandle {
     /// As [`wait`](Self::wait).
     pub async fn wait_for(&self, timeout: Duration) -> Result<Option<Workflow>, ClientError> {
         let until = Instant::now() + timeout;
+        let mut pinned = self.clone();
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            if let Some(workflow) = self.wait_step(left.clamp(Duration::from_millis(1), WAIT_STEP)).await? {
+            if let Some(workflow) = pinned.wait_step(left.clamp(Duration::from_millis(1), WAIT_STEP)).await? {
                 return Ok(Some(workflow));
             }
             if Instant::now() >= until {
@@ -150,16 +153,19 @@ impl WorkflowHandle {
         }
     }
 
-    async fn wait_step(&self, step: Duration) -> Result<Option<Workflow>, ClientError> {
+    /// One `Wait` call. If it is over first, the handle stays with the run that was waited for.
+    async fn wait_step(&mut self, step: Duration) -> Result<Option<Workflow>, ClientError> {
         let (namespace, workflow_id) = (self.client.namespace().to_owned(), self.workflow_id.clone());
         let request = WaitRequest { namespace, workflow_id, run: self.run, timeout_ms: millis(step).max(1) };
         let timeout = step + self.client.request_timeout();
         let call = |mut service: Service, request| async move { service.wait(request).await };
         let answer = self.client.workflows_call_within(timeout, &self.doing("wait for"), Kind::Read, request, call).await?;
+        let summary = self.present(answer.workflow)?;
         if !answer.ended {
+            self.run = summary.run;
             return Ok(None);
         }
-        Ok(Some(Workflow { summary: self.present(answer.workflow)?, state: RawJson::from_payload(answer.state), tasks: Vec::new() }))
+        Ok(Some(Workflow { summary, state: RawJson::from_payload(answer.state), tasks: Vec::new() }))
     }
 
     /// Waits until it has completed and reads its state as `T`.
@@ -309,7 +315,7 @@ fn ends_the_run(event: &Event) -> bool {
     matches!(event.happened, Some(Completed(_) | Failed(_) | Cancelled(_) | Terminated(_) | TimedOut(_)))
 }
 
-/// A watch that begins again where it stopped.
+/// A watch that begins again where it stopped, in the run that its first events were of.
 struct Watch {
     handle: WorkflowHandle,
     from: u64,
@@ -335,7 +341,11 @@ impl Watch {
             }
             if let Some(stream) = &mut self.stream {
                 match stream.message().await {
-                    Ok(Some(batch)) => self.pending = batch.events.into_iter(),
+                    Ok(Some(batch)) => {
+                        // What is watched is this run: opened again without its number, the watch could go over to one that has replaced it.
+                        self.handle.run = batch.run.max(self.handle.run);
+                        self.pending = batch.events.into_iter();
+                    }
                     Ok(None) if self.ended || self.run_has_ended().await? => return Ok(None),
                     Ok(None) => self.again(None).await?,
                     Err(status) => self.again(Some(ClientError::from_status(&self.handle.doing("watch"), "", &status))).await?,

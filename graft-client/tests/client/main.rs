@@ -1,0 +1,4 @@
+//! The client against servers that follow a script: what is asked, repeated and reported, and where.
+mod retries;
+mod scripted;
+mod waiting;

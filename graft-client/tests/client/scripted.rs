@@ -1,0 +1,210 @@
+//! A workflow service that follows a script: a test says what it answers, and reads what it was asked.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use futures::future::BoxFuture;
+use futures::stream::{BoxStream, StreamExt};
+use graft_client::proto::workflow_service_server::{WorkflowService, WorkflowServiceServer};
+use graft_client::proto::{self, ErrorDetail};
+use prost::Message;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Code, Request, Response, Status};
+
+/// What a scripted server does with the next call.
+#[derive(Clone)]
+pub(crate) enum Act {
+    Answer,
+    Refuse(Code, ErrorDetail),
+    /// Closes the connection with a bare status, as a proxy does.
+    Bare(Code),
+}
+
+/// As a proxy does whose server is gone.
+pub(crate) const BREAK: Act = Act::Bare(Code::Unavailable);
+
+/// Every request, in order.
+#[derive(Default)]
+pub(crate) struct Seen {
+    pub(crate) starts: Vec<proto::StartRequest>,
+    pub(crate) gets: Vec<proto::GetRequest>,
+    pub(crate) watches: Vec<proto::WatchRequest>,
+    pub(crate) waits: Vec<proto::WaitRequest>,
+    pub(crate) controls: Vec<proto::ControlRequest>,
+    pub(crate) principals: Vec<String>,
+}
+
+pub(crate) type Batches = BoxStream<'static, Result<proto::WatchResponse, Status>>;
+type Handler<Q, A> = Box<dyn Fn(Q) -> A + Send + Sync>;
+
+/// What is answered beside the acts; a call without a handler is not implemented.
+#[derive(Default)]
+struct Handlers {
+    get: Option<Handler<proto::GetRequest, Result<proto::GetResponse, Status>>>,
+    watch: Option<Handler<proto::WatchRequest, Batches>>,
+    wait: Option<Handler<proto::WaitRequest, BoxFuture<'static, Result<proto::WaitResponse, Status>>>>,
+    control: Option<Handler<proto::ControlRequest, proto::ControlResponse>>,
+}
+
+/// A server to be: its acts, then what it answers.
+#[derive(Default)]
+pub(crate) struct Script {
+    acts: VecDeque<Act>,
+    handlers: Handlers,
+}
+
+/// A server under way.
+#[derive(Clone)]
+pub(crate) struct Scripted(Arc<Shared>);
+
+struct Shared {
+    acts: Mutex<VecDeque<Act>>,
+    seen: Mutex<Seen>,
+    handlers: Handlers,
+}
+
+impl Script {
+    /// The next starts, gets and controls meet with these; when they are used up, every call is answered.
+    pub(crate) fn acts(acts: impl IntoIterator<Item = Act>) -> Self {
+        Self { acts: acts.into_iter().collect(), handlers: Handlers::default() }
+    }
+
+    pub(crate) fn on_get(mut self, get: impl Fn(proto::GetRequest) -> Result<proto::GetResponse, Status> + Send + Sync + 'static) -> Self {
+        self.handlers.get = Some(Box::new(get));
+        self
+    }
+
+    pub(crate) fn on_watch(mut self, watch: impl Fn(proto::WatchRequest) -> Batches + Send + Sync + 'static) -> Self {
+        self.handlers.watch = Some(Box::new(watch));
+        self
+    }
+
+    pub(crate) fn on_wait<F>(mut self, wait: impl Fn(proto::WaitRequest) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<proto::WaitResponse, Status>> + Send + 'static,
+    {
+        self.handlers.wait = Some(Box::new(move |request| Box::pin(wait(request))));
+        self
+    }
+
+    pub(crate) fn on_control(mut self, control: impl Fn(proto::ControlRequest) -> proto::ControlResponse + Send + Sync + 'static) -> Self {
+        self.handlers.control = Some(Box::new(control));
+        self
+    }
+
+    /// Starts the server.
+    pub(crate) async fn serve(self) -> (String, Scripted) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let scripted = Scripted(Arc::new(Shared { acts: Mutex::new(self.acts), seen: Mutex::default(), handlers: self.handlers }));
+        let service = WorkflowServiceServer::new(scripted.clone());
+        // As many streams as graftd allows.
+        let mut server = tonic::transport::Server::builder().max_concurrent_streams(1_024);
+        tokio::spawn(server.add_service(service).serve_with_incoming(TcpListenerStream::new(listener)));
+        (url, scripted)
+    }
+}
+
+impl Scripted {
+    /// What it was asked so far.
+    pub(crate) fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.0.seen.lock().unwrap()
+    }
+
+    fn act(&self) -> Result<(), Status> {
+        match self.0.acts.lock().unwrap().pop_front().unwrap_or(Act::Answer) {
+            Act::Answer => Ok(()),
+            Act::Bare(code) => Err(Status::new(code, "broken")),
+            Act::Refuse(code, detail) => Err(refusal(code, &detail)),
+        }
+    }
+
+    fn control(&self, request: Request<proto::ControlRequest>) -> Result<Response<proto::ControlResponse>, Status> {
+        let request = request.into_inner();
+        self.seen().controls.push(request.clone());
+        self.act()?;
+        let Some(control) = &self.0.handlers.control else { return not_implemented() };
+        Ok(Response::new(control(request)))
+    }
+}
+
+/// A refusal with details, as graftd sends them.
+pub(crate) fn refusal(code: Code, detail: &ErrorDetail) -> Status {
+    let mut status = Status::new(code, "the script says no");
+    let value = tonic::metadata::MetadataValue::from_bytes(&detail.encode_to_vec());
+    status.metadata_mut().insert_bin("graft-error-bin", value);
+    status
+}
+
+/// Details of a refusal of `order-1`.
+pub(crate) fn detail(code: &str) -> ErrorDetail {
+    ErrorDetail { code: code.into(), object: "workflow \"order-1\" in namespace \"default\"".into(), ..ErrorDetail::default() }
+}
+
+/// A workflow with this status.
+pub(crate) fn summary(run: u64, status: proto::WorkflowStatus) -> proto::WorkflowSummary {
+    proto::WorkflowSummary { workflow_id: "order-1".into(), run, status: status.into(), ..proto::WorkflowSummary::default() }
+}
+
+fn not_implemented<T>() -> Result<T, Status> {
+    Err(Status::unimplemented("not in the script"))
+}
+
+#[tonic::async_trait]
+impl WorkflowService for Scripted {
+    type WatchStream = Batches;
+
+    async fn start(&self, request: Request<proto::StartRequest>) -> Result<Response<proto::StartResponse>, Status> {
+        let principal = request.metadata().get("graft-client").map(|name| name.to_str().unwrap_or_default().to_owned());
+        let request = request.into_inner();
+        let answer = proto::StartResponse { workflow_id: request.workflow_id.clone(), run: 7, created: true, ..Default::default() };
+        let mut seen = self.seen();
+        seen.starts.push(request);
+        seen.principals.extend(principal);
+        drop(seen);
+        self.act().map(|()| Response::new(answer))
+    }
+
+    async fn get(&self, request: Request<proto::GetRequest>) -> Result<Response<proto::GetResponse>, Status> {
+        let request = request.into_inner();
+        self.seen().gets.push(request.clone());
+        self.act()?;
+        let running = || proto::GetResponse { workflow: Some(summary(7, proto::WorkflowStatus::Running)), ..Default::default() };
+        self.0.handlers.get.as_ref().map_or_else(|| Ok(running()), |get| get(request)).map(Response::new)
+    }
+
+    async fn watch(&self, request: Request<proto::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let request = request.into_inner();
+        self.seen().watches.push(request.clone());
+        let Some(watch) = &self.0.handlers.watch else { return not_implemented() };
+        Ok(Response::new(watch(request).boxed()))
+    }
+
+    async fn wait(&self, request: Request<proto::WaitRequest>) -> Result<Response<proto::WaitResponse>, Status> {
+        let request = request.into_inner();
+        self.seen().waits.push(request.clone());
+        let Some(wait) = &self.0.handlers.wait else { return not_implemented() };
+        let answer = wait(request);
+        answer.await.map(Response::new)
+    }
+
+    async fn pause(&self, request: Request<proto::ControlRequest>) -> Result<Response<proto::ControlResponse>, Status> {
+        self.control(request)
+    }
+    async fn resume(&self, request: Request<proto::ControlRequest>) -> Result<Response<proto::ControlResponse>, Status> {
+        self.control(request)
+    }
+    async fn cancel(&self, request: Request<proto::ControlRequest>) -> Result<Response<proto::ControlResponse>, Status> {
+        self.control(request)
+    }
+    async fn terminate(&self, request: Request<proto::ControlRequest>) -> Result<Response<proto::ControlResponse>, Status> {
+        self.control(request)
+    }
+
+    async fn list(&self, _: Request<proto::ListRequest>) -> Result<Response<proto::ListResponse>, Status> {
+        not_implemented()
+    }
+    async fn history(&self, _: Request<proto::HistoryRequest>) -> Result<Response<proto::HistoryResponse>, Status> {
+        not_implemented()
+    }
+}
