@@ -1,6 +1,8 @@
 //! What the tests share: a daemon and a worker in this process, and `graft` run against them.
 
 use std::process::{Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use graft_client::{Client, Failure, NodeContext, Outcome, Worker};
@@ -8,17 +10,20 @@ use graftd::app::Daemon;
 use graftd::config::Config;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// Longest wait for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A daemon, and a worker that knows three nodes: `count` does one step, `fan` three in parallel and a join, `fail` fails for good.
+/// A daemon, and a worker that knows five nodes: `count` does one step, `fan` three in parallel and a join; `fail` fails for good, and `paint`
+/// as well, with words that would steer a terminal; `hold` stays until it is let go, whoever cancels it, and goes on with `count`.
 pub(crate) struct Here {
     pub(crate) addr: String,
     daemon: Daemon,
     worker: tokio::task::JoinHandle<()>,
     stop: watch::Sender<bool>,
+    held: Arc<AtomicU32>,
+    let_go: Arc<Semaphore>,
     _data: TempDir,
 }
 
@@ -30,6 +35,8 @@ impl Here {
         let addr = format!("http://{}", daemon.client_address());
         let client = Client::connect(&addr).unwrap();
         let (stop, mut stopped) = watch::channel(false);
+        let (held, let_go) = (Arc::new(AtomicU32::new(0)), Arc::new(Semaphore::new(0)));
+        let hold = (held.clone(), let_go.clone());
         let worker = Worker::builder(client.clone())
             .name("counter")
             .node_fn("count", |_: NodeContext, (): (), (): ()| async { Ok(Outcome::done().increment("/n", 1)) })
@@ -38,6 +45,19 @@ impl Here {
                 Ok(Outcome::done().fan_out(tasks).join(graft_client::Next::named("count", ())))
             })
             .node_fn("fail", |_: NodeContext, (): (), (): ()| async { Err::<Outcome<()>, _>(Failure::permanent("no stock")) })
+            .node_fn("paint", |_: NodeContext, (): (), (): ()| async {
+                Err::<Outcome<()>, _>(Failure::permanent("\u{1b}[2Jred\u{7}\nand \u{9b}31mblue"))
+            })
+            .node_fn("hold", move |_: NodeContext, (): (), (): ()| {
+                let (held, let_go) = hold.clone();
+                async move {
+                    held.fetch_add(1, Ordering::SeqCst);
+                    if let Ok(permit) = let_go.acquire().await {
+                        permit.forget();
+                    }
+                    Ok(Outcome::done().next(graft_client::Next::named("count", ())))
+                }
+            })
             .build()
             .unwrap();
         let worker = tokio::spawn(async move {
@@ -52,10 +72,21 @@ impl Here {
             }
         };
         within("the leader to know the worker", known).await;
-        Self { addr, daemon, worker, stop, _data: data }
+        Self { addr, daemon, worker, stop, held, let_go, _data: data }
+    }
+
+    /// Waits until so many attempts of `hold` run.
+    pub(crate) async fn holds(&self, attempts: u32) {
+        let running = async {
+            while self.held.load(Ordering::SeqCst) < attempts {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        within("attempts of `hold` to run", running).await;
     }
 
     pub(crate) async fn stop(self) {
+        self.let_go.close();
         self.stop.send(true).unwrap();
         within("the worker's end", self.worker).await.unwrap();
         within("the daemon's end", self.daemon.shutdown()).await;

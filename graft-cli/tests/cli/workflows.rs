@@ -98,7 +98,7 @@ async fn workers_and_members_are_shown() {
     let here = Here::start().await;
     let workers = here.json(&["worker", "list"]).await;
     assert_eq!((&workers["live"], &workers["workers"][0]["worker_id"]), (&true.into(), &"counter".into()));
-    assert_eq!(workers["workers"][0]["nodes"].as_array().unwrap().len(), 3);
+    assert_eq!(workers["workers"][0]["nodes"].as_array().unwrap().len(), 5);
     let table = here.graft(&["worker", "list", "--all-namespaces"]).await.stdout;
     assert!(table.contains("counter") && table.contains("connected") && table.contains("fan"), "{table}");
 
@@ -124,5 +124,41 @@ async fn a_reader_that_goes_away_is_no_error() {
     .await
     .unwrap();
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    here.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_earlier_run_is_looked_at_by_its_number() {
+    let here = Here::start().await;
+    let first = here.json(&["workflow", "start", "a", "--node", "count", "--state", "{\"n\":10}", "--wait"]).await;
+    let again = ["workflow", "start", "a", "--node", "count", "--state", "{\"n\":20}", "--on-conflict", "replace-finished", "--wait"];
+    let second = here.json(&again).await;
+    assert_ne!(first["run"], second["run"]);
+    for (ended, n) in [(&first, 11), (&second, 21)] {
+        let run = ended["run"].to_string();
+        let got = here.json(&["workflow", "get", "a", "--run", &run]).await;
+        assert_eq!((&got["run"], &got["state"]["n"]), (&ended["run"], &n.into()));
+        let history = here.json(&["workflow", "history", "a", "--run", &run]).await;
+        assert_eq!((&history["run"], &history["events"][0]["state"]["n"]), (&ended["run"], &(n - 1).into()));
+        let watched = here.graft(&["workflow", "watch", "a", "--run", &run, "-o", "json"]).await.stdout;
+        assert!(watched.contains(&format!("\"n\":{}", n - 1)), "{watched}");
+    }
+    assert_eq!(here.json(&["workflow", "get", "a"]).await["run"], second["run"]);
+    here.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_cancel_waits_for_running_attempts_as_long_as_its_grace() {
+    let here = Here::start().await;
+    for id in ["patient", "hasty"] {
+        here.json(&["workflow", "start", id, "--node", "hold"]).await;
+    }
+    here.holds(2).await;
+    let patient = here.json(&["workflow", "cancel", "patient", "--grace", "1h"]).await;
+    let hasty = here.json(&["workflow", "cancel", "hasty", "--grace", "50ms"]).await;
+    assert_eq!((&patient["status"], &hasty["status"]), (&"cancelling".into(), &"cancelling".into()));
+    let ended = here.graft(&["workflow", "watch", "hasty"]).await;
+    assert!(ended.stdout.contains("cancelled"), "{}", ended.stdout);
+    assert_eq!(here.json(&["workflow", "get", "patient"]).await["status"], "cancelling");
     here.stop().await;
 }
