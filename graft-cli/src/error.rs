@@ -9,6 +9,8 @@ use graft_client::proto::WorkflowStatus;
 use graft_client::{ClientError, codes, status_name};
 use tonic::Code;
 
+use crate::output::say;
+
 /// Exit codes, as the help lists them.
 pub(crate) mod exit {
     /// Something else went wrong.
@@ -81,8 +83,8 @@ impl CliError {
     pub(crate) fn report(&self) -> u8 {
         match self {
             Self::ReaderGone => {}
-            Self::Interrupted => eprintln!(),
-            error => eprintln!("error: {error}"),
+            Self::Interrupted => say(""),
+            error => say(&format!("error: {error}")),
         }
         self.exit_code()
     }

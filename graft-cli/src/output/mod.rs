@@ -79,7 +79,7 @@ impl Output {
     }
 }
 
-/// Words for people, on stderr. Nobody may be reading them; that is no error.
+/// Words for people, on stderr; what they quote cannot steer the terminal. Nobody may be reading them; that is no error.
 pub(crate) fn say(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", style::visible_lines(text));
 }

@@ -75,6 +75,11 @@ pub(crate) fn visible(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
 }
 
+/// The same of a text of several lines: it keeps its lines, and nothing else that a terminal would obey.
+pub(crate) fn visible_lines(text: &str) -> String {
+    text.lines().map(visible).collect::<Vec<_>>().join("\n")
+}
+
 fn look(tone: Tone) -> Option<ContentStyle> {
     let plain = ContentStyle::new();
     Some(match tone {
@@ -102,5 +107,6 @@ mod tests {
     #[test]
     fn a_text_of_users_cannot_steer_the_terminal() {
         assert_eq!(Line::of(Tone::Plain, "a\u{1b}[2Jb\nc").render(false), "a\\u{1b}[2Jb\\nc");
+        assert_eq!(visible_lines("a\u{1b}[2Jb\r\nc\n  d\u{9b}1m"), "a\\u{1b}[2Jb\nc\n  d\\u{9b}1m");
     }
 }

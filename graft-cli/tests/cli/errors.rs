@@ -42,3 +42,18 @@ async fn no_server_is_exit_code_6_and_says_how_to_start_one() {
     assert_eq!((ran.code, ran.stdout.as_str()), (6, ""), "{}", ran.stderr);
     assert!(ran.stderr.contains("http://127.0.0.1:1") && ran.stderr.contains("graft dev"), "{}", ran.stderr);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_words_of_a_node_cannot_steer_the_terminal() {
+    let here = Here::start().await;
+    let ran = here.graft(&["workflow", "start", "p", "--node", "paint", "--wait"]).await;
+    assert_eq!(ran.code, 10, "{}", ran.stderr);
+    assert!(ran.stderr.contains("\\u{1b}[2Jred\\u{7}") && ran.stderr.contains("\\u{9b}31mblue"), "{}", ran.stderr);
+    for verb in ["get", "history", "watch"] {
+        let shown = here.graft(&["workflow", verb, "p"]).await;
+        for text in [&ran.stderr, &shown.stdout, &shown.stderr] {
+            assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{verb}: {text:?}");
+        }
+    }
+    here.stop().await;
+}
