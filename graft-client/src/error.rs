@@ -32,6 +32,8 @@ pub mod codes {
     pub const BAD_WORKER: &str = "GR9008";
     /// The server refused with a bare gRPC status, without details of its own.
     pub const BARE_STATUS: &str = "GR9009";
+    /// A change took effect, but what became of the workflow could not be read.
+    pub const UNREAD: &str = "GR9010";
 }
 
 /// Why a call failed: the operation, the object, the reason, and what to do next.
@@ -45,12 +47,14 @@ struct Facts {
     detail: ErrorDetail,
     message: String,
     grpc: Option<tonic::Code>,
+    /// The change that was asked for has happened; the error is about something else.
+    took_effect: bool,
 }
 
 impl ClientError {
     pub(crate) fn new(code: &str, operation: impl Into<String>, object: impl Into<String>, message: impl Into<String>) -> Self {
         let detail = ErrorDetail { code: code.to_owned(), object: object.into(), ..ErrorDetail::default() };
-        Self(Box::new(Facts { operation: operation.into(), detail, message: message.into(), grpc: None }))
+        Self(Box::new(Facts { operation: operation.into(), detail, message: message.into(), grpc: None, took_effect: false }))
     }
 
     pub(crate) fn remedied(mut self, remedy: impl Into<String>) -> Self {
@@ -68,6 +72,11 @@ impl ClientError {
         self
     }
 
+    pub(crate) fn after_it_took_effect(mut self) -> Self {
+        self.0.took_effect = true;
+        self
+    }
+
     /// Reads a refusal of `server`. Without details, the gRPC status tells what it can.
     pub(crate) fn from_status(operation: &str, server: &str, status: &tonic::Status) -> Self {
         let detail = status
@@ -80,7 +89,7 @@ impl ClientError {
             None => bare(server, status),
         };
         let message = if transport { causes(status) } else { status.message().to_owned() };
-        Self(Box::new(Facts { operation: operation.to_owned(), detail, message, grpc: Some(status.code()) }))
+        Self(Box::new(Facts { operation: operation.to_owned(), detail, message, grpc: Some(status.code()), took_effect: false }))
     }
 
     /// Stable code: `GR` and four digits. The ones that this crate makes stand in [`codes`].
@@ -120,7 +129,7 @@ impl ClientError {
 
     /// True if the request is known to have changed nothing.
     pub fn has_no_side_effects(&self) -> bool {
-        !self.0.detail.outcome_unknown
+        !self.0.detail.outcome_unknown && !self.0.took_effect
     }
 
     /// The server's advice how long to wait before trying again.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures::Stream;
 use futures::stream::try_unfold;
 use graft_proto::v1::{
-    ControlRequest, Event, GetRequest, HistoryRequest, RequestMeta, TaskSummary, WaitRequest, WatchRequest, WatchResponse, WorkflowStatus,
-    WorkflowSummary, event::Happened,
+    ControlRequest, ControlResponse, Event, GetRequest, HistoryRequest, RequestMeta, TaskSummary, WaitRequest, WatchRequest, WatchResponse,
+    WorkflowStatus, WorkflowSummary, event::Happened,
 };
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
@@ -228,7 +228,7 @@ impl WorkflowHandle {
         let call = |mut service: Service, request| async move { service.pause(request).await };
         let request = self.control(reason, Duration::ZERO);
         let answer = self.client.workflows_call(&self.doing("pause"), Kind::Change, request, call).await?;
-        self.present(answer.workflow)
+        self.changed("pause", answer).await
     }
 
     /// Offers its tasks again.
@@ -239,7 +239,7 @@ impl WorkflowHandle {
         let call = |mut service: Service, request| async move { service.resume(request).await };
         let request = self.control(reason, Duration::ZERO);
         let answer = self.client.workflows_call(&self.doing("resume"), Kind::Change, request, call).await?;
-        self.present(answer.workflow)
+        self.changed("resume", answer).await
     }
 
     /// Tells running attempts, starts nothing more, and ends it when they have ended, at the latest after 30 s.
@@ -258,7 +258,7 @@ impl WorkflowHandle {
         let call = |mut service: Service, request| async move { service.cancel(request).await };
         let request = self.control(reason, grace);
         let answer = self.client.workflows_call(&self.doing("cancel"), Kind::Change, request, call).await?;
-        self.present(answer.workflow)
+        self.changed("cancel", answer).await
     }
 
     /// Ends it at once.
@@ -269,7 +269,7 @@ impl WorkflowHandle {
         let call = |mut service: Service, request| async move { service.terminate(request).await };
         let request = self.control(reason, Duration::ZERO);
         let answer = self.client.workflows_call(&self.doing("terminate"), Kind::Change, request, call).await?;
-        self.present(answer.workflow)
+        self.changed("terminate", answer).await
     }
 
     fn control(&self, reason: impl Into<String>, grace: Duration) -> ControlRequest {
@@ -281,6 +281,21 @@ impl WorkflowHandle {
             grace_ms: millis(grace),
             meta: Some(RequestMeta { request_id: uuid::Uuid::new_v4().to_string(), not_after_ms: 0 }),
         }
+    }
+
+    /// The workflow after a change. An answer without it is no failure: the change has happened, so the run is read by its number.
+    async fn changed(&self, verb: &str, answer: ControlResponse) -> Result<WorkflowSummary, ClientError> {
+        if let Some(summary) = answer.workflow {
+            return Ok(summary);
+        }
+        let run = if answer.run == 0 { self.run } else { answer.run };
+        self.clone().run(run).get().await.map(|workflow| workflow.summary).map_err(|error| {
+            let object = format!("run {run} of workflow \"{}\" in namespace \"{}\"", self.workflow_id, self.client.namespace());
+            let message = format!("the {verb} took effect, but what became of it could not be read: {}", error.message());
+            ClientError::new(codes::UNREAD, format!("read {object} after the {verb}"), object, message)
+                .remedied(format!("Do not repeat it: look at the run with graft workflow get {} --run {run}.", self.workflow_id))
+                .after_it_took_effect()
+        })
     }
 
     fn present(&self, summary: Option<WorkflowSummary>) -> Result<WorkflowSummary, ClientError> {

@@ -1,4 +1,5 @@
 //! The client against servers that follow a script: what is asked, repeated and reported, and where.
+mod controls;
 mod retries;
 mod scripted;
 mod waiting;
