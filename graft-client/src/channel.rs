@@ -2,7 +2,8 @@
 //!
 //! A call goes to the *preferred* address: the one that answered last, or the leader that an answer named. When it fails in a way that
 //! another try can mend, the next address is asked, after a wait that grows. Every request that changes something carries a request id and
-//! every other one only reads, so all of them are safe to repeat. Tries and time are bounded; the last error is what the caller gets.
+//! every other one only reads, so all of them are safe to repeat. Tries and time are bounded; the last error is what the caller gets. Once a
+//! try of a change was in doubt, the call is: a later refusal tells nothing of the try before, unless it proves that there was none.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -28,6 +29,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Most addresses kept that were learned from leader hints, beside the configured ones.
 const LEARNED_MAX: usize = 64;
+
+/// The server's code for a request id that was used for another request.
+const REQUEST_CONFLICT: &str = "GR0006";
 
 /// Whether a call changes something: only then can its outcome be unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,8 +140,9 @@ impl Connections {
             let error = match tokio::time::timeout_at(until, call(channel)).await {
                 Ok(Ok(answer)) => return Ok(answer.into_inner()),
                 Ok(Err(status)) => {
-                    doubt |= kind == Kind::Change && !never_sent(&status) && ClientError::from_status("", "", &status).outcome_unknown();
-                    ClientError::from_status(operation, &url, &status)
+                    let error = ClientError::from_status(operation, &url, &status);
+                    doubt |= kind == Kind::Change && error.outcome_unknown() && !never_sent(&status);
+                    error
                 }
                 Err(_elapsed) => {
                     doubt |= kind == Kind::Change;
@@ -148,7 +153,8 @@ impl Connections {
                 }
             };
             if !error.is_retryable() && error.leader_address().is_none() {
-                return Err(error.unknown_outcome(false));
+                let doubt = doubt && !proves_no_effect(&error);
+                return Err(error.unknown_outcome(doubt));
             }
             self.move_on(&url, error.leader_address());
             let wait = backoff.wait().max(error.retry_after().unwrap_or_default());
@@ -163,6 +169,12 @@ impl Connections {
         }
         unreachable!("the loop above returns at TRIES_MAX")
     }
+}
+
+/// Whether the refusal says that no try of the request has had an effect, or ever will: its id belongs to another one. Other refusals say
+/// nothing about the tries before, which may still be on their way.
+fn proves_no_effect(error: &ClientError) -> bool {
+    error.code() == REQUEST_CONFLICT
 }
 
 /// Whether the connection could not even be made, so that the request never left.

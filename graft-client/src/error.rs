@@ -178,7 +178,8 @@ fn bare(server: &str, status: &tonic::Status) -> (ErrorDetail, bool) {
         code: code.to_owned(),
         object: format!("server {server}"),
         remedy,
-        outcome_unknown: transport,
+        // Who speaks of trouble in general, in other words than graftd's, may do so after the fact.
+        outcome_unknown: transport || matches!(status.code(), Code::Unknown | Code::Cancelled | Code::Internal | Code::DataLoss),
         retryable: transport || matches!(status.code(), Code::Aborted | Code::ResourceExhausted),
         ..ErrorDetail::default()
     };

@@ -69,3 +69,32 @@ async fn a_start_that_never_left_had_no_side_effects_and_one_that_broke_may_have
     // A read has none, however it ends.
     assert!(breaking.workflow("order-1").get().await.unwrap_err().has_no_side_effects());
 }
+
+#[tokio::test]
+async fn a_change_that_was_in_doubt_once_stays_so_unless_the_server_proves_that_it_never_happened() {
+    let unknown = |code| ErrorDetail { outcome_unknown: true, ..detail(code) };
+    let exists = Act::Refuse(Code::AlreadyExists, detail("GR0004"));
+    let conflict = Act::Refuse(Code::FailedPrecondition, detail("GR0006"));
+    let cases = [
+        ("a refusal before anything else", vec![exists.clone()], false),
+        ("another kind of server behind the proxy", vec![BREAK, Act::Bare(Code::Unimplemented)], true),
+        // A refusal is not remembered under the request id: the first try may still be on its way to the log.
+        ("the id is taken, perhaps by the first try of another", vec![BREAK, exists], true),
+        ("the server itself does not know", vec![Act::Refuse(Code::Internal, unknown("GR0019"))], true),
+        ("a proxy that failed in its own words", vec![Act::Bare(Code::Internal)], true),
+        ("a proxy that lost the answer", vec![Act::Bare(Code::Unknown)], true),
+        ("a refusal of a proxy", vec![Act::Bare(Code::PermissionDenied)], false),
+        // Whatever comes later under this request id is refused: the request id belongs to another request.
+        ("the request id belongs to another request", vec![BREAK, conflict], false),
+    ];
+    for (case, acts, outcome_unknown) in cases {
+        let (url, _server) = Script::acts(acts).serve().await;
+        let client = Client::connect(url).unwrap();
+        let error = start(&client).await.unwrap_err();
+        assert_eq!((error.outcome_unknown(), error.has_no_side_effects()), (outcome_unknown, !outcome_unknown), "{case}: {error}");
+        assert!(!error.is_retryable(), "{case}: {error}");
+    }
+    let (url, _server) = Script::acts([Act::Bare(Code::Internal)]).serve().await;
+    let error = Client::connect(url).unwrap().workflow("order-1").get().await.unwrap_err();
+    assert!(error.has_no_side_effects(), "a read has none: {error}");
+}
