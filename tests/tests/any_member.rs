@@ -1,0 +1,118 @@
+//! Any member answers: whoever knows one follower only has the whole API. Without a majority, it refuses what it cannot know and shows what it
+//! has.
+
+use std::time::{Duration, Instant};
+
+use futures::TryStreamExt;
+use graft_client::{Client, ListFilter, Next};
+use graft_proto::ERROR_DETAIL_METADATA;
+use graft_proto::v1::workflow_service_client::WorkflowServiceClient;
+use graft_proto::v1::{Consistency, ErrorDetail, GetRequest, ListRequest, NewTask, StartRequest, WorkflowStatus};
+use graft_tests::cluster::Cluster;
+use graft_tests::workers::{ChainConfig, WorkerProcess};
+use graft_tests::{figure, http, wait};
+use prost::Message;
+use serde_json::Value;
+
+/// Longest time for a refusal: the member waits 5 s for a leader first.
+const REFUSED_WITHIN: Duration = Duration::from_secs(10);
+/// The code of "no leader is known or can be reached".
+const NO_LEADER: &str = "GR0010";
+
+/// How many requests about workflows a member has answered.
+fn answered(address: &str) -> u64 {
+    let (_, metrics) = http::get(address, "/metrics").expect("a member shows its metrics");
+    let asked = metrics.lines().filter(|line| line.starts_with("graft_grpc_requests_total{") && line.contains("WorkflowService"));
+    asked.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_follower_is_enough_for_everything_and_shows_what_it_has_when_it_is_alone() {
+    let mut cluster = Cluster::start(3, "").await;
+    let leader = cluster.leader().await;
+    let follower = (leader + 1) % 3;
+    let url = cluster.members[follower].url();
+    let client = Client::connect(url.as_str()).expect("a valid address");
+    // The worker finds the leader by itself.
+    let _worker = WorkerProcess::start(&url, "w1");
+
+    // A workflow from start to end.
+    let started = client.start("counts").node(Next::named("chain", ChainConfig { left: 2 })).await.expect("start");
+    assert!(started.created);
+    let counts = client.workflow("counts");
+    assert_eq!(counts.result::<Value>().await.expect("wait")["count"], 3);
+    assert_eq!(counts.get().await.expect("get").status(), WorkflowStatus::Completed);
+    let watched: Vec<_> = counts.watch().try_collect().await.expect("watch");
+    let told = counts.history(100, "").await.expect("history");
+    assert_eq!(watched, told.events);
+    assert_eq!(watched.len(), 5, "a start, three steps, an end: {watched:?}");
+
+    // One that is steered.
+    let started = client.start("steered").node(Next::named("caht", ())).await.expect("start");
+    assert!(started.warnings.iter().any(|warning| warning.contains("caht")), "{:?}", started.warnings);
+    let steered = client.workflow("steered");
+    assert_eq!(steered.pause("a break").await.expect("pause").status(), WorkflowStatus::Paused);
+    assert_eq!(steered.resume("").await.expect("resume").status(), WorkflowStatus::Running);
+    steered.cancel("no more").await.expect("cancel");
+    assert_eq!(steered.wait().await.expect("wait").status(), WorkflowStatus::Cancelled);
+    client.start("stuck").node(Next::named("nobody", ())).await.expect("start");
+    assert_eq!(client.workflow("stuck").terminate("stuck").await.expect("terminate").status(), WorkflowStatus::Terminated);
+    let listed = client.list(ListFilter::new()).await.expect("list");
+    let listed: Vec<&str> = listed.workflows.iter().map(|workflow| workflow.workflow_id.as_str()).collect();
+    assert_eq!(listed, ["stuck", "steered", "counts"]);
+
+    // Who works: live, although only the leader knows that.
+    let workers = client.workers().await.expect("worker list");
+    assert!(workers.live, "{workers:?}");
+    let seen: Vec<(&str, bool)> = workers.workers.iter().map(|worker| (worker.worker_id.as_str(), worker.connected)).collect();
+    assert_eq!(seen, [("w1", true)]);
+    let status = client.cluster_status().await.expect("cluster status");
+    let answering = status.members.iter().find(|member| member.raft_id == status.answered_by).expect("it is a member itself");
+    assert_eq!((status.members.len(), &answering.name), (3, &cluster.members[follower].name));
+
+    // It was this one that answered all of that.
+    let by_others: Vec<u64> = (0..3).filter(|i| *i != follower).map(|i| answered(&cluster.members[i].client_address)).collect();
+    assert_eq!(by_others, [0, 0], "the client was sent elsewhere");
+    assert!(answered(&cluster.members[follower].client_address) >= 13);
+
+    // Alone.
+    for other in (0..3).filter(|other| *other != follower) {
+        cluster.members[other].kill();
+    }
+    let mut service = WorkflowServiceClient::connect(url).await.expect("it still answers");
+    let namespace = "default".to_owned();
+    let get = GetRequest { namespace: namespace.clone(), workflow_id: "counts".to_owned(), ..GetRequest::default() };
+    let list = ListRequest { namespace: namespace.clone(), ..ListRequest::default() };
+    let node = NewTask { node: "nobody".to_owned(), ..NewTask::default() };
+    let start = StartRequest { namespace, workflow_id: "alone".to_owned(), nodes: vec![node], ..StartRequest::default() };
+    let detail = |status: tonic::Status| {
+        let detail = status.metadata().get_bin(ERROR_DETAIL_METADATA).and_then(|detail| detail.to_bytes().ok());
+        ErrorDetail::decode(detail.unwrap_or_else(|| panic!("no detail: {status}"))).expect("an ErrorDetail")
+    };
+    let asked = Instant::now();
+    let refused = detail(service.get(get.clone()).await.expect_err("nobody can know whether this is the newest"));
+    assert_eq!((refused.code.as_str(), refused.retryable, refused.outcome_unknown), (NO_LEADER, true, false), "{refused:?}");
+    let took = asked.elapsed();
+    assert!(took < REFUSED_WITHIN, "a get was refused after {took:?}");
+    let refused = detail(service.list(list).await.expect_err("nobody can know whether this is the newest"));
+    assert_eq!(refused.code, NO_LEADER, "{refused:?}");
+    let asked = Instant::now();
+    let refused = detail(service.start(start).await.expect_err("nobody can promise that"));
+    assert_eq!(refused.code, NO_LEADER, "{refused:?}");
+    figure(format_args!(
+        "without a majority, a get was refused after {} ms, a start after {} ms",
+        took.as_millis(),
+        asked.elapsed().as_millis()
+    ));
+    assert!(asked.elapsed() < REFUSED_WITHIN, "a start was refused after {:?}", asked.elapsed());
+
+    let stale = GetRequest { consistency: Consistency::Stale.into(), ..get };
+    let found = service.get(stale).await.expect("what it has, it shows").into_inner();
+    assert_eq!(found.workflow.map(|workflow| workflow.status()), Some(WorkflowStatus::Completed));
+    let listed = client.stale().list(ListFilter::new()).await.expect("what it has, it shows");
+    assert_eq!(listed.workflows.len(), 3);
+
+    // With one more there is a majority again.
+    cluster.members[leader].start();
+    wait::until("linearizable reads", Duration::from_secs(30), || async { counts.get().await }).await;
+}
