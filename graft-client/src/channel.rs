@@ -2,8 +2,12 @@
 //!
 //! A call goes to the *preferred* address: the one that answered last, or the leader that an answer named. When it fails in a way that
 //! another try can mend, the next address is asked, after a wait that grows. Every request that changes something carries a request id and
-//! every other one only reads, so all of them are safe to repeat. Tries and time are bounded; the last error is what the caller gets. Once a
-//! try of a change was in doubt, the call is: a later refusal tells nothing of the try before, unless it proves that there was none.
+//! every other one only reads, so all of them are safe to repeat: tries go on for as long as the caller gives, and the last error is what it
+//! gets. Once a try of a change was in doubt, the call is: a later refusal tells nothing of the try before, unless it proves that there was
+//! none.
+//!
+//! A member that is stopped or cut off costs one call a few seconds, and the next ones nothing: a connection that answers no ping is given
+//! up, and where there is another member to ask, a try that gets no answer is, too.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -17,29 +21,46 @@ use crate::backoff::Backoff;
 use crate::endpoints::normal;
 use crate::error::{ClientError, codes};
 
-/// Most tries of one call.
-const TRIES_MAX: u32 = 12;
+/// Longest wait for the answer of one member while there are others to ask. Longer than a cluster needs for an election, and than a dead
+/// connection needs to be found out.
+const TRY_MAX: Duration = Duration::from_secs(7);
 /// The first wait between tries.
 const WAIT_FIRST: Duration = Duration::from_millis(50);
 /// The longest wait between tries.
 const WAIT_MOST: Duration = Duration::from_secs(2);
 /// Longest time that connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How often an idle connection is probed while calls are open, and how long the answer may take.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// A connection that has been silent for so long is pinged while calls are open on it.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(3);
+/// A connection that does not answer a ping within this time is given up.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(3);
+/// What a longer time counts as: a clock cannot be asked for more than it can tell.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3_600);
 /// Most addresses kept that were learned from leader hints, beside the configured ones.
 const LEARNED_MAX: usize = 64;
 
 /// The server's code for a request id that was used for another request.
 const REQUEST_CONFLICT: &str = "GR0006";
 
-/// Whether a call changes something: only then can its outcome be unknown.
+/// What a call does: only one that changes something can have an unknown outcome, and only one that lasts may be silent for long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// It only reads.
     Read,
     /// It changes something, under a request id.
     Change,
+    /// It only reads, and lasts: the server has been asked to keep the answer for so long.
+    Lasting(Duration),
+}
+
+impl Kind {
+    /// How long the answer may take beyond what any answer may.
+    fn by_wish(self) -> Duration {
+        match self {
+            Self::Read | Self::Change => Duration::ZERO,
+            Self::Lasting(time) => time,
+        }
+    }
 }
 
 /// The connections of one client.
@@ -86,8 +107,8 @@ impl Connections {
         Ok(endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
-            .http2_keep_alive_interval(KEEP_ALIVE)
-            .keep_alive_timeout(KEEP_ALIVE)
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .initial_connection_window_size(8 << 20)
             .initial_stream_window_size(4 << 20)
             .connect_lazy())
@@ -97,8 +118,10 @@ impl Connections {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn preferred(&self) -> String {
-        self.lock().preferred.clone()
+    /// Whom to ask next, and whether there is anybody else.
+    fn preferred(&self) -> (String, bool) {
+        let state = self.lock();
+        (state.preferred.clone(), self.configured.len() + state.learned.len() > 1)
     }
 
     /// After `failed` did not help: the hinted leader, or else the address after it in the round.
@@ -123,21 +146,23 @@ impl Connections {
         state.preferred = round[next].clone();
     }
 
-    /// Calls until an answer comes that another try cannot better, or tries or time are used up.
+    /// Calls until an answer comes that another try cannot better, or the time is used up.
     ///
-    /// `operation` reads after "failed to". `call` makes one try on a connection.
+    /// `operation` reads after "failed to". `call` makes one try on a connection. What the server was asked to wait comes on top of `timeout`.
     pub(crate) async fn call<T, F, Fut>(&self, operation: &str, kind: Kind, timeout: Duration, call: F) -> Result<T, ClientError>
     where
         F: Fn(Channel) -> Fut,
         Fut: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
     {
-        let until = Instant::now() + timeout;
+        let until = after(timeout.saturating_add(kind.by_wish()));
         let mut backoff = Backoff::seeded(WAIT_FIRST, WAIT_MOST);
         let mut doubt = false;
-        for tried in 1.. {
-            let url = self.preferred();
-            let channel = self.to(&url)?;
-            let error = match tokio::time::timeout_at(until, call(channel)).await {
+        for tried in 1_u64.. {
+            let (url, others) = self.preferred();
+            let channel = self.to(&url).map_err(|error| error.unknown_outcome(doubt))?;
+            let began = Instant::now();
+            let over = if others { until.min(after(TRY_MAX + kind.by_wish())) } else { until };
+            let error = match tokio::time::timeout_at(over, call(channel)).await {
                 Ok(Ok(answer)) => return Ok(answer.into_inner()),
                 Ok(Err(status)) => {
                     let error = ClientError::from_status(operation, &url, &status);
@@ -146,7 +171,7 @@ impl Connections {
                 }
                 Err(_elapsed) => {
                     doubt |= kind == Kind::Change;
-                    let message = format!("no answer within {} ms", timeout.as_millis());
+                    let message = format!("no answer within {} ms", began.elapsed().as_millis());
                     ClientError::new(codes::TIMED_OUT, operation, format!("server {url}"), message)
                         .remedied("Ask again with the same request id, or give the client a longer request_timeout.")
                         .retryable()
@@ -158,7 +183,7 @@ impl Connections {
             }
             self.move_on(&url, error.leader_address());
             let wait = backoff.wait().max(error.retry_after().unwrap_or_default());
-            if tried == TRIES_MAX || Instant::now() + wait >= until {
+            if until.saturating_duration_since(Instant::now()) <= wait {
                 return Err(error.unknown_outcome(doubt));
             }
             tracing::debug!(%error, tried, wait_ms = wait.as_millis(), "trying again");
@@ -167,8 +192,13 @@ impl Connections {
                 tokio::time::sleep(wait).await;
             }
         }
-        unreachable!("the loop above returns at TRIES_MAX")
+        unreachable!("the loop above returns when the time is used up")
     }
+}
+
+/// The time so long from now.
+pub(crate) fn after(time: Duration) -> Instant {
+    Instant::now() + time.min(FOREVER)
 }
 
 /// Whether the refusal says that no try of the request has had an effect, or ever will: its id belongs to another one. Other refusals say
@@ -201,21 +231,21 @@ mod tests {
     fn after_a_failure_the_next_address_is_preferred_and_after_the_last_the_first() {
         let connections = connections();
         connections.move_on("http://a:1", None);
-        assert_eq!(connections.preferred(), "http://b:1");
+        assert_eq!(connections.preferred().0, "http://b:1");
         connections.move_on("http://b:1", None);
-        assert_eq!(connections.preferred(), "http://a:1");
+        assert_eq!(connections.preferred().0, "http://a:1");
     }
 
     #[test]
     fn a_leader_hint_is_followed_and_remembered() {
         let connections = connections();
         connections.move_on("http://a:1", Some("http://c:1"));
-        assert_eq!(connections.preferred(), "http://c:1");
+        assert_eq!(connections.preferred().0, "http://c:1");
         connections.move_on("http://c:1", None);
-        assert_eq!(connections.preferred(), "http://a:1");
+        assert_eq!(connections.preferred().0, "http://a:1");
         connections.move_on("http://a:1", None);
         connections.move_on("http://b:1", None);
-        assert_eq!(connections.preferred(), "http://c:1");
+        assert_eq!(connections.preferred().0, "http://c:1");
     }
 
     #[test]
@@ -223,6 +253,6 @@ mod tests {
         let connections = connections();
         connections.move_on("http://a:1", None);
         connections.move_on("http://a:1", None);
-        assert_eq!(connections.preferred(), "http://b:1");
+        assert_eq!(connections.preferred().0, "http://b:1");
     }
 }

@@ -292,10 +292,6 @@ impl Client {
         Identified(self.shared.principal.clone())
     }
 
-    pub(crate) fn request_timeout(&self) -> Duration {
-        self.shared.request_timeout
-    }
-
     /// The workflow service behind a connection.
     pub(crate) fn workflow_service(&self, channel: Channel) -> WorkflowServiceClient<Identity> {
         WorkflowServiceClient::with_interceptor(channel, self.identified())
@@ -307,31 +303,14 @@ impl Client {
         ClusterServiceClient::with_interceptor(channel, self.identified()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
-    /// One call of the workflow service, with the client's timeout.
+    /// One call of the workflow service.
     pub(crate) async fn workflows_call<Q, T, F, Fut>(&self, operation: &str, kind: Kind, request: Q, call: F) -> Result<T, ClientError>
     where
         Q: Clone,
         F: Fn(WorkflowServiceClient<Identity>, Q) -> Fut,
         Fut: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
     {
-        self.workflows_call_within(self.shared.request_timeout, operation, kind, request, call).await
-    }
-
-    /// One call of the workflow service.
-    pub(crate) async fn workflows_call_within<Q, T, F, Fut>(
-        &self,
-        timeout: Duration,
-        operation: &str,
-        kind: Kind,
-        request: Q,
-        call: F,
-    ) -> Result<T, ClientError>
-    where
-        Q: Clone,
-        F: Fn(WorkflowServiceClient<Identity>, Q) -> Fut,
-        Fut: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
-    {
         let attempt = |channel| call(self.workflow_service(channel), request.clone());
-        self.shared.connections.call(operation, kind, timeout, attempt).await
+        self.shared.connections.call(operation, kind, self.shared.request_timeout, attempt).await
     }
 }

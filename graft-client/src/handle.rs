@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
-use crate::channel::Kind;
+use crate::channel::{Kind, after};
 use crate::client::Client;
 use crate::error::{ClientError, codes};
 use crate::json::RawJson;
@@ -140,7 +140,7 @@ impl WorkflowHandle {
     /// # Errors
     /// As [`wait`](Self::wait).
     pub async fn wait_for(&self, timeout: Duration) -> Result<Option<Workflow>, ClientError> {
-        let until = Instant::now() + timeout;
+        let until = after(timeout);
         let mut pinned = self.clone();
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -157,9 +157,8 @@ impl WorkflowHandle {
     async fn wait_step(&mut self, step: Duration) -> Result<Option<Workflow>, ClientError> {
         let (namespace, workflow_id) = (self.client.namespace().to_owned(), self.workflow_id.clone());
         let request = WaitRequest { namespace, workflow_id, run: self.run, timeout_ms: millis(step).max(1) };
-        let timeout = step + self.client.request_timeout();
         let call = |mut service: Service, request| async move { service.wait(request).await };
-        let answer = self.client.workflows_call_within(timeout, &self.doing("wait for"), Kind::Read, request, call).await?;
+        let answer = self.client.workflows_call(&self.doing("wait for"), Kind::Lasting(step), request, call).await?;
         let summary = self.present(answer.workflow)?;
         if !answer.ended {
             self.run = summary.run;
@@ -378,7 +377,7 @@ impl Watch {
         let (namespace, workflow_id) = (client.namespace().to_owned(), workflow_id.clone());
         let request = WatchRequest { namespace, workflow_id, run: *run, from_number: self.from };
         let call = |mut service: Service, request| async move { service.watch(request).await };
-        client.workflows_call(&self.handle.doing("watch"), Kind::Read, request, call).await
+        client.workflows_call(&self.handle.doing("watch"), Kind::Lasting(Duration::ZERO), request, call).await
     }
 
     /// A stream that closes without the last event is in order if the watch began behind it.

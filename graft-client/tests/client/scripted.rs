@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, StreamExt};
@@ -16,8 +17,12 @@ use tonic::{Code, Request, Response, Status};
 pub(crate) enum Act {
     Answer,
     Refuse(Code, ErrorDetail),
-    /// Closes the connection with a bare status, as a proxy does.
+    /// A bare status, as from a proxy.
     Bare(Code),
+    /// Answers after this long.
+    Slow(Duration),
+    /// Never answers, though the connection stands.
+    Hang,
 }
 
 /// As a proxy does whose server is gone.
@@ -111,18 +116,21 @@ impl Scripted {
         self.0.seen.lock().unwrap()
     }
 
-    fn act(&self) -> Result<(), Status> {
-        match self.0.acts.lock().unwrap().pop_front().unwrap_or(Act::Answer) {
+    async fn act(&self) -> Result<(), Status> {
+        let act = self.0.acts.lock().unwrap().pop_front().unwrap_or(Act::Answer);
+        match act {
             Act::Answer => Ok(()),
+            Act::Slow(time) => Ok(tokio::time::sleep(time).await),
+            Act::Hang => std::future::pending().await,
             Act::Bare(code) => Err(Status::new(code, "broken")),
             Act::Refuse(code, detail) => Err(refusal(code, &detail)),
         }
     }
 
-    fn control(&self, request: Request<proto::ControlRequest>) -> Result<Response<proto::ControlResponse>, Status> {
+    async fn control(&self, request: Request<proto::ControlRequest>) -> Result<Response<proto::ControlResponse>, Status> {
         let request = request.into_inner();
         self.seen().controls.push(request.clone());
-        self.act()?;
+        self.act().await?;
         let Some(control) = &self.0.handlers.control else { return not_implemented() };
         Ok(Response::new(control(request)))
     }
@@ -158,17 +166,18 @@ impl WorkflowService for Scripted {
         let principal = request.metadata().get("graft-client").map(|name| name.to_str().unwrap_or_default().to_owned());
         let request = request.into_inner();
         let answer = proto::StartResponse { workflow_id: request.workflow_id.clone(), run: 7, created: true, ..Default::default() };
-        let mut seen = self.seen();
-        seen.starts.push(request);
-        seen.principals.extend(principal);
-        drop(seen);
-        self.act().map(|()| Response::new(answer))
+        {
+            let mut seen = self.seen();
+            seen.starts.push(request);
+            seen.principals.extend(principal);
+        }
+        self.act().await.map(|()| Response::new(answer))
     }
 
     async fn get(&self, request: Request<proto::GetRequest>) -> Result<Response<proto::GetResponse>, Status> {
         let request = request.into_inner();
         self.seen().gets.push(request.clone());
-        self.act()?;
+        self.act().await?;
         let running = || proto::GetResponse { workflow: Some(summary(7, proto::WorkflowStatus::Running)), ..Default::default() };
         self.0.handlers.get.as_ref().map_or_else(|| Ok(running()), |get| get(request)).map(Response::new)
     }
@@ -189,16 +198,16 @@ impl WorkflowService for Scripted {
     }
 
     async fn pause(&self, request: Request<proto::ControlRequest>) -> Result<Response<proto::ControlResponse>, Status> {
-        self.control(request)
+        self.control(request).await
     }
     async fn resume(&self, request: Request<proto::ControlRequest>) -> Result<Response<proto::ControlResponse>, Status> {
-        self.control(request)
+        self.control(request).await
     }
     async fn cancel(&self, request: Request<proto::ControlRequest>) -> Result<Response<proto::ControlResponse>, Status> {
-        self.control(request)
+        self.control(request).await
     }
     async fn terminate(&self, request: Request<proto::ControlRequest>) -> Result<Response<proto::ControlResponse>, Status> {
-        self.control(request)
+        self.control(request).await
     }
 
     async fn list(&self, _: Request<proto::ListRequest>) -> Result<Response<proto::ListResponse>, Status> {
