@@ -1,7 +1,9 @@
 //! Worker processes for the tests: `chain` counts itself down to `last`, `fan` opens a fan-out of `leaf` and joins in `join`. What they do to
-//! the state can be counted afterwards: [`crate::load`] says how.
+//! the state can be counted afterwards: [`crate::load`] says how. `slow` takes its time, and `held` never ends on one worker.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
 
 use graft_client::{Client, Next, NodeContext, Outcome, Worker, shutdown_signal};
 use serde::{Deserialize, Serialize};
@@ -21,12 +23,39 @@ pub struct FanConfig {
     pub width: u32,
 }
 
+/// Config of `held`: by whom.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HeldConfig {
+    /// Name of the worker that never gets to its end.
+    pub by: String,
+}
+
+/// How long `slow` takes.
+pub const SLOW: Duration = Duration::from_millis(500);
+/// How long attempts may run on when a worker is asked to end: enough for all but `held`.
+pub const DRAIN_GRACE: Duration = Duration::from_secs(2);
+
 /// Runs the nodes until SIGTERM. Called by the `test-worker` binary with the members' URLs, the worker's name, and whether it serves the
 /// nodes that workflows end with.
 pub async fn run(urls: &str, name: &str, ends: bool) -> Result<(), Box<dyn std::error::Error>> {
     let client = Client::connect(urls)?;
+    let own: Arc<str> = name.into();
     let worker = Worker::builder(client)
         .name(name)
+        .drain_grace(DRAIN_GRACE)
+        .node_fn("slow", |_cx: NodeContext, _state: Value, _config: Value| async move {
+            tokio::time::sleep(SLOW).await;
+            Ok(Outcome::done().increment("/count", 1))
+        })
+        .node_fn("held", move |_cx: NodeContext, _state: Value, config: HeldConfig| {
+            let own = own.clone();
+            async move {
+                if config.by == *own {
+                    std::future::pending::<()>().await;
+                }
+                Ok(Outcome::done().increment("/count", 1))
+            }
+        })
         .node_fn("chain", |_cx: NodeContext, _state: Value, config: ChainConfig| async move {
             let outcome = Outcome::done().increment("/count", 1);
             Ok(match config.left {
@@ -55,7 +84,7 @@ pub async fn run(urls: &str, name: &str, ends: bool) -> Result<(), Box<dyn std::
 /// A worker process of ours; killed when dropped.
 #[derive(Debug)]
 pub struct WorkerProcess {
-    child: Child,
+    child: Option<Child>,
 }
 
 impl WorkerProcess {
@@ -71,7 +100,7 @@ impl WorkerProcess {
 
     fn spawn(urls: &str, name: &str, nodes: &str) -> Self {
         let mut command = Command::new(crate::binary("test-worker"));
-        Self { child: command.args([urls, name, nodes]).stdin(Stdio::null()).spawn().expect("the test worker starts") }
+        Self { child: Some(command.args([urls, name, nodes]).stdin(Stdio::null()).spawn().expect("the test worker starts")) }
     }
 
     /// `kill -9`.
@@ -79,9 +108,16 @@ impl WorkerProcess {
         self.stop();
     }
 
+    /// SIGTERM, at once; what is returned waits for the process to end by itself.
+    pub fn terminate(mut self) -> impl Future<Output = ExitStatus> + use<> {
+        crate::terminate(self.child.take().expect("it runs"))
+    }
+
     fn stop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
