@@ -98,6 +98,11 @@ pub(crate) fn pointer(pointer: &str) -> Result<(), Rejection> {
     if !pointer.is_empty() && !pointer.starts_with('/') {
         return Err(Rejection::new(RejectionCode::Invalid, object(), "does not start with /"));
     }
+    let depth = pointer.bytes().filter(|byte| *byte == b'/').count();
+    if depth > JSON_DEPTH_MAX {
+        let detail = format!("leads {depth} levels deep; documents have at most {JSON_DEPTH_MAX}");
+        return Err(Rejection::new(RejectionCode::TooLarge, object(), detail));
+    }
     if pointer.split('~').skip(1).any(|rest| !rest.starts_with(['0', '1'])) {
         return Err(Rejection::new(RejectionCode::Invalid, object(), "holds a ~ that is followed by neither 0 nor 1"));
     }
@@ -143,7 +148,8 @@ mod tests {
         for good in ["", "/", "/a", "/a/0", "/a~0b~1c", "/~01"] {
             assert_eq!(pointer(good), Ok(()), "{good}");
         }
-        for bad in ["a", "/~", "/~2", "/a~", "a/b"] {
+        assert_eq!(pointer(&"/a".repeat(JSON_DEPTH_MAX)), Ok(()));
+        for bad in ["a", "/~", "/~2", "/a~", "a/b", "/a".repeat(JSON_DEPTH_MAX + 1).as_str()] {
             assert!(pointer(bad).is_err(), "{bad}");
         }
     }

@@ -148,11 +148,11 @@ fn slot<'a>(state: &'a mut Value, pointer: &str) -> Result<&'a mut Value, &'stat
     Ok(at)
 }
 
-/// The JSON pointers that a patch and operations touch; one empty pointer (everything) if they are more than `TOUCHED_MAX`.
-pub(crate) fn touched(patch: &Bytes, operations: &[Operation]) -> Vec<String> {
+/// The JSON pointers that a patch and operations touch in this state; one empty pointer (everything) if they are more than `TOUCHED_MAX`.
+pub(crate) fn touched(state: &Bytes, patch: &Bytes, operations: &[Operation]) -> Vec<String> {
     let mut found = Vec::new();
-    if let Ok(patch) = serde_json::from_slice(patch) {
-        leaves(&patch, &mut String::new(), &mut found);
+    if let (Ok(state), Ok(patch)) = (serde_json::from_slice(state), serde_json::from_slice(patch)) {
+        leaves(&patch, Some(&state), &mut String::new(), &mut found);
     }
     found.extend(operations.iter().take(TOUCHED_MAX + 1).map(|operation| operation.pointer.clone()));
     if found.len() > TOUCHED_MAX {
@@ -161,8 +161,11 @@ pub(crate) fn touched(patch: &Bytes, operations: &[Operation]) -> Vec<String> {
     found
 }
 
-fn leaves(patch: &Value, path: &mut String, found: &mut Vec<String>) {
+/// `old` is what the patch meets at the path, if anything.
+fn leaves(patch: &Value, old: Option<&Value>, path: &mut String, found: &mut Vec<String>) {
     match patch {
+        // An object that meets something else replaces all of it, not only what it names.
+        Value::Object(_) if old.is_some_and(|old| !old.is_object()) => found.push(path.clone()),
         Value::Object(members) if !members.is_empty() => {
             for (key, value) in members {
                 if found.len() > TOUCHED_MAX {
@@ -171,7 +174,7 @@ fn leaves(patch: &Value, path: &mut String, found: &mut Vec<String>) {
                 let length = path.len();
                 path.push('/');
                 path.push_str(&key.replace('~', "~0").replace('/', "~1"));
-                leaves(value, path, found);
+                leaves(value, old.and_then(|old| old.get(key)), path, found);
                 path.truncate(length);
             }
         }
@@ -273,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_change_concerns_those_who_wait_at_above_or_below_it() {
-        let touched = touched(&Bytes::from_static(br#"{"a":{"b":1},"c":[1],"x/y":null}"#), &[]);
+        let touched = touched(&Bytes::from_static(b"{}"), &Bytes::from_static(br#"{"a":{"b":1},"c":[1],"x/y":null}"#), &[]);
         assert_eq!(touched, ["/a/b", "/c", "/x~1y"]);
         for (wake_on, concerned) in
             [("/a", true), ("/a/b", true), ("/a/b/c", true), ("/a/bb", false), ("/d", false), ("", true), ("/x~1y", true), ("/x", false)]
@@ -286,6 +289,6 @@ mod tests {
     #[test]
     fn a_change_of_very_many_paths_counts_as_a_change_of_everything() {
         let members: Map<_, _> = (0..=TOUCHED_MAX).map(|n| (n.to_string(), json!(1))).collect();
-        assert_eq!(touched(&canonical(&Value::Object(members)), &[]), [""]);
+        assert_eq!(touched(&Bytes::from_static(b"{}"), &canonical(&Value::Object(members)), &[]), [""]);
     }
 }

@@ -73,7 +73,7 @@ fn resolve<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, task: &T
     let cancelling = workflow.kind() == StatusKind::Cancelling;
     let id = command.at.task;
     ready::remove(turn, workflow, id, task);
-    let changed = state.is_some();
+    let touched = state.as_ref().and_then(|_| wake::touched(workflow, command));
     if let Some(state) = state {
         workflow.state = state;
         workflow.revision += 1;
@@ -99,7 +99,7 @@ fn resolve<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, task: &T
     scopes::shift(turn, workflow, task.scope, gained - 1);
     if cancelling {
         ending::cancelled_if_empty(turn, workflow);
-    } else if changed && !workflow.kind().is_final() {
-        wake::after(turn, workflow, command);
+    } else if let Some(touched) = touched.filter(|_| !workflow.kind().is_final()) {
+        wake::after(turn, workflow, touched);
     }
 }

@@ -72,7 +72,11 @@ pub(crate) fn fail<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, 
     let failures = task.failures + 1;
     let hopeless = matches!(failure.kind, FailureKind::Permanent | FailureKind::BadOutcome);
     ready::leave(turn, workflow, id, task);
-    let mut task = Task { failures, last_error: error, progress: content::message(failure.progress), ..task.clone() };
+    let mut task = Task { failures, last_error: error, ..task.clone() };
+    if !failure.progress.is_empty() {
+        // An attempt that ended before it had anything to report leaves what an earlier one had.
+        task.progress = content::message(failure.progress);
+    }
     if hopeless || failures >= task.retry.max_attempts {
         turn.event(workflow, Happened::Failed(event));
         give_up(turn, workflow, task, failure);

@@ -10,13 +10,13 @@ use crate::tables::{BlockedTasks, Prefix, TaskKey, Tasks};
 use crate::task::{Task, TaskState};
 use crate::workflow::Workflow;
 
-/// Wakes the blocked tasks that a completion's changes concern: the first `SWEEP_STEP` at once, the others by a sweep. Costs nothing while
-/// no task is blocked.
-pub(crate) fn after<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, change: &CompleteTask) {
-    if workflow.blocked_tasks == 0 {
-        return;
-    }
-    let touched = patch::touched(&change.patch, &change.operations);
+/// What a completion changes in the state, before it is changed; `None` while no task is blocked: then it costs nothing.
+pub(crate) fn touched(workflow: &Workflow, change: &CompleteTask) -> Option<Vec<String>> {
+    (workflow.blocked_tasks > 0).then(|| patch::touched(&workflow.state, &change.patch, &change.operations))
+}
+
+/// Wakes the blocked tasks that changes at these pointers concern: the first `SWEEP_STEP` at once, the others by a sweep.
+pub(crate) fn after<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, touched: Vec<String>) {
     let prefix = Prefix::new().number(workflow.run);
     let page = turn.tx.scan::<BlockedTasks>(prefix.as_bytes(), None, SWEEP_STEP);
     for (TaskKey { run, task: id }, _) in &page {

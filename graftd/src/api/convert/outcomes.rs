@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use graft_machine::command::{BlockTask, Change, CompleteTask, FailTask, FailureKind, Operation};
 use graft_machine::ids::{AttemptRef, Lease};
-use graft_machine::limits::{ERROR_BYTES_MAX, OPERATIONS_MAX, PATCH_BYTES_MAX, POINTER_BYTES_MAX, WAKE_ON_MAX};
+use graft_machine::limits::{ERROR_BYTES_MAX, JSON_DEPTH_MAX, OPERATIONS_MAX, PATCH_BYTES_MAX, POINTER_BYTES_MAX, WAKE_ON_MAX};
 use graft_proto::v1;
 use graft_proto::v1::operation;
 use graft_proto::v1::result::Outcome;
@@ -24,7 +24,10 @@ pub fn result(result: v1::Result) -> Result<TaskResult, ApiError> {
         Some(Outcome::Completed(completed)) => complete(at, lease, execution_us, completed).map(TaskResult::Completed),
         Some(Outcome::Failed(failed)) => Ok(TaskResult::Failed(fail(at, lease, execution_us, failed))),
         Some(Outcome::Blocked(blocked)) => block(at, lease, blocked).map(TaskResult::Blocked),
-        Some(Outcome::HandedBack(back)) => Ok(TaskResult::HandedBack { at, lease, reason: cut(&back.reason, ERROR_BYTES_MAX) }),
+        Some(Outcome::HandedBack(back)) => {
+            let (reason, progress) = (cut(&back.reason, ERROR_BYTES_MAX), cut(&back.progress, ERROR_BYTES_MAX));
+            Ok(TaskResult::HandedBack { at, lease, reason, progress })
+        }
         None => Err(ApiError::invalid("the result", "has no outcome that this version knows")),
     };
     Ok(taken.unwrap_or_else(|error| {
@@ -142,6 +145,9 @@ fn check_pointer(pointer: &str) -> Result<(), ApiError> {
     }
     if !pointer.is_empty() && !pointer.starts_with('/') {
         return refused("has to begin with /");
+    }
+    if pointer.matches('/').count() > JSON_DEPTH_MAX {
+        return refused(&format!("leads deeper than {JSON_DEPTH_MAX} levels, which no document has"));
     }
     if pointer.split('~').skip(1).any(|rest| !rest.starts_with(['0', '1'])) {
         return refused("has a ~ that is neither ~0 nor ~1");
