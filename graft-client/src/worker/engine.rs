@@ -9,7 +9,8 @@
 //! - Leases count from the send time of the last heartbeat that the leader has echoed. At nine tenths of the lease without an echo every
 //!   attempt is dropped and handed back: another worker may be running it, and a leader that has just been told of it in an inventory, and
 //!   hears heartbeats, would otherwise wait for it for ever.
-//! - An attempt that is forgotten keeps its slot until its code has really ended.
+//! - An attempt that was dropped keeps its slot until its code has really ended. If it was dropped because its workflow has ended, that is
+//!   told then, since the leader counts it against its limits until it knows.
 //! - Draining: no credit; attempts may finish until the grace is over, the rest is handed back; then acknowledgements are awaited, and
 //!   Goodbye is said on every stream.
 
@@ -29,6 +30,8 @@ use crate::error::ClientError;
 
 /// Most bytes of results in one message.
 const RESULTS_BYTES_MAX: usize = 1 << 20;
+/// Most bytes of held attempts in one message: an inventory or the reports of a heartbeat beyond them are sent in parts.
+const HELD_BYTES_MAX: usize = 1 << 20;
 /// Most results in one message.
 const RESULTS_MAX: usize = 1_024;
 /// Largest single result that still fits a message with its frame.
@@ -122,8 +125,33 @@ struct Running {
     at: AttemptRef,
     slot: usize,
     progress: String,
-    /// Its result is of no interest any more; it only keeps its slot.
-    forgotten: bool,
+    wanted: Wanted,
+}
+
+/// What is still wanted of an attempt whose code runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// Its result: it is held.
+    Result,
+    /// To hear when its code has ended: its workflow has, and its place in the limits is kept until then.
+    End,
+    /// Nothing: it only keeps its slot.
+    Nothing,
+}
+
+impl Wanted {
+    fn is_held(self) -> bool {
+        self == Self::Result
+    }
+}
+
+/// A result that no leader has acknowledged.
+#[derive(Debug)]
+struct Unacknowledged {
+    result: TaskResult,
+    /// Which slot it holds; none, if the node is none of this worker's.
+    slot: Option<usize>,
+    node: String,
 }
 
 #[derive(Debug)]
@@ -150,7 +178,7 @@ pub(super) struct Engine {
     slots: Vec<Slots>,
     by_node: HashMap<String, usize>,
     running: HashMap<LeaseKey, Running>,
-    unacknowledged: HashMap<LeaseKey, (TaskResult, Option<usize>)>,
+    unacknowledged: HashMap<LeaseKey, Unacknowledged>,
     /// Results that the leader has not been sent yet.
     outbox: VecDeque<LeaseKey>,
     reports: Vec<HeldAttempt>,
@@ -210,7 +238,7 @@ impl Engine {
 
     /// When attempts are dropped unless a heartbeat is answered. Also when a leader's stream counts as dead.
     fn stops_at(&self) -> Option<u64> {
-        let held = self.running.values().any(|running| !running.forgotten);
+        let held = self.running.values().any(|running| running.wanted.is_held());
         let since = match &self.leader {
             Some(leader) => self.renewed_at.max(leader.welcomed_at),
             None => self.renewed_at,
@@ -265,8 +293,9 @@ impl Engine {
         let Some(leader) = &mut self.leader else { return };
         leader.heartbeat_at = now + (self.lease_ms / 3).max(1);
         let link = leader.link;
-        let progress = std::mem::take(&mut self.reports);
-        self.send(link, from_worker::Message::Heartbeat(Heartbeat { sent_ms: now, progress }));
+        for progress in parts(std::mem::take(&mut self.reports)) {
+            self.send(link, from_worker::Message::Heartbeat(Heartbeat { sent_ms: now, progress }));
+        }
     }
 
     fn send(&mut self, link: LinkId, message: from_worker::Message) {
@@ -294,7 +323,7 @@ impl Engine {
             Some(to_worker::Message::Welcome(welcome)) => self.welcome(link, welcome, now),
             Some(to_worker::Message::Tasks(tasks)) => {
                 for task in tasks.tasks {
-                    self.task(link, task);
+                    self.task(link, task, now);
                 }
             }
             Some(to_worker::Message::Acks(acks)) => {
@@ -308,6 +337,10 @@ impl Engine {
                 if ack.leading && ack.term >= self.term && self.leads(link) {
                     self.renewed_at = self.renewed_at.max(ack.echo.min(now));
                 }
+            }
+            // From whoever leads only: one that has been deposed without knowing it would stop what the next leader counts as held.
+            Some(to_worker::Message::Cancel(notice)) if !self.leads(link) => {
+                tracing::debug!(reason = ?notice.reason(), "a notice to stop from a member that does not lead was ignored");
             }
             Some(to_worker::Message::Cancel(notice)) => {
                 if let Some(lease) = notice.lease {
@@ -330,7 +363,10 @@ impl Engine {
                 tracing::warn!(cluster = welcome.cluster_id, "an address belongs to another cluster; it is left alone");
             }
             self.outputs.push_back(Output::Close { link });
-            self.links.rest(link, now);
+            match foreign {
+                true => self.links.rest(link, now),
+                false => self.links.is_alias(link, welcome.member, now),
+            }
             return;
         }
         self.ever_welcomed = true;
@@ -349,10 +385,11 @@ impl Engine {
                 welcome.member_addresses.iter().filter_map(|address| crate::endpoints::normal(address).ok()).collect();
             self.links.members(&members);
         }
-        if welcome.lease_ms > 0 {
-            self.lease_ms = welcome.lease_ms;
-        }
         if welcome.leading {
+            // The leader alone mints leases: what a member with another configuration says of them means nothing.
+            if welcome.lease_ms > 0 {
+                self.lease_ms = welcome.lease_ms;
+            }
             self.follow(link, now);
         } else if self.leads(link) {
             self.leader = None;
@@ -362,22 +399,21 @@ impl Engine {
     /// Answers a leader: what is held, then a sign of life, credit, and every result that is not acknowledged.
     fn follow(&mut self, link: LinkId, now: u64) {
         self.leader = Some(Leader { link, welcomed_at: now, credit_sequence: 0, heartbeat_at: now });
-        let node = |slot: usize| self.slots[slot].capacity.node.clone();
         let mut held: Vec<HeldAttempt> = Vec::new();
-        for (lease, running) in self.running.iter().filter(|(_, running)| !running.forgotten) {
+        for (lease, running) in self.running.iter().filter(|(_, running)| running.wanted.is_held()) {
+            let node = self.slots[running.slot].capacity.node.clone();
             let (at, lease) = (Some(running.at), Some(lease.to_wire()));
-            held.push(HeldAttempt { at, lease, node: node(running.slot), progress: running.progress.clone() });
+            held.push(HeldAttempt { at, lease, node, progress: running.progress.clone() });
         }
-        for (result, slot) in self.unacknowledged.values() {
-            held.push(HeldAttempt {
-                at: result.at,
-                lease: result.lease,
-                node: slot.map(node).unwrap_or_default(),
-                progress: String::new(),
-            });
+        for Unacknowledged { result, node, .. } in self.unacknowledged.values() {
+            held.push(HeldAttempt { at: result.at, lease: result.lease, node: node.clone(), progress: String::new() });
         }
         held.sort_by_key(|held| held.lease.map(LeaseKey::from));
-        self.send(link, from_worker::Message::Inventory(Inventory { term: self.term, held }));
+        let mut parts = parts(held).peekable();
+        while let Some(held) = parts.next() {
+            let more = parts.peek().is_some();
+            self.send(link, from_worker::Message::Inventory(Inventory { term: self.term, held, more }));
+        }
         self.heartbeat(now);
         for slot in &mut self.slots {
             slot.assigned = 0;
@@ -392,7 +428,7 @@ impl Engine {
         self.flush();
     }
 
-    fn task(&mut self, link: LinkId, task: Task) {
+    fn task(&mut self, link: LinkId, task: Task, now: u64) {
         let (Some(at), Some(lease)) = (task.at, task.lease) else {
             tracing::warn!(workflow = task.workflow_id, "a task without attempt or lease was ignored");
             return;
@@ -414,23 +450,24 @@ impl Engine {
         let refusal = match slot {
             None => Some(format!("this worker has no node \"{}\"", task.node)),
             Some(_) if self.stage != Stage::Working => Some("the worker is shutting down".to_owned()),
+            // It lay in the socket while this process was stopped.
+            Some(_) if self.renewed_at + self.lease_ms / 10 * 9 <= now => Some("it came when its lease was over".to_owned()),
             Some(_) => None,
         };
         match (slot, refusal) {
             (Some(slot), None) => {
                 self.slots[slot].running += 1;
-                self.running.insert(lease, Running { at, slot, progress: String::new(), forgotten: false });
+                self.running.insert(lease, Running { at, slot, progress: String::new(), wanted: Wanted::Result });
                 self.outputs.push_back(Output::Start { lease, at, task: Box::new(task) });
             }
             (slot, refusal) => {
-                let reason = refusal.unwrap_or_default();
-                self.keep(lease, slot, TaskResult { outcome: Some(Outcome::HandedBack(HandedBack { reason })), ..blank(at, lease) });
+                self.keep(lease, slot, &task.node, handed_back(at, lease, &refusal.unwrap_or_default(), String::new()));
             }
         }
     }
 
     fn cancel(&mut self, lease: LeaseKey, reason: WireReason) {
-        let Some(running) = self.running.get_mut(&lease).filter(|running| !running.forgotten) else { return };
+        let Some(running) = self.running.get_mut(&lease).filter(|running| running.wanted.is_held()) else { return };
         let reason = match reason {
             WireReason::WorkflowCancelled => {
                 self.outputs.push_back(Output::Cancel { lease, reason: CancelReason::WorkflowCancelled });
@@ -440,28 +477,44 @@ impl Engine {
             WireReason::TimedOut => CancelReason::TimedOut,
             WireReason::LeaseLost | WireReason::Unspecified => CancelReason::LeaseLost,
         };
-        running.forgotten = true;
+        running.wanted = if reason == CancelReason::WorkflowEnded { Wanted::End } else { Wanted::Nothing };
         self.outputs.push_back(Output::Drop { lease, reason });
     }
 
     /// An attempt's code has ended; `None` if it was dropped.
     pub(super) fn finished(&mut self, lease: LeaseKey, outcome: Option<Outcome>, execution_us: u64) {
-        let Some(Running { at, slot, forgotten, .. }) = self.running.remove(&lease) else { return };
+        let Some(Running { at, slot, wanted, .. }) = self.running.remove(&lease) else { return };
         self.slots[slot].running -= 1;
-        if let (false, Some(outcome)) = (forgotten, outcome) {
-            self.keep(lease, Some(slot), TaskResult { outcome: Some(outcome), execution_us, ..blank(at, lease) });
+        match (wanted, outcome) {
+            (Wanted::Result, Some(outcome)) => {
+                self.keep_of(lease, slot, TaskResult { outcome: Some(outcome), execution_us, ..blank(at, lease) });
+            }
+            // Nobody dropped it, and yet it has nothing to say. The leader waits for it.
+            (Wanted::Result, None) => {
+                let kind = FailureKind::Panic.into();
+                let failed = Failed { kind, message: "the attempt's code ended without an outcome".to_owned(), ..Failed::default() };
+                self.keep_of(lease, slot, TaskResult { outcome: Some(Outcome::Failed(failed)), execution_us, ..blank(at, lease) });
+            }
+            (Wanted::End, _) => self.keep_of(lease, slot, handed_back(at, lease, "the workflow has ended", String::new())),
+            (Wanted::Nothing, _) => {}
         }
     }
 
     /// An attempt has something new to say.
     pub(super) fn progress(&mut self, lease: LeaseKey, text: String) {
-        let Some(running) = self.running.get_mut(&lease).filter(|running| !running.forgotten) else { return };
+        let Some(running) = self.running.get_mut(&lease).filter(|running| running.wanted.is_held()) else { return };
         running.progress.clone_from(&text);
         let node = self.slots[running.slot].capacity.node.clone();
         self.reports.push(HeldAttempt { at: Some(running.at), lease: Some(lease.to_wire()), node, progress: text });
     }
 
-    fn keep(&mut self, lease: LeaseKey, slot: Option<usize>, mut result: TaskResult) {
+    /// Keeps the result of an attempt of one of the worker's own nodes.
+    fn keep_of(&mut self, lease: LeaseKey, slot: usize, result: TaskResult) {
+        let node = self.slots[slot].capacity.node.clone();
+        self.keep(lease, Some(slot), &node, result);
+    }
+
+    fn keep(&mut self, lease: LeaseKey, slot: Option<usize>, node: &str, mut result: TaskResult) {
         let size = result.encoded_len();
         if size > RESULT_BYTES_MAX {
             let message = format!("the outcome is {size} bytes long, more than the {RESULT_BYTES_MAX} that fit one message");
@@ -471,12 +524,12 @@ impl Engine {
         if let Some(slot) = slot {
             self.slots[slot].unacknowledged += 1;
         }
-        self.unacknowledged.insert(lease, (result, slot));
+        self.unacknowledged.insert(lease, Unacknowledged { result, slot, node: node.to_owned() });
         self.outbox.push_back(lease);
     }
 
     fn acknowledge(&mut self, lease: LeaseKey) {
-        if let Some((_, Some(slot))) = self.unacknowledged.remove(&lease) {
+        if let Some(Unacknowledged { slot: Some(slot), .. }) = self.unacknowledged.remove(&lease) {
             self.slots[slot].unacknowledged -= 1;
         }
     }
@@ -488,7 +541,7 @@ impl Engine {
             let (mut results, mut bytes) = (Vec::with_capacity(self.outbox.len().min(RESULTS_MAX)), 0);
             while let Some(lease) = self.outbox.front() {
                 // Acknowledged meanwhile: nothing to send.
-                let Some((result, _)) = self.unacknowledged.get(lease) else {
+                let Some(Unacknowledged { result, .. }) = self.unacknowledged.get(lease) else {
                     self.outbox.pop_front();
                     continue;
                 };
@@ -537,7 +590,7 @@ impl Engine {
         }
         match gone {
             Gone::Lost(reason) => tracing::debug!(reason, "a stream to a member is gone"),
-            Gone::Refused(error) if !self.ever_welcomed => self.outputs.push_back(Output::Refused(error)),
+            Gone::Refused(error) if self.links.refused(link) && !self.ever_welcomed => self.outputs.push_back(Output::Refused(error)),
             Gone::Refused(error) => tracing::warn!(%error, "a member refuses this worker"),
         }
         self.links.closed(link, now);
@@ -559,24 +612,23 @@ impl Engine {
         self.give_up_running(CancelReason::Draining, "the worker is shutting down and its grace is over");
     }
 
-    /// Drops everything that runs and hands it back.
+    /// Drops everything that runs and hands it back, with the progress that it had reported.
     fn give_up_running(&mut self, cancelled: CancelReason, reason: &str) {
-        let mut back: Vec<(LeaseKey, usize, AttemptRef)> = Vec::new();
-        for (lease, running) in self.running.iter_mut().filter(|(_, running)| !running.forgotten) {
-            running.forgotten = true;
-            back.push((*lease, running.slot, running.at));
+        let mut back: Vec<(LeaseKey, usize, TaskResult)> = Vec::new();
+        for (lease, running) in self.running.iter_mut().filter(|(_, running)| running.wanted.is_held()) {
+            running.wanted = Wanted::Nothing;
+            back.push((*lease, running.slot, handed_back(running.at, *lease, reason, std::mem::take(&mut running.progress))));
         }
         back.sort_unstable_by_key(|(lease, ..)| *lease);
-        for (lease, slot, at) in back {
+        for (lease, slot, result) in back {
             self.outputs.push_back(Output::Drop { lease, reason: cancelled });
-            let outcome = Some(Outcome::HandedBack(HandedBack { reason: reason.to_owned() }));
-            self.keep(lease, Some(slot), TaskResult { outcome, ..blank(at, lease) });
+            self.keep_of(lease, slot, result);
         }
     }
 
     /// Moves a drain on: when nothing runs, acknowledgements are awaited; when all are there, Goodbye is said.
     pub(super) fn advance(&mut self, now: u64) {
-        if matches!(self.stage, Stage::Draining { .. }) && self.running.values().all(|running| running.forgotten) {
+        if matches!(self.stage, Stage::Draining { .. }) && self.running.values().all(|running| !running.wanted.is_held()) {
             self.stage = Stage::AwaitingAcks { until: now + ACK_WAIT_MS };
         }
         if matches!(self.stage, Stage::AwaitingAcks { .. }) && self.unacknowledged.is_empty() {
@@ -603,6 +655,26 @@ impl Engine {
         self.stage = Stage::Left;
         self.outputs.push_back(Output::Left);
     }
+}
+
+/// Attempts in parts that each fit a message; one part at least, if it be empty.
+fn parts(all: Vec<HeldAttempt>) -> impl Iterator<Item = Vec<HeldAttempt>> {
+    let mut parts = vec![Vec::new()];
+    let mut bytes = 0;
+    for held in all {
+        let size = held.encoded_len();
+        if bytes + size > HELD_BYTES_MAX && bytes > 0 {
+            parts.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += size;
+        parts.last_mut().expect("one part at least").push(held);
+    }
+    parts.into_iter()
+}
+
+fn handed_back(at: AttemptRef, lease: LeaseKey, reason: &str, progress: String) -> TaskResult {
+    TaskResult { outcome: Some(Outcome::HandedBack(HandedBack { reason: reason.to_owned(), progress })), ..blank(at, lease) }
 }
 
 fn blank(at: AttemptRef, lease: LeaseKey) -> TaskResult {

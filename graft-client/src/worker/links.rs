@@ -8,8 +8,10 @@ use crate::backoff::Backoff;
 pub(super) const MEMBERS_MAX: usize = 64;
 /// First and longest wait before a lost stream is opened again.
 const WAIT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
-/// How long an address rests that turned out to be another name of a member that is there already, or of another cluster.
+/// How long an address rests that turned out to be another name of a member that is there already, or to belong to another cluster.
 const REST_MS: u64 = 60_000;
+/// When another name of a member is tried, after the stream to it under its first name has gone, in milliseconds.
+const ALIAS_WAIT_MS: u64 = 1_000;
 /// Longest time between asking for a stream and its Welcome.
 const OPEN_MS_MAX: u64 = 10_000;
 
@@ -33,6 +35,10 @@ pub(super) struct Link {
     pub(super) phase: Phase,
     /// Given by the user: never forgotten.
     configured: bool,
+    /// The member that answered here last.
+    member: Option<u64>,
+    /// The last try was refused for good.
+    refused: bool,
     backoff: Backoff,
 }
 
@@ -57,7 +63,8 @@ impl Links {
     fn add(&mut self, address: &str, configured: bool) {
         self.ids += 1;
         let backoff = Backoff::new(WAIT.0, WAIT.1, self.seed.wrapping_add(self.ids.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
-        self.links.push(Link { id: self.ids, address: address.to_owned(), phase: Phase::Waiting { until: 0 }, configured, backoff });
+        let (address, phase) = (address.to_owned(), Phase::Waiting { until: 0 });
+        self.links.push(Link { id: self.ids, address, phase, configured, member: None, refused: false, backoff });
     }
 
     pub(super) fn get(&self, id: LinkId) -> Option<&Link> {
@@ -71,8 +78,15 @@ impl Links {
     /// The links to open now, and their addresses.
     pub(super) fn open(&mut self, now: u64) -> Vec<(LinkId, String)> {
         let mut open = Vec::new();
-        for link in &mut self.links {
+        for at in 0..self.links.len() {
+            let link = &self.links[at];
             if matches!(link.phase, Phase::Waiting { until } if until <= now) {
+                // A second stream to a member would make it close the first.
+                if link.member.is_some_and(|member| self.is_served(member, at)) {
+                    self.links[at].phase = Phase::Waiting { until: now + REST_MS };
+                    continue;
+                }
+                let link = &mut self.links[at];
                 self.ids += 1;
                 link.id = self.ids;
                 link.phase = Phase::Opening { since: now };
@@ -80,6 +94,12 @@ impl Links {
             }
         }
         open
+    }
+
+    /// Whether another link than this one is open to the member, or about to be.
+    fn is_served(&self, member: u64, but: usize) -> bool {
+        let open = |link: &Link| !matches!(link.phase, Phase::Waiting { .. });
+        self.links.iter().enumerate().any(|(at, link)| at != but && link.member == Some(member) && open(link))
     }
 
     /// The links that have been opening for too long.
@@ -94,18 +114,39 @@ impl Links {
             return false;
         }
         if let Some(link) = self.get_mut(id) {
-            link.phase = Phase::Welcomed { member };
+            (link.phase, link.member, link.refused) = (Phase::Welcomed { member }, Some(member), false);
             link.backoff.reset();
         }
         true
     }
 
-    /// The stream is gone: wait, then try again.
+    /// The stream is gone: wait, then try again. Another name of the same member gets its turn after it.
     pub(super) fn closed(&mut self, id: LinkId, now: u64) {
-        if let Some(link) = self.get_mut(id) {
-            let wait = link.backoff.wait();
-            link.phase = Phase::Waiting { until: now + crate::next::millis(wait) };
+        let Some(link) = self.get_mut(id) else { return };
+        let wait = link.backoff.wait();
+        link.phase = Phase::Waiting { until: now + crate::next::millis(wait) };
+        let Some(member) = link.member else { return };
+        for alias in self.links.iter_mut().filter(|link| link.id != id && link.member == Some(member)) {
+            if let Phase::Waiting { until } = &mut alias.phase {
+                *until = (*until).min(now + ALIAS_WAIT_MS);
+            }
         }
+    }
+
+    /// The address is another name of a member to which there is a stream already: it rests as long as that one stands.
+    pub(super) fn is_alias(&mut self, id: LinkId, member: u64, now: u64) {
+        if let Some(link) = self.get_mut(id) {
+            link.member = Some(member);
+        }
+        self.rest(id, now);
+    }
+
+    /// The member at this address refuses this worker for good. Whether all that the user gave have done so.
+    pub(super) fn refused(&mut self, id: LinkId) -> bool {
+        if let Some(link) = self.get_mut(id) {
+            link.refused = true;
+        }
+        self.links.iter().filter(|link| link.configured).all(|link| link.refused)
     }
 
     /// The address is of no use for now.

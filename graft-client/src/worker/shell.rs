@@ -61,7 +61,7 @@ pub(super) async fn run(worker: Worker, shutdown: impl Future<Output = ()>) -> R
     };
     let mut shutdown = pin!(shutdown);
     let mut draining = false;
-    let mut batch = Vec::with_capacity(BATCH);
+    let (mut news, mut batch) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
     loop {
         let now = clock.now();
         if engine.heartbeat_due(now) {
@@ -83,18 +83,15 @@ pub(super) async fn run(worker: Worker, shutdown: impl Future<Output = ()>) -> R
         }
         let wake = engine.next_timeout().map(|at| clock.at(at));
         tokio::select! {
-            news = inbound.recv() => {
-                let mut news = news;
-                for _ in 0..BATCH {
+            _ = inbound.recv_many(&mut news, BATCH) => {
+                for news in news.drain(..) {
                     match news {
-                        Some(Inbound::Message(link, message)) => engine.received(link, message, clock.now()),
-                        Some(Inbound::Gone(link, gone)) => {
+                        Inbound::Message(link, message) => engine.received(link, message, clock.now()),
+                        Inbound::Gone(link, gone) => {
                             shell.outbound.remove(&link);
                             engine.closed(link, gone, clock.now());
                         }
-                        None => break,
                     }
-                    news = inbound.try_recv().ok();
                 }
                 while let Ok(ended) = ended.try_recv() {
                     shell.ended(&mut engine, ended);

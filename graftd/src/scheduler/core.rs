@@ -36,6 +36,8 @@ pub(super) enum Pending {
         at: AttemptRef,
         /// The lease it was sent under.
         lease: Lease,
+        /// Nobody held the attempt here when it came.
+        foreign: bool,
     },
     /// Something of the scheduler's own, which is proposed again until it is answered.
     Own(Own),
@@ -178,10 +180,16 @@ impl Core {
     /// When [`Input::Tick`] is needed at the latest, in the shell's monotonic milliseconds.
     pub fn poll_timeout(&self) -> Option<u64> {
         let due = self.timers.next().map(|due| due.saturating_add_signed(-self.time_offset));
-        let waits_for_lease = (!self.runnable.is_empty() && !self.stopped || self.sessions.renewals_wait()) && !self.leads();
-        let poll = waits_for_lease.then_some(self.now + LEADER_LEASE_POLL_MS);
         let retry = self.retries.first_key_value().map(|(at, _)| *at);
-        [due, poll, retry, self.leases.next_deadline(), self.sessions.next_expiry()].into_iter().flatten().min()
+        let expiry = [self.leases.next_deadline(), self.sessions.next_expiry()].into_iter().flatten().min();
+        if self.leads() {
+            return [due, retry, expiry].into_iter().flatten().min();
+        }
+        // Without the leader lease nothing expires and nothing is handed out: it is looked at again instead.
+        let waits = !self.runnable.is_empty() && !self.stopped || self.sessions.renewals_wait() || expiry.is_some_and(|at| at <= self.now);
+        let poll = waits.then_some(self.now + LEADER_LEASE_POLL_MS);
+        let expiry = expiry.filter(|at| *at > self.now);
+        [due, poll, retry, expiry].into_iter().flatten().min()
     }
 
     /// The term that the core belongs to.
@@ -488,16 +496,25 @@ impl Core {
         }
     }
 
+    /// What is over by now. A member that may have been deposed decides nothing about attempts: it has heard nobody, and would tell workers to
+    /// stop what they run for the next leader.
     fn pass_time(&mut self) {
-        while let Some((at, kind)) = self.leases.pop_deadline(self.now) {
-            self.deadline_passed(at, kind);
+        self.renew_pending();
+        if self.leads() {
+            self.expire();
         }
-        self.expire_sessions();
         while let Some(entry) = self.retries.first_entry().filter(|entry| *entry.key() <= self.now) {
             for own in entry.remove() {
                 self.try_again(own);
             }
         }
+    }
+
+    fn expire(&mut self) {
+        while let Some((at, kind)) = self.leases.pop_deadline(self.now) {
+            self.deadline_passed(at, kind);
+        }
+        self.expire_sessions();
     }
 
     fn deadline_passed(&mut self, at: AttemptRef, kind: DeadlineKind) {

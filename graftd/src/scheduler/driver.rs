@@ -41,7 +41,8 @@ struct Lead {
     core: Core,
     effects: mpsc::UnboundedReceiver<FeedBatch>,
     proposals: FuturesUnordered<BoxFuture<'static, Answered>>,
-    next_expire: u64,
+    /// When the answers to requests are looked through next; `None` while some are being forgotten.
+    next_expire: Option<u64>,
 }
 
 /// The task's state.
@@ -97,7 +98,7 @@ impl Driver {
                 Woken::Stop => self.input(Input::StopDispatch),
                 Woken::Effects(batch) => self.effects(batch),
                 Woken::TermOver => self.end_term("the term is over"),
-                Woken::Answered((token, answers)) => self.input(Input::Answered(token, answers)),
+                Woken::Answered(answered) => self.answered(answered),
                 Woken::Time => {}
             }
             self.take_in_the_rest();
@@ -109,7 +110,7 @@ impl Driver {
         let now = self.clock.monotonic_ms();
         let poll = self.streams.some_stuck().then_some(now + STUCK_POLL_MS);
         let core = self.lead.as_ref().and_then(|lead| lead.core.poll_timeout());
-        let expire = self.lead.as_ref().map(|lead| lead.next_expire);
+        let expire = self.lead.as_ref().and_then(|lead| lead.next_expire);
         let wake_at = [poll, core, expire].into_iter().flatten().min().unwrap_or(now + IDLE_MS_MAX);
         // The core thinks in whole milliseconds: a wait is never shorter than one, so that time has passed when it ends.
         let sleep = pin!(tokio::time::sleep(Duration::from_millis(wake_at.saturating_sub(now).clamp(1, IDLE_MS_MAX))));
@@ -141,8 +142,8 @@ impl Driver {
         }
         for _ in 0..TURN_INPUTS {
             let answered = self.lead.as_mut().and_then(|lead| lead.proposals.next().now_or_never().flatten());
-            let Some((token, answers)) = answered else { break };
-            self.input(Input::Answered(token, answers));
+            let Some(answered) = answered else { break };
+            self.answered(answered);
         }
         for _ in 0..TURN_INPUTS {
             let Ok(inbound) = self.inbox.try_recv() else { break };
@@ -157,6 +158,17 @@ impl Driver {
         let now = self.clock.monotonic_ms();
         if let Some(lead) = &mut self.lead {
             lead.core.handle(now, input);
+        }
+    }
+
+    fn answered(&mut self, (token, answers): Answered) {
+        if token != NOT_OF_THE_CORE {
+            return self.input(Input::Answered(token, answers));
+        }
+        // As long as there are more they follow one another at once: a pause after each would bound how many requests the cluster can take.
+        let pause = if answers.is_ok() { 0 } else { EXPIRE_REQUESTS_MS };
+        if let Some(lead) = &mut self.lead {
+            lead.next_expire = Some(self.clock.monotonic_ms() + pause);
         }
     }
 
@@ -267,7 +279,7 @@ impl Driver {
             "the scheduler takes over"
         );
         let core = Core::new(term, self.options.clone(), now);
-        self.lead = Some(Lead { core, effects, proposals: FuturesUnordered::new(), next_expire: now + EXPIRE_REQUESTS_MS });
+        self.lead = Some(Lead { core, effects, proposals: FuturesUnordered::new(), next_expire: Some(now) });
         self.input(Input::Recovered(recovered));
         if *self.stop.borrow() {
             self.input(Input::StopDispatch);
@@ -306,12 +318,14 @@ impl Driver {
             }
         }
         if let Some(lead) = &mut self.lead {
-            if lead.next_expire <= now {
-                lead.next_expire = now + EXPIRE_REQUESTS_MS;
+            if lead.next_expire.is_some_and(|at| at <= now) {
                 let head = self.consensus.latest().scan::<RequestExpiry>(Prefix::new().as_bytes(), None, 1);
                 if head.first().is_some_and(|(key, _)| key.expires < lead.core.machine_time(now)) {
+                    lead.next_expire = None;
                     let command = Envelope::internal("scheduler", Command::ExpireRequests(ExpireRequests {}));
                     propose(&self.consensus, lead, NOT_OF_THE_CORE, vec![command]);
+                } else {
+                    lead.next_expire = Some(now + EXPIRE_REQUESTS_MS);
                 }
             }
             report(&self.metrics, &mut lead.core);

@@ -118,6 +118,8 @@ pub enum TaskResult {
         lease: Lease,
         /// Why.
         reason: String,
+        /// Progress that the attempt reported last; empty = none.
+        progress: String,
     },
 }
 

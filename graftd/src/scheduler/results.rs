@@ -25,7 +25,8 @@ use crate::consensus::ProposeError;
 /// A result, being decided, of an attempt that nobody holds here.
 #[derive(Debug)]
 pub(super) struct Foreign {
-    lease: Lease,
+    /// The lease of the first of them.
+    pub(super) lease: Lease,
     /// How many proposals of it are under way.
     under_way: u32,
     /// The attempt was waiting for a worker: if nothing comes of the result, it does so again.
@@ -36,8 +37,15 @@ impl Core {
     /// A worker reports results.
     pub(super) fn results(&mut self, session: SessionId, results: Vec<TaskResult>) {
         let mut stale = Vec::new();
-        for result in results {
+        for mut result in results {
             let (at, lease) = name(&result);
+            let mut foreign = false;
+            if let TaskResult::HandedBack { progress, .. } = &mut result
+                && progress.is_empty()
+                && let Some(held) = self.leases.get(at).filter(|held| held.lease == lease)
+            {
+                progress.clone_from(&held.progress);
+            }
             match self.leases.get_mut(at) {
                 Some(held) if held.session == session && held.lease == lease => match held.phase {
                     Phase::Running => held.phase = Phase::Resolving,
@@ -50,11 +58,14 @@ impl Core {
                     continue;
                 }
                 Some(_) => {}
-                None => self.begin_foreign(at, lease),
+                None => {
+                    foreign = true;
+                    self.begin_foreign(at, lease);
+                }
             }
             let worker = self.sessions.incarnation(session).to_owned();
             let command = command(result, worker.clone());
-            self.propose_result(format!("worker:{worker}"), command, Pending::Result { session, at, lease });
+            self.propose_result(format!("worker:{worker}"), command, Pending::Result { session, at, lease, foreign });
         }
         self.tally.results[Resolution::Stale as usize] += stale.len() as u64;
         self.acknowledge(session, stale);
@@ -95,8 +106,8 @@ impl Core {
         let mut acks: BTreeMap<SessionId, Vec<(AttemptRef, Lease, Resolution)>> = BTreeMap::new();
         for (pending, answer) in pending.into_iter().zip(answers) {
             match pending {
-                Pending::Result { session, at, lease } => {
-                    if let Some(resolution) = self.result_answered(session, at, lease, answer) {
+                Pending::Result { session, at, lease, foreign } => {
+                    if let Some(resolution) = self.result_answered(session, at, lease, foreign, answer) {
                         acks.entry(session).or_default().push((at, lease, resolution));
                     }
                 }
@@ -108,7 +119,7 @@ impl Core {
         }
     }
 
-    fn result_answered(&mut self, session: SessionId, at: AttemptRef, lease: Lease, answer: Answer) -> Option<Resolution> {
+    fn result_answered(&mut self, session: SessionId, at: AttemptRef, lease: Lease, foreign: bool, answer: Answer) -> Option<Resolution> {
         let resolution = match answer {
             Ok(Reply::Resolved(resolved)) => resolved.resolution(),
             Ok(_) => Resolution::Stale,
@@ -118,7 +129,7 @@ impl Core {
                 let message = format!("the result cannot be applied: {rejection}");
                 let kind = FailureKind::BadOutcome as i32;
                 let fail = FailTask { at, lease, kind, message, worker: worker.clone(), ..Default::default() };
-                self.propose_result(format!("worker:{worker}"), Command::Fail(fail), Pending::Result { session, at, lease });
+                self.propose_result(format!("worker:{worker}"), Command::Fail(fail), Pending::Result { session, at, lease, foreign });
                 return None;
             }
         };
@@ -126,7 +137,7 @@ impl Core {
         if self.leases.get(at).is_some_and(|held| held.lease == lease) {
             self.release(at);
         }
-        if self.foreign.get(&at).is_some_and(|foreign| foreign.lease == lease) {
+        if foreign {
             if resolution == Resolution::Applied
                 && let Some(foreign) = self.foreign.get_mut(&at)
             {
@@ -168,7 +179,7 @@ impl Core {
         let mut senders = BTreeSet::new();
         for pending in pending {
             match pending {
-                Pending::Result { session, at, lease } => {
+                Pending::Result { session, at, lease, foreign } => {
                     senders.insert(session);
                     if self.leases.get(at).is_some_and(|held| held.lease == lease && held.phase == Phase::Resolving) {
                         if let Some(held) = self.leases.get_mut(at) {
@@ -178,7 +189,9 @@ impl Core {
                             self.lose(at, LostReason::SessionLost);
                         }
                     }
-                    self.end_foreign(at);
+                    if foreign {
+                        self.end_foreign(at);
+                    }
                 }
                 Pending::Own(own) => self.try_later(own),
             }
@@ -221,8 +234,8 @@ fn command(result: TaskResult, worker: String) -> Command {
             result.worker = worker;
             Command::Block(result)
         }
-        TaskResult::HandedBack { at, lease, reason: detail } => {
-            Command::Lose(LoseTask { at, lease, reason: LostReason::HandedBack as i32, worker, detail, ..Default::default() })
+        TaskResult::HandedBack { at, lease, reason: detail, progress } => {
+            Command::Lose(LoseTask { at, lease, reason: LostReason::HandedBack as i32, worker, detail, progress })
         }
     }
 }

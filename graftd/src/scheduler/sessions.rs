@@ -61,8 +61,8 @@ struct Entry {
     echo: u64,
     shares: BTreeMap<QueueId, Share>,
     held: BTreeSet<AttemptRef>,
-    /// The process connected again while its session was closing.
-    next: Option<(StreamId, SessionHello)>,
+    /// The stream of a process that connected again while its session was closing.
+    next: Option<StreamId>,
 }
 
 /// All sessions.
@@ -217,7 +217,7 @@ impl Core {
     pub(super) fn connected(&mut self, stream: StreamId, hello: SessionHello) {
         if let Some(id) = self.sessions.by_incarnation.get(&hello.incarnation).copied() {
             if let Some(Entry { stage: Stage::Closing { .. }, next, .. }) = self.sessions.entries.get_mut(&id) {
-                if let Some((older, _)) = next.replace((stream, hello)) {
+                if let Some(older) = next.replace(stream) {
                     self.close_stream(older, "another stream of the same process has come");
                 }
                 return;
@@ -303,7 +303,7 @@ impl Core {
             self.detach(session);
         }
         for entry in self.sessions.entries.values_mut().filter(|entry| entry.next.is_some()) {
-            entry.next.take_if(|(next, _)| *next == stream);
+            entry.next.take_if(|next| *next == stream);
         }
     }
 
@@ -331,6 +331,7 @@ impl Core {
             (share.window, share.assigned, share.sequence) = (0, 0, None);
         }
         self.sessions.renew(session, now);
+        self.take_lease_time(session);
         let mut listed = BTreeSet::new();
         let mut adopted = Vec::new();
         for HeldByWorker { at, lease, node, progress } in held {
@@ -354,6 +355,19 @@ impl Core {
             self.output(Output::Read(Read::Standings(adopted)));
         }
         self.refresh_takers(session);
+    }
+
+    /// From its inventory on the worker counts with the lease time of this term; its record may still have that of an earlier one.
+    fn take_lease_time(&mut self, session: SessionId) {
+        let lease_ms = self.options.lease_ms;
+        let Some(entry) = self.sessions.entries.get_mut(&session).filter(|entry| entry.record.lease_time != lease_ms) else { return };
+        self.sessions.expiry.remove(&(Sessions::deadline(entry), session));
+        entry.record.lease_time = lease_ms;
+        self.sessions.expiry.insert((Sessions::deadline(entry), session));
+        if entry.stage == Stage::Open {
+            entry.stage = Stage::Opening;
+            self.propose_open(session);
+        }
     }
 
     /// Whether a claim of an attempt is a new one to be taken over. The higher lease wins; what loses is told so.
@@ -383,10 +397,17 @@ impl Core {
     }
 
     fn adopt(&mut self, session: SessionId, at: AttemptRef, lease: Lease, queue: QueueId, progress: String) {
-        if let Some((queue, _, _)) = self.queues.forget_attempt(at) {
-            self.refresh(queue);
+        if let Some((queue, place, waiting)) = self.queues.forget_attempt(at) {
+            if waiting.attempt == at.attempt {
+                self.refresh(queue);
+            } else {
+                // An attempt beyond the one that waits here: what the state says of it will decide, and the one that waits must not be lost.
+                self.queues.insert(queue, place, waiting, false);
+            }
         }
-        let phase = if self.foreign.contains_key(&at) { Phase::Resolving } else { Phase::Running };
+        // Its own result, sent again on an earlier stream, may be under way already.
+        let resolving = self.foreign.get(&at).is_some_and(|foreign| foreign.lease == lease);
+        let phase = if resolving { Phase::Resolving } else { Phase::Running };
         let mut held = Held::new(session, lease, queue, phase, 0);
         held.progress = progress;
         self.leases.insert(at, held);
@@ -539,8 +560,9 @@ impl Core {
             self.refresh(*queue);
         }
         self.sessions.by_incarnation.remove(&entry.record.incarnation);
-        if let Some((stream, hello)) = entry.next {
-            self.connected(stream, hello);
+        if let Some(stream) = entry.next {
+            // What it has said on this stream was not heard: it says it again on the next.
+            self.close_stream(stream, "its earlier session is closed now: connect again");
         }
     }
 

@@ -53,7 +53,7 @@ impl Worker {
                 other => panic!("before the welcome: {other:?}"),
             }
         };
-        worker.send(From::Inventory(v1::Inventory { term: welcome.term, held: vec![] })).await;
+        worker.send(From::Inventory(v1::Inventory { term: welcome.term, held: vec![], more: false })).await;
         worker.send(From::Heartbeat(v1::Heartbeat { sent_ms: 1, progress: vec![] })).await;
         worker.send(From::Credit(v1::Credit { partition: 0, node: node.into(), window: 10, sequence: 1 })).await;
         (worker, welcome)

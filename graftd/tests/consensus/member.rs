@@ -29,6 +29,11 @@ pub fn info(raft_id: u64, address: SocketAddr) -> MemberInfo {
 
 /// Opens a member over the files in `dir`.
 pub async fn open(dir: &Path, options: ConsensusOptions) -> Member {
+    open_with(dir, options, Clock::system()).await
+}
+
+/// As [`open`], with a clock of the test's own.
+pub async fn open_with(dir: &Path, options: ConsensusOptions, clock: Clock) -> Member {
     let metrics = Arc::new(Metrics::new());
     // Flushed only when asked: what is not in the log is lost with the process.
     let state_options = StateOptions { cache_bytes: 4 << 20, overlay_bytes: 16 << 20, flush_interval_ms: 3_600_000 };
@@ -36,7 +41,7 @@ pub async fn open(dir: &Path, options: ConsensusOptions) -> Member {
     // The tasks of an earlier life in this directory release the files a moment after they were stopped.
     let state = retry(|| StateStore::open(&dir.join("state.redb"), state_options.clone(), Some(metrics.clone()))).await;
     let (log, recovered) = retry(|| LogStore::open(&dir.join("log.redb"), log_options.clone(), Some(metrics.clone()))).await;
-    let consensus = Consensus::open(options, state, log, recovered, Clock::system(), metrics.clone()).await.expect("the member opens");
+    let consensus = Consensus::open(options, state, log, recovered, clock, metrics.clone()).await.expect("the member opens");
     Member { consensus, metrics }
 }
 

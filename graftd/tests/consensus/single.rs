@@ -6,11 +6,13 @@ use graft_machine::command::{Command, Envelope};
 use graft_machine::effect::Effect;
 use graft_machine::reply::Reply;
 use graft_machine::state::StateRead;
-use graft_machine::tables::{NameKey, Names};
+use graft_machine::tables::{NameKey, Names, Prefix, RequestExpiry};
+use graftd::clock::Clock;
 use graftd::consensus::{Consensus, ConsensusOptions, ProposeError};
+use graftd::scheduler::{Scheduler, SchedulerOptions};
 use tempfile::TempDir;
 
-use crate::member::{Member, info, open, options, start};
+use crate::member::{Member, info, open, open_with, options, start};
 
 async fn first(dir: &TempDir) -> Member {
     first_with(dir, |options| options).await
@@ -217,4 +219,34 @@ async fn shutdown_flushes_and_refuses_what_comes_later() {
     assert_eq!(status.flushed_index, status.applied_index);
     assert!(matches!(member.consensus.propose(start("order-2")).await, Err(ProposeError::Unavailable { .. })));
     assert!(matches!(member.consensus.read_barrier().await, Err(ProposeError::Unavailable { .. })));
+}
+
+/// Each answer that is kept for a repeat is forgotten when its window is over, however many there are: the state must not grow with the
+/// number of requests that were ever made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_answers_to_requests_are_forgotten_as_fast_as_they_come_due() {
+    const REQUESTS: usize = 5_000;
+    let dir = TempDir::new().expect("a directory");
+    let clock = Clock::manual(1_700_000_000_000);
+    let member = open_with(dir.path(), options(info(7, "127.0.0.1:1".parse().expect("an address"))), clock.clone()).await;
+    member.consensus.initialize(vec![info(7, "127.0.0.1:1".parse().expect("an address"))]).await.expect("initialized");
+    let term = member.leads().await;
+    let (scheduler, running) =
+        Scheduler::start(member.consensus.clone(), SchedulerOptions::default(), clock.clone(), member.metrics.clone());
+    let request =
+        |n: usize| Envelope { request_id: format!("request-{n}"), not_after: clock.wall_ms() + 1_000, ..start(&format!("order-{n}")) };
+    member.consensus.propose_local(term, (0..REQUESTS).map(request).collect()).await.expect("it leads");
+    let kept = || member.consensus.view().scan::<RequestExpiry>(Prefix::new().as_bytes(), None, 2 * REQUESTS).len();
+    assert_eq!(kept(), REQUESTS);
+    clock.advance(5_000);
+    // One command after the other, and no pause of a second in between.
+    let begun = std::time::Instant::now();
+    while kept() > 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        assert!(begun.elapsed().as_secs() < 30, "{} answers are still kept", kept());
+    }
+    let commands = member.metrics.commands.with_label_values(&["other"]).get();
+    assert!(commands as usize >= REQUESTS / 1_024, "{commands} commands, each with a bound");
+    println!("{REQUESTS} answers were forgotten in {} ms", begun.elapsed().as_millis());
+    drop((scheduler, running));
 }

@@ -100,5 +100,5 @@ pub fn failed(at: AttemptRef, lease: Lease, message: &str) -> TaskResult {
 
 /// Given back untouched.
 pub fn handed_back(at: AttemptRef, lease: Lease) -> TaskResult {
-    TaskResult::HandedBack { at, lease, reason: "the worker leaves".to_owned() }
+    TaskResult::HandedBack { at, lease, reason: "the worker leaves".to_owned(), progress: String::new() }
 }

@@ -1,6 +1,6 @@
 //! A scripted worker process that keeps the rules of the worker protocol:
 //! - it answers a `Welcome` of a leader with what it holds, then grants credit, then repeats every result that was not acknowledged;
-//! - it takes no assignment of an older term than it has answered;
+//! - it takes no assignment of an older term than it has answered, and no notice to stop from anybody but the leader that it follows;
 //! - its leases count from the sending of the last heartbeat that a leader has acknowledged, and at nine tenths of them it gives up what it
 //!   runs, and says so with a result: a leader that still hears its heartbeats would otherwise wait for it for ever.
 
@@ -153,6 +153,8 @@ impl Worker {
                 }
             }
             ToWorker::HeartbeatAck { term, echo, leading: true } if term >= self.term => self.renewed = self.renewed.max(echo),
+            // One that was deposed without knowing it would stop what the next leader counts as held.
+            ToWorker::Cancel { .. } if self.leader != Some(stream) => {}
             // Code that does not look at its cancellation goes on.
             ToWorker::Cancel { at, reason: StopReason::WorkflowEnded, .. } if self.comes_to_an_end(at) && rng.chance(500) => {}
             ToWorker::Cancel { at, lease, reason } => self.cancelled(at, lease, reason),

@@ -715,7 +715,8 @@ impl World {
             // The leader twice as often as chance would have it: that is where it hurts.
             let any = self.rng.below(MEMBERS as u64) as usize;
             let m = self.leader().filter(|_| self.rng.chance(500)).unwrap_or(any);
-            let until = now + self.rng.between(100, 2_500);
+            // Now and then longer than leases last: a leader that was deposed comes back to sessions that have expired for it.
+            let until = now + if self.rng.chance(200) { self.rng.between(2_500, 3 * LEASE_MS) } else { self.rng.between(100, 2_500) };
             match self.rng.below(4) {
                 0 => {
                     self.members[m].crash(until);

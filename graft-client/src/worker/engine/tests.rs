@@ -298,7 +298,8 @@ fn an_attempt_that_was_dropped_keeps_its_slot_until_its_code_has_ended() {
     engine.received(3, to_worker(to_worker::Message::Cancel(notice)), 21);
     assert_eq!(outputs(&mut engine), ["start 5/1", "drop 5/1 WorkflowEnded"]);
     engine.finished(key(5, 1), None, 9);
-    assert_eq!(outputs(&mut engine), ["3 <- credit ship window=2 #3"]);
+    let said = outputs(&mut engine);
+    assert_eq!(said, ["3 <- results [\"5/1 handed-back\"]", "3 <- credit ship window=2 #3"], "the leader counts it until it knows");
 }
 
 #[test]
@@ -427,8 +428,10 @@ fn a_worker_that_every_member_refuses_ends_with_the_reason() {
     let mut engine = engine();
     engine.tick(10);
     outputs(&mut engine);
-    let error = ClientError::new("GR0001", "connect a worker", "", "speaks another protocol");
-    engine.closed(3, Gone::Refused(error), 11);
+    let error = || ClientError::new("GR0001", "connect a worker", "", "speaks another protocol");
+    engine.closed(3, Gone::Refused(error()), 11);
+    assert_eq!(outputs(&mut engine), [""; 0], "the other one may answer");
+    engine.closed(4, Gone::Refused(error()), 11);
     assert_eq!(outputs(&mut engine), ["refused speaks another protocol"]);
 }
 
@@ -443,4 +446,113 @@ fn a_lost_stream_is_opened_again_after_a_wait_and_a_welcome_that_never_comes_cou
     engine.received(3, heartbeat_ack(5, 10_000), 10_001);
     engine.tick(10_100);
     assert!(outputs(&mut engine).contains(&"close 5".to_owned()));
+}
+
+#[test]
+fn a_notice_to_stop_from_a_leader_that_was_deposed_is_ignored() {
+    let mut engine = led();
+    engine.received(3, tasks("pack", 5, [1], 10), 20);
+    engine.received(4, welcome(6, 2, true), 21);
+    outputs(&mut engine);
+    // It was stopped, woke up, and has not heard of the new term.
+    let notice = CancelNotice { at: None, lease: Some(Lease { term: 5, sequence: 1 }), reason: WireReason::LeaseLost.into() };
+    engine.received(3, to_worker(to_worker::Message::Cancel(notice)), 22);
+    assert_eq!(outputs(&mut engine), [""; 0]);
+    engine.finished(key(5, 1), completed(), 9);
+    assert!(outputs(&mut engine).contains(&"4 <- results [\"5/1 completed\"]".to_owned()));
+}
+
+#[test]
+fn only_the_leader_says_how_long_a_lease_is() {
+    let mut engine = led();
+    engine.received(3, tasks("pack", 5, [1], 10), 20);
+    let follower = Welcome { lease_ms: 10 * LEASE_MS, term: 5, member: 2, ..Welcome::default() };
+    engine.received(4, to_worker(to_worker::Message::Welcome(follower)), 21);
+    outputs(&mut engine);
+    engine.tick(10 + LEASE_MS / 10 * 9);
+    assert_eq!(outputs(&mut engine)[0], "drop 5/1 LeaseLost");
+}
+
+#[test]
+fn a_task_that_comes_when_its_lease_is_over_is_not_begun() {
+    let mut engine = led();
+    engine.received(3, tasks("pack", 5, [1], 10), 10 + LEASE_MS);
+    let said = outputs(&mut engine);
+    assert!(said.contains(&"3 <- results [\"5/1 handed-back\"]".to_owned()), "{said:?}");
+    assert!(!said.iter().any(|line| line.starts_with("start")), "{said:?}");
+}
+
+#[test]
+fn an_attempt_that_ends_without_an_outcome_has_failed() {
+    let mut engine = led();
+    engine.received(3, tasks("pack", 5, [1], 10), 20);
+    outputs(&mut engine);
+    engine.finished(key(5, 1), None, 9);
+    assert!(outputs(&mut engine).contains(&"3 <- results [\"5/1 failed\"]".to_owned()));
+}
+
+#[test]
+fn what_is_held_is_told_in_parts_that_fit_messages() {
+    let mut engine = led();
+    engine.slots[0].capacity.capacity = 5_000;
+    engine.received(3, tasks("pack", 5, 1..=2_000, 10), 20);
+    for sequence in 1..=2_000 {
+        engine.progress(key(5, sequence), "p".repeat(4 << 10));
+    }
+    engine.flush();
+    while engine.poll_output().is_some() {}
+    engine.tick(3_010);
+    engine.received(4, welcome(6, 2, true), 3_020);
+    engine.flush();
+    let mut parts = Vec::new();
+    while let Some(output) = engine.poll_output() {
+        let Output::Send { message, .. } = output else { continue };
+        assert!(message.encoded_len() < MESSAGE_BYTES_MAX);
+        if let Some(from_worker::Message::Inventory(part)) = message.message {
+            parts.push((part.held.len(), part.more));
+        }
+    }
+    assert_eq!(parts.iter().map(|(held, _)| held).sum::<usize>(), 2_000);
+    assert!(parts.len() > 1 && parts.iter().rev().skip(1).all(|(_, more)| *more) && !parts[parts.len() - 1].1, "{parts:?}");
+}
+
+#[test]
+fn an_unknown_node_that_is_handed_back_keeps_its_name() {
+    let mut engine = led();
+    engine.received(3, tasks("paint", 5, [1], 10), 20);
+    outputs(&mut engine);
+    engine.received(4, welcome(6, 2, true), 21);
+    engine.flush();
+    let held = std::iter::from_fn(|| engine.poll_output()).find_map(|output| match output {
+        Output::Send { message: FromWorker { message: Some(from_worker::Message::Inventory(inventory)) }, .. } => Some(inventory.held),
+        _ => None,
+    });
+    assert_eq!(held.expect("an inventory")[0].node, "paint");
+}
+
+#[test]
+fn another_name_of_a_member_rests_as_long_as_the_first_one_stands() {
+    let mut engine = led();
+    // A welcome named the member once more; its answer there is the second from the same member.
+    engine.received(4, welcome(5, 1, true), 11);
+    assert!(outputs(&mut engine).contains(&"close 4".to_owned()));
+    engine.received(3, heartbeat_ack(5, 61_000), 61_050);
+    engine.tick(61_100);
+    assert!(!outputs(&mut engine).iter().any(|line| line.starts_with("connect")), "its rest is over, and the first one stands");
+    // The first one goes: then either may be opened, but never both.
+    engine.closed(3, Gone::Lost("gone".into()), 61_200);
+    engine.tick(63_000);
+    let said = outputs(&mut engine);
+    assert_eq!(said.iter().filter(|line| line.starts_with("connect")).count(), 1, "one stream to one member: {said:?}");
+}
+
+#[test]
+fn one_address_that_refuses_ends_nothing_while_another_may_answer() {
+    let mut engine = engine();
+    engine.tick(10);
+    outputs(&mut engine);
+    engine.closed(3, Gone::Refused(ClientError::new("GR0014", "connect a worker", "", "speaks another protocol")), 11);
+    assert!(!outputs(&mut engine).iter().any(|line| line.starts_with("refused")));
+    engine.received(4, welcome(5, 2, true), 12);
+    assert!(outputs(&mut engine)[0].starts_with("4 <- inventory"));
 }

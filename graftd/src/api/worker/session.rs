@@ -15,6 +15,9 @@ use crate::api::errors::{ApiError, Kind, cut, quoted};
 use crate::api::methods;
 use crate::scheduler::{FromWorker, SessionLink, ToWorker};
 
+/// Most attempts that one inventory may name.
+const HELD_MAX: usize = 1_000_000;
+
 /// Hands what the worker sends to the scheduler, in order, until the stream ends. If the worker breaks the protocol, the receiver gets the
 /// status; if it just goes, the receiver closes. Dropping the link tells the scheduler that the stream is gone: so it is kept until `over`,
 /// which [`Outgoing`] cancels when it has said its last.
@@ -44,7 +47,9 @@ pub(super) fn receive(
 }
 
 async fn pump(worker: &str, nodes: &BTreeSet<String>, inbound: &mut Streaming<v1::FromWorker>, link: &SessionLink) -> Result<(), Status> {
+    let mut parts = Vec::new();
     while let Some(message) = inbound.message().await.map_err(methods::explained)? {
+        let Some(message) = whole(message, &mut parts)? else { continue };
         let message = from_worker(message, nodes)?;
         if let FromWorker::Goodbye { reason } = &message {
             tracing::info!(worker, reason, "worker says goodbye");
@@ -54,6 +59,21 @@ async fn pump(worker: &str, nodes: &BTreeSet<String>, inbound: &mut Streaming<v1
         }
     }
     Ok(())
+}
+
+/// Puts the parts of an inventory together: `None` while more are to come.
+fn whole(mut message: v1::FromWorker, parts: &mut Vec<v1::HeldAttempt>) -> Result<Option<v1::FromWorker>, ApiError> {
+    if let Some(Message::Inventory(inventory)) = &mut message.message {
+        if parts.len() + inventory.held.len() > HELD_MAX {
+            return Err(ApiError::new(Kind::ProtocolBroken, "an inventory", format!("names more than {HELD_MAX} attempts")));
+        }
+        parts.append(&mut inventory.held);
+        if inventory.more {
+            return Ok(None);
+        }
+        inventory.held = std::mem::take(parts);
+    }
+    Ok(Some(message))
 }
 
 /// A message of the stream, after Hello. An error breaks the stream, so it is for the worker's SDK, never for what a node did.
@@ -195,7 +215,7 @@ mod tests {
             (message(Message::Hello(v1::Hello::default())), "second Hello"),
             (message(Message::Credit(v1::Credit { node: "b".into(), ..Default::default() })), "node \"b\", which Hello did not"),
             (message(Message::Credit(v1::Credit { node: "a".into(), partition: 3, ..Default::default() })), "partition 3"),
-            (message(Message::Inventory(v1::Inventory { term: 1, held: vec![held.clone()] })), "names no attempt"),
+            (message(Message::Inventory(v1::Inventory { term: 1, held: vec![held.clone()], more: false })), "names no attempt"),
             (message(Message::Heartbeat(v1::Heartbeat { sent_ms: 1, progress: vec![held] })), "names no attempt"),
             (message(Message::Results(v1::Results { results: vec![v1::Result::default()] })), "names no attempt"),
         ];
@@ -219,12 +239,25 @@ mod tests {
         };
         let heartbeat = message(Message::Heartbeat(v1::Heartbeat { sent_ms: 9, progress: vec![held.clone()] }));
         assert!(matches!(from_worker(heartbeat, &nodes()), Ok(FromWorker::Heartbeat { sent_ms: 9, progress }) if progress[0].2 == "half"));
-        let inventory = message(Message::Inventory(v1::Inventory { term: 4, held: vec![held] }));
+        let inventory = message(Message::Inventory(v1::Inventory { term: 4, held: vec![held], more: false }));
         assert!(matches!(from_worker(inventory, &nodes()), Ok(FromWorker::Inventory { term: 4, held }) if held[0].lease.sequence == 5));
     }
 
     fn guard() -> DropGuard {
         CancellationToken::new().drop_guard()
+    }
+
+    #[test]
+    fn an_inventory_in_parts_is_one_inventory_and_has_a_bound() {
+        let part = |count: usize, more| {
+            let held = vec![v1::HeldAttempt::default(); count];
+            message(Message::Inventory(v1::Inventory { term: 4, held, more }))
+        };
+        let mut parts = Vec::new();
+        assert_eq!(whole(part(2, true), &mut parts), Ok(None));
+        assert_eq!(whole(part(3, false), &mut parts), Ok(Some(part(5, false))));
+        assert_eq!(whole(part(1, false), &mut parts), Ok(Some(part(1, false))), "the next one begins anew");
+        assert!(whole(part(HELD_MAX + 1, true), &mut parts).is_err());
     }
 
     fn reason(item: Option<Result<v1::ToWorker, Status>>) -> String {

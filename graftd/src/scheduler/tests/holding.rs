@@ -160,13 +160,65 @@ fn a_process_that_connects_while_its_session_is_closing_begins_anew() {
     w.worker(1, "one", 1);
     w.hold = true;
     w.says(1, FromWorker::Goodbye { reason: String::new() });
-    w.attach(2, "one", &[("a", 1, 0)]);
+    // Quick as it is, it has said everything on this stream before its earlier session is closed.
+    w.worker(2, "one", 1);
     w.answer_held(Ok(()));
-    w.inventory(2, vec![]);
-    w.credit(2, "a", 1, 1);
+    assert_eq!(w.closed.last().map(|(stream, _)| *stream), Some(2), "so it is asked to say it again");
+    w.worker(3, "one", 1);
     w.start("w", &[a()]);
-    assert_eq!(w.tasks()[0].0, 2);
+    assert_eq!(w.tasks()[0].0, 3);
     assert_eq!(view::sessions(&w.state, None, 10).len(), 1);
+}
+
+#[test]
+fn a_leader_without_its_lease_decides_nothing_about_attempts() {
+    let mut w = World::new();
+    w.start("w", &[NewTask { timeout: 2_000, ..a() }]);
+    w.worker(1, "one", 1);
+    let task = w.task();
+    // Stopped and woken, deposed or not: it cannot know whom the worker follows by now.
+    w.leader_lease = None;
+    w.pass(3 * LEASE);
+    assert_eq!((losses(&w), w.cancels(), w.closed.len()), (vec![], vec![], 0));
+    assert_eq!(w.core.held_count(), 1);
+    // It was not deposed. What is over is over now, and heartbeats that came meanwhile count.
+    w.heartbeat(1);
+    w.leader_lease = Some(u64::MAX);
+    w.pass(1);
+    assert_eq!(losses(&w), vec![(1, LostReason::TimedOut as i32)]);
+    assert_eq!(w.cancels(), vec![(1, task.at, StopReason::TimedOut)]);
+    assert_eq!(w.closed.len(), 0, "its session lives");
+}
+
+#[test]
+fn a_session_of_an_earlier_term_takes_the_lease_time_of_this_one() {
+    let mut w = World::new();
+    w.start("w", &[a()]);
+    w.worker(1, "one", 1);
+    let task = w.task();
+    w.options.lease_ms = 3 * LEASE;
+    w.next_term();
+    w.attach(2, "one", &[("a", 1, 0)]);
+    w.inventory(2, vec![held(&task)]);
+    assert_eq!(view::sessions(&w.state, None, 10)[0].lease_time, 3 * LEASE, "for whoever leads next");
+    w.pass(3 * LEASE - 1);
+    assert_eq!(losses(&w), vec![]);
+    w.pass(1);
+    assert_eq!(losses(&w), vec![(1, LostReason::LeaseExpired as i32)]);
+}
+
+#[test]
+fn progress_outlives_an_attempt_that_is_handed_back() {
+    let mut w = World::new();
+    w.start("w", &[a()]);
+    w.worker(1, "one", 1);
+    let task = w.task();
+    let sent_ms = w.now;
+    w.says(1, FromWorker::Heartbeat { sent_ms, progress: vec![(task.at, task.lease, "half".to_owned())] });
+    let (at, lease, reason) = (task.at, task.lease, "leaving".to_owned());
+    w.says(1, FromWorker::Results(vec![TaskResult::HandedBack { at, lease, reason, progress: String::new() }]));
+    w.credit(1, "a", 2, 2);
+    assert_eq!(w.task().progress, "half");
 }
 
 #[test]

@@ -157,7 +157,15 @@ fn what_is_handed_back_is_offered_again_and_costs_no_try() {
     w.worker(1, "one", 1);
     let task = w.task();
     w.credit(1, "a", 2, 2);
-    w.says(1, FromWorker::Results(vec![TaskResult::HandedBack { at: task.at, lease: task.lease, reason: "draining".to_owned() }]));
+    w.says(
+        1,
+        FromWorker::Results(vec![TaskResult::HandedBack {
+            at: task.at,
+            lease: task.lease,
+            reason: "draining".to_owned(),
+            progress: String::new(),
+        }]),
+    );
     assert_eq!(w.acks(), vec![(task.at, task.lease, Resolution::Applied)]);
     let again = w.task();
     assert_eq!((again.at.attempt, again.failures), (2, 0));

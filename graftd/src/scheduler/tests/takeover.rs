@@ -161,3 +161,44 @@ fn credit_of_an_earlier_term_is_not_used() {
     w.credit(11, "a", 1, 1);
     assert_eq!(w.tasks().len(), 1);
 }
+
+#[test]
+fn a_claim_beyond_what_waits_does_not_lose_what_waits() {
+    let mut w = World::new();
+    w.start("w", &[a()]);
+    w.next_term();
+    w.attach(1, "one", &[("a", 1, 0)]);
+    // An attempt that the state knows nothing of (it was restored, say).
+    let at = AttemptRef { run: 1, task: 1, attempt: 3 };
+    let claimed = Held { at, lease: Lease { term: 1, sequence: 9 }, node: "a".to_owned(), progress: String::new() };
+    w.inventory(1, vec![claimed]);
+    assert_eq!(w.cancels(), vec![(1, at, StopReason::LeaseLost)]);
+    w.credit(1, "a", 1, 1);
+    assert_eq!(w.task().at.attempt, 1);
+}
+
+#[test]
+fn a_result_under_another_lease_that_is_being_decided_does_not_bind_an_attempt_that_is_taken_over() {
+    let mut w = World::new();
+    w.start("w", &[a()]);
+    w.worker(1, "one", 1);
+    let old = w.task();
+    w.next_term();
+    w.attach(2, "two", &[("a", 1, 0)]);
+    w.inventory(2, vec![]);
+    w.pass(LEASE);
+    w.credit(2, "a", 1, 1);
+    w.next_term();
+    w.hold = true;
+    // The first worker repeats its result, and while that is decided the second says that it holds the attempt, under a higher lease.
+    w.attach(1, "one", &[("a", 1, 0)]);
+    w.inventory(1, vec![]);
+    w.complete(1, &old, &[]);
+    let newer = Lease { term: 2, sequence: 1 };
+    w.attach(2, "two", &[("a", 1, 0)]);
+    w.inventory(2, vec![Held { lease: newer, ..held(&old) }]);
+    w.answer_held(Err(ProposeError::Unknown { reason: "a test".to_owned() }));
+    let result = Assignment { lease: newer, ..old.clone() };
+    w.complete(2, &result, &[]);
+    assert_eq!(w.acks().last(), Some(&(old.at, newer, Resolution::Applied)), "its result is heard");
+}
