@@ -2,7 +2,8 @@
 //!
 //! Keys are `snake_case`. A point in time is RFC 3339 in UTC with milliseconds under a key that ends in `_at`; a duration is a number under
 //! a key that ends in its unit. What is unknown or has not happened is `null`, so that a key is always there. States and configs are written as
-//! they are. Statuses are the words that `graft workflow list --status` takes.
+//! they are. Statuses are the words that `graft workflow list --status` takes. Raft ids are random numbers of 64 bits, which many readers of JSON
+//! would round: they are texts. All other numbers are counts, far below 2^53.
 
 use std::collections::BTreeMap;
 
@@ -187,8 +188,8 @@ pub(crate) struct ClusterJson {
     cluster_name: String,
     epoch: u64,
     term: u64,
-    leader: Option<u64>,
-    answered_by: u64,
+    leader: Option<String>,
+    answered_by: String,
     version: String,
     ready: bool,
     not_ready_reason: Option<String>,
@@ -197,7 +198,7 @@ pub(crate) struct ClusterJson {
 
 #[derive(Serialize)]
 struct MemberJson {
-    raft_id: u64,
+    raft_id: String,
     name: String,
     role: String,
     client_address: String,
@@ -211,7 +212,7 @@ impl From<&ClusterStatusResponse> for ClusterJson {
     fn from(status: &ClusterStatusResponse) -> Self {
         let known = |number: u64| (number > 0).then_some(number);
         let member = |member: &graft_client::proto::Member| MemberJson {
-            raft_id: member.raft_id,
+            raft_id: member.raft_id.to_string(),
             name: member.name.clone(),
             role: member.role.clone(),
             client_address: member.client_address.clone(),
@@ -225,8 +226,8 @@ impl From<&ClusterStatusResponse> for ClusterJson {
             cluster_name: status.cluster_name.clone(),
             epoch: status.epoch,
             term: status.term,
-            leader: known(status.leader),
-            answered_by: status.answered_by,
+            leader: known(status.leader).map(|id| id.to_string()),
+            answered_by: status.answered_by.to_string(),
             version: status.version.clone(),
             ready: status.not_ready_reason.is_empty(),
             not_ready_reason: some(&status.not_ready_reason),
@@ -310,10 +311,12 @@ mod tests {
 
     #[test]
     fn a_cluster_tells_its_leader_and_whether_it_is_ready() {
-        let member = Member { raft_id: 5, name: "a".into(), role: "leader".into(), last_index: 9, ..Member::default() };
-        let status = ClusterStatusResponse { leader: 5, term: 2, members: vec![member], ..ClusterStatusResponse::default() };
+        const ID: u64 = u64::MAX - 1;
+        let member = Member { raft_id: ID, name: "a".into(), role: "leader".into(), last_index: 9, ..Member::default() };
+        let status = ClusterStatusResponse { leader: ID, term: 2, members: vec![member], ..ClusterStatusResponse::default() };
         let value = serde_json::to_value(ClusterJson::from(&status)).unwrap();
-        assert_eq!((&value["leader"], &value["ready"], &value["cluster_id"]), (&json!(5), &json!(true), &json!(null)));
+        assert_eq!((&value["leader"], &value["ready"], &value["cluster_id"]), (&json!("18446744073709551614"), &json!(true), &json!(null)));
+        assert_eq!(value["members"][0]["raft_id"], value["leader"]);
         assert_eq!((&value["members"][0]["last_index"], &value["members"][0]["flushed_index"]), (&json!(9), &json!(null)));
     }
 }

@@ -105,6 +105,7 @@ async fn workers_and_members_are_shown() {
     let cluster = here.json(&["cluster", "status"]).await;
     assert_eq!((&cluster["ready"], &cluster["members"][0]["role"]), (&true.into(), &"leader".into()));
     assert_eq!(cluster["leader"], cluster["answered_by"]);
+    assert!(cluster["leader"].is_string(), "an id of 64 bits is no number that every reader keeps: {cluster}");
     let table = here.graft(&["cluster", "status"]).await.stdout;
     assert!(table.contains("leader") && table.contains("APPLIED"), "{table}");
     here.stop().await;
