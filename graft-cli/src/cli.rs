@@ -33,7 +33,7 @@ pub(crate) struct Cli {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
     /// Where the cluster answers; several members separated by commas [default: http://127.0.0.1:7420].
-    #[arg(long, global = true, env = "GRAFT_ADDR", value_name = "URL")]
+    #[arg(long, global = true, env = "GRAFT_ADDR", value_name = "URL", value_parser = addr)]
     pub(crate) addr: Option<String>,
     /// Namespace of the workflows.
     #[arg(short, long, global = true, env = "GRAFT_NAMESPACE", default_value = "default")]
@@ -312,7 +312,7 @@ pub(crate) struct Bench {
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(crate) concurrency: u32,
     /// How long is measured.
-    #[arg(long, default_value = "10s", value_parser = duration, value_name = "DURATION")]
+    #[arg(long, default_value = "10s", value_parser = some_time, value_name = "DURATION")]
     pub(crate) duration: Duration,
     /// How long it runs before it is measured.
     #[arg(long, default_value = "1s", value_parser = duration, value_name = "DURATION")]
@@ -331,6 +331,14 @@ pub(crate) struct Bench {
     pub(crate) fsync_dir: Option<PathBuf>,
 }
 
+/// Reads one address or several; what each of them is worth, the client says.
+fn addr(text: &str) -> Result<String, String> {
+    if text.split(',').all(|address| address.trim().is_empty()) {
+        return Err("no address: name one, such as http://127.0.0.1:7420, with --addr or in GRAFT_ADDR".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 /// Reads `KEY=VALUE`.
 fn label(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -347,6 +355,11 @@ fn duration(text: &str) -> Result<Duration, String> {
     let count: u64 = text[..digits].parse().map_err(|_: ParseIntError| refused())?;
     let (_, millis) = UNITS.iter().find(|(unit, _)| *unit == &text[digits..]).ok_or_else(refused)?;
     count.checked_mul(*millis).map(Duration::from_millis).ok_or_else(refused)
+}
+
+/// Reads a duration that is not zero.
+fn some_time(text: &str) -> Result<Duration, String> {
+    duration(text).and_then(|time| if time.is_zero() { Err("it must be longer than nothing".to_owned()) } else { Ok(time) })
 }
 
 #[cfg(test)]

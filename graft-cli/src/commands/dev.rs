@@ -18,6 +18,12 @@ const LOG_LEVEL: &str = "warn";
 /// Runs until Ctrl-C or SIGTERM, then drains; a second signal ends it at once.
 pub(crate) async fn run(args: &Dev) -> CliResult {
     let listen: HostPort = args.listen.parse().map_err(|error| CliError::Usage(format!("--listen {}: {error}", args.listen)))?;
+    if !listen.is_loopback() {
+        return Err(CliError::Usage(format!(
+            "--listen {listen}: `graft dev` answers on this machine only, such as at 127.0.0.1:7420\n  `graftd --listen {listen} --insecure` serves \
+             others, if the network keeps strangers away."
+        )));
+    }
     let mut signals = Signals::listen().map_err(|error| CliError::Other(format!("failed to listen for signals: {error}")))?;
     let signature = logging::start(false, LOG_LEVEL).map_err(|error| CliError::Other(error.to_string()))?;
     let temporary = match &args.data_dir {

@@ -1,5 +1,4 @@
 //! `graft dev`.
-#![cfg(unix)]
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -20,4 +19,11 @@ async fn a_development_server_says_where_it_is_and_ends_when_it_is_told() {
     ended.unwrap();
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert_eq!(ran_dev.code, 0, "{}", ran_dev.stderr);
+}
+
+#[tokio::test]
+async fn a_development_server_that_others_could_reach_is_refused_with_what_serves_them() {
+    let ran = graft(&["dev", "--listen", "0.0.0.0:0"]).await;
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{}", ran.stderr);
+    assert!(ran.stderr.contains("this machine only") && ran.stderr.contains("graftd --listen 0.0.0.0:0 --insecure"), "{}", ran.stderr);
 }

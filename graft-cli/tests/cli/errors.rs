@@ -1,6 +1,6 @@
 //! What goes wrong: exit codes, and words that say what to do.
 
-use crate::here::{Here, graft};
+use crate::here::{Here, graft, graft_with};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn errors_have_exit_codes_and_say_what_to_do() {
@@ -56,4 +56,16 @@ async fn the_words_of_a_node_cannot_steer_the_terminal() {
         }
     }
     here.stop().await;
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_is_a_mistake_of_the_command_line() {
+    for verb in [&["bench"][..], &["workflow", "list"], &["cluster", "status"]] {
+        for (flag, variable) in [(Some(""), None), (Some(" , "), None), (None, Some(""))] {
+            let words = [flag.map_or(Vec::new(), |addr| vec!["--addr", addr]), verb.to_vec()].concat();
+            let ran = graft_with(&words, &[("GRAFT_ADDR", variable)]).await;
+            assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{words:?}: {}", ran.stderr);
+            assert!(ran.stderr.contains("--addr") && ran.stderr.contains("GRAFT_ADDR"), "{words:?}: {}", ran.stderr);
+        }
+    }
 }

@@ -125,7 +125,13 @@ impl From<Output> for Ran {
 }
 
 pub(crate) async fn graft(words: &[&str]) -> Ran {
+    graft_with(words, &[]).await
+}
+
+/// Runs `graft` with some variables of the environment set, or not; otherwise none that it reads is.
+pub(crate) async fn graft_with(words: &[&str], variables: &[(&str, Option<&str>)]) -> Ran {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_graft"));
     command.args(words).env_remove("GRAFT_ADDR").env_remove("GRAFT_NAMESPACE").stdin(Stdio::null()).kill_on_drop(true);
+    command.envs(variables.iter().filter_map(|(name, value)| Some((name, (*value)?))));
     within(&format!("the end of graft {words:?}"), command.output()).await.unwrap().into()
 }

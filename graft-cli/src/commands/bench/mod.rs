@@ -50,6 +50,7 @@ pub(crate) async fn run(global: &Global, args: &Bench) -> CliResult {
             (here.addr(), Some(here))
         }
     };
+    client(&addr, &global.namespace, global.timeout)?; // an address that is none is a mistake, whether anybody answers or not
     reach(&addr, global.timeout).await?;
     let figures = measured(global, args, &addr).await;
     if let Some(here) = here {
