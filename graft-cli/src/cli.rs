@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+/// A wait without an end, as it is written.
+const FOREVER: &str = "forever";
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0 done   1 error   2 usage   3 not found   4 conflict   5 not allowed   6 unavailable, try again   7 timeout
@@ -94,7 +97,7 @@ pub(crate) enum Workflow {
         after_help = "Examples:\n  graft workflow list --status running --status paused\n  graft workflow list --prefix order- --all -o json"
     )]
     List(List),
-    /// Follow a workflow until it ends: a growing tree on a terminal, a line per event elsewhere.
+    /// Follow a workflow until it ends, and exit with how it ended (0, 10, 11, 12): a growing tree on a terminal, a line per event elsewhere.
     #[command(after_help = "Examples:\n  graft workflow watch order-1042\n  graft workflow watch order-1042 -o json | jq -c .type")]
     Watch(Target),
     /// Show the events of a workflow, the oldest first.
@@ -152,9 +155,18 @@ pub(crate) struct Start {
     /// End it as timed out if it has not ended after this long.
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     pub(crate) deadline: Option<Duration>,
-    /// Wait until it has ended, or at most for this long, and exit with how it ended (0, 10, 11, 12).
-    #[arg(long, value_parser = duration, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "0s")]
-    pub(crate) wait: Option<Duration>,
+    /// Wait until it has ended, or at most for this long (--wait=30s), and exit with how it ended (0, 10, 11, 12; 7 if it has not).
+    #[arg(long, value_parser = wait, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = FOREVER)]
+    pub(crate) wait: Option<Wait>,
+}
+
+/// How long a start waits for the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// As long as it takes.
+    Forever,
+    /// At most for so long.
+    AtMost(Duration),
 }
 
 /// What a start does when the id is taken.
@@ -362,6 +374,11 @@ fn some_time(text: &str) -> Result<Duration, String> {
     duration(text).and_then(|time| if time.is_zero() { Err("it must be longer than nothing".to_owned()) } else { Ok(time) })
 }
 
+/// Reads how long is waited.
+fn wait(text: &str) -> Result<Wait, String> {
+    if text == FOREVER { Ok(Wait::Forever) } else { some_time(text).map(Wait::AtMost) }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -430,7 +447,8 @@ mod tests {
             start.wait
         };
         assert_eq!(wait(&[]), None);
-        assert_eq!(wait(&["--wait"]), Some(Duration::ZERO));
-        assert_eq!(wait(&["--wait=5s"]), Some(Duration::from_secs(5)));
+        assert_eq!(wait(&["--wait"]), Some(Wait::Forever));
+        assert_eq!(wait(&["--wait=5s"]), Some(Wait::AtMost(Duration::from_secs(5))));
+        assert!(super::wait("0s").unwrap_err().contains("longer than nothing"));
     }
 }

@@ -58,6 +58,35 @@ async fn the_words_of_a_node_cannot_steer_the_terminal() {
     here.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_watch_and_a_wait_exit_with_how_the_workflow_ended() {
+    let here = Here::start().await;
+    for (id, node, more, code) in [
+        ("done", "count", &[][..], 0),
+        ("failed", "fail", &[], 10),
+        ("terminated", "nobody", &[], 11),
+        ("cancelled", "nobody", &[], 11),
+        ("late", "nobody", &["--deadline", "50ms"], 12),
+    ] {
+        here.json(&[&["workflow", "start", id, "--node", node], more].concat()).await;
+        match id {
+            "terminated" => drop(here.json(&["workflow", "terminate", id]).await),
+            "cancelled" => drop(here.json(&["workflow", "cancel", id]).await),
+            _ => {}
+        }
+        let watched = here.graft(&["workflow", "watch", id]).await;
+        let in_json = here.graft(&["workflow", "watch", id, "-o", "json"]).await;
+        let waited = here.graft(&["workflow", "start", id, "--node", node, "--on-conflict", "use-existing", "--wait"]).await;
+        for ran in [&watched, &in_json, &waited] {
+            assert_eq!(ran.code, code, "{id}: {}{}", ran.stdout, ran.stderr);
+        }
+        assert!(watched.stdout.lines().count() >= 2, "{id}: the events are told all the same: {}", watched.stdout);
+        let told = watched.stderr.contains(&format!("workflow \"{id}\" ended as "));
+        assert_eq!(told, code > 0, "{id}: {}", watched.stderr);
+    }
+    here.stop().await;
+}
+
 #[tokio::test]
 async fn an_address_that_is_none_is_a_mistake_of_the_command_line() {
     for verb in [&["bench"][..], &["workflow", "list"], &["cluster", "status"]] {
@@ -68,4 +97,11 @@ async fn an_address_that_is_none_is_a_mistake_of_the_command_line() {
             assert!(ran.stderr.contains("--addr") && ran.stderr.contains("GRAFT_ADDR"), "{words:?}: {}", ran.stderr);
         }
     }
+}
+
+#[tokio::test]
+async fn a_wait_of_nothing_is_refused() {
+    let ran = graft(&["workflow", "start", "a", "--node", "count", "--wait=0s"]).await;
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    assert!(ran.stderr.contains("--wait"), "{}", ran.stderr);
 }

@@ -10,11 +10,11 @@ pub(super) mod terminate;
 pub(super) mod watch;
 
 use graft_client::WorkflowHandle;
-use graft_client::proto::WorkflowSummary;
+use graft_client::proto::{WorkflowStatus, WorkflowSummary};
 
 use super::Session;
 use crate::cli::{Page, Target};
-use crate::error::CliResult;
+use crate::error::{CliError, CliResult};
 use crate::output::json::SummaryJson;
 use crate::output::table;
 
@@ -31,6 +31,14 @@ fn handle(session: &Session, target: &Target) -> WorkflowHandle {
 /// Rows that are asked for at a time: what was said, or else few for somebody who reads a page and many for somebody who wants all.
 fn page_size(page: &Page) -> u32 {
     page.limit.unwrap_or(if page.all { PAGE_OF_ALL } else { PAGE })
+}
+
+/// What the end of a workflow that was waited for means for the command: every end but one has an exit code of its own.
+fn verdict(id: &str, status: WorkflowStatus, reason: &str) -> CliResult {
+    match status {
+        WorkflowStatus::Completed => Ok(()),
+        status => Err(CliError::Ended { id: id.to_owned(), status, reason: reason.to_owned() }),
+    }
 }
 
 /// What a verb that steers answers.

@@ -1,12 +1,12 @@
 //! `graft workflow start`
 
 use std::io::Read;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use graft_client::proto::WorkflowStatus;
 use graft_client::{Next, RawJson, StartWorkflow, Started};
 
-use crate::cli::{OnConflict, Start};
+use super::verdict;
+use crate::cli::{OnConflict, Start, Wait};
 use crate::commands::Session;
 use crate::error::{CliError, CliResult};
 use crate::output::json::{StartedJson, WorkflowJson};
@@ -82,10 +82,13 @@ fn read(flag: &str, name: &str, source: std::io::Result<impl Read>) -> CliResult
     Ok(bytes)
 }
 
-/// Waits for the end and shows it; `wait` of zero is for ever.
-async fn ended(session: &Session, started: &Started, wait: Duration) -> CliResult {
+/// Waits for the end and shows it.
+async fn ended(session: &Session, started: &Started, wait: Wait) -> CliResult {
     let workflow = session.client.workflow(&started.workflow_id).run(started.run);
-    let ended = if wait.is_zero() { Some(workflow.wait().await?) } else { workflow.wait_for(wait).await? };
+    let ended = match wait {
+        Wait::Forever => Some(workflow.wait().await?),
+        Wait::AtMost(time) => workflow.wait_for(time).await?,
+    };
     let Some(ended) = ended else {
         let status = workflow.get().await?.status();
         return Err(CliError::StillRunning { id: started.workflow_id.clone(), status });
@@ -95,10 +98,7 @@ async fn ended(session: &Session, started: &Started, wait: Duration) -> CliResul
     } else {
         session.output.lines(&table::workflow(&ended, time::now_ms()))?;
     }
-    match ended.status() {
-        WorkflowStatus::Completed => Ok(()),
-        status => Err(CliError::Ended { id: started.workflow_id.clone(), status, reason: ended.summary.reason }),
-    }
+    verdict(&started.workflow_id, ended.status(), &ended.summary.reason)
 }
 
 #[cfg(test)]

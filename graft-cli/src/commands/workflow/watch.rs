@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use graft_client::ClientError;
-use graft_client::proto::Event;
+use graft_client::proto::event::Happened;
+use graft_client::proto::{Event, WorkflowStatus};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::handle;
+use super::{handle, verdict};
 use crate::cli::Target;
 use crate::commands::Session;
 use crate::error::CliResult;
@@ -21,25 +22,50 @@ const FRAME: Duration = Duration::from_millis(150);
 /// Events that are taken at a time, at most, so that drawing has its turn.
 const EVENTS_AT_ONCE: usize = 1_024;
 
+/// How a run ended, and why.
+type End = (WorkflowStatus, String);
+
 /// Follows a workflow until it ends.
 pub(crate) async fn run(session: &Session, target: &Target) -> CliResult {
     let events = handle(session, target).watch();
-    if session.output.is_live() {
-        return live(session, &target.id, events).await;
+    let end = if session.output.is_live() { live(session, &target.id, events).await? } else { told(session, events).await? };
+    match end {
+        Some((status, reason)) => verdict(&target.id, status, &reason),
+        None => Ok(()),
     }
-    let mut events = events;
+}
+
+/// How the run ended, if this event says so.
+fn end(event: &Event) -> Option<End> {
+    let (status, end) = match event.happened.as_ref()? {
+        Happened::Completed(end) => (WorkflowStatus::Completed, end),
+        Happened::Failed(end) => (WorkflowStatus::Failed, end),
+        Happened::Cancelled(end) => (WorkflowStatus::Cancelled, end),
+        Happened::Terminated(end) => (WorkflowStatus::Terminated, end),
+        Happened::TimedOut(end) => (WorkflowStatus::TimedOut, end),
+        _ => return None,
+    };
+    Some((status, end.reason.clone()))
+}
+
+/// A line for each event, or a document.
+async fn told(session: &Session, mut events: impl Stream<Item = Result<Event, ClientError>> + Unpin) -> CliResult<Option<End>> {
+    let mut ended = None;
     while let Some(event) = events.next().await {
         let event = event?;
+        ended = end(&event).or(ended);
         if session.output.is_json() {
             session.output.document_line(&EventJson::from(event))?;
         } else {
             session.output.lines(&[line(&event)])?;
         }
     }
-    Ok(())
+    Ok(ended)
 }
 
-async fn live(session: &Session, id: &str, events: impl Stream<Item = Result<Event, ClientError>> + Unpin) -> CliResult {
+/// A tree that grows.
+async fn live(session: &Session, id: &str, events: impl Stream<Item = Result<Event, ClientError>> + Unpin) -> CliResult<Option<End>> {
+    let mut ended = None;
     let mut events = events.ready_chunks(EVENTS_AT_ONCE);
     let mut progress = Progress::default();
     // The terminal is taken once there is something to see: an unknown workflow is answered with plain words.
@@ -51,7 +77,9 @@ async fn live(session: &Session, id: &str, events: impl Stream<Item = Result<Eve
             chunk = events.next() => {
                 let Some(chunk) = chunk else { break };
                 for event in chunk {
-                    progress.take(&event?);
+                    let event = event?;
+                    ended = end(&event).or(ended);
+                    progress.take(&event);
                 }
                 if screen.is_none() {
                     screen = Some(Screen::take(session.output.colours())?);
@@ -64,8 +92,8 @@ async fn live(session: &Session, id: &str, events: impl Stream<Item = Result<Eve
             }
         }
     }
-    match screen {
-        Some(screen) => screen.finish(&tree::lines(id, &progress, time::now_ms())),
-        None => Ok(()),
+    if let Some(screen) = screen {
+        screen.finish(&tree::lines(id, &progress, time::now_ms()))?;
     }
+    Ok(ended)
 }
