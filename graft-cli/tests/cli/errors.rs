@@ -1,6 +1,10 @@
 //! What goes wrong: exit codes, and words that say what to do.
 
-use crate::here::{Here, graft, graft_with};
+use std::process::Stdio;
+
+use tokio::io::AsyncWriteExt;
+
+use crate::here::{Here, Ran, graft, graft_with, interrupt, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn errors_have_exit_codes_and_say_what_to_do() {
@@ -104,4 +108,20 @@ async fn a_wait_of_nothing_is_refused() {
     let ran = graft(&["workflow", "start", "a", "--node", "count", "--wait=0s"]).await;
     assert_eq!(ran.code, 2, "{}", ran.stderr);
     assert!(ran.stderr.contains("--wait"), "{}", ran.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn ctrl_c_ends_a_start_that_waits_for_its_state() {
+    let here = Here::start().await;
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_graft"));
+    command.args(["--addr", &here.addr, "workflow", "start", "a", "--node", "count", "--state", "-"]).kill_on_drop(true);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // More than a pipe holds: when it is written, it is being read.
+    within("stdin to be read", stdin.write_all(&[b' '; 1 << 20])).await.unwrap();
+    interrupt(child.id().unwrap());
+    let ran: Ran = within("the end after Ctrl-C", child.wait_with_output()).await.unwrap().into();
+    assert_eq!((ran.code, ran.stdout.as_str()), (130, ""), "{}", ran.stderr);
+    drop(stdin);
+    here.stop().await;
 }

@@ -135,3 +135,9 @@ pub(crate) async fn graft_with(words: &[&str], variables: &[(&str, Option<&str>)
     command.envs(variables.iter().filter_map(|(name, value)| Some((name, (*value)?))));
     within(&format!("the end of graft {words:?}"), command.output()).await.unwrap().into()
 }
+
+/// What Ctrl-C sends.
+pub(crate) fn interrupt(process: u32) {
+    use nix::sys::signal::{Signal, kill};
+    kill(nix::unistd::Pid::from_raw(process.try_into().unwrap()), Signal::SIGINT).unwrap();
+}

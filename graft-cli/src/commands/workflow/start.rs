@@ -4,6 +4,7 @@ use std::io::Read;
 use std::time::SystemTime;
 
 use graft_client::{Next, RawJson, StartWorkflow, Started};
+use tokio::task::spawn_blocking;
 
 use super::verdict;
 use crate::cli::{OnConflict, Start, Wait};
@@ -18,7 +19,9 @@ const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
 /// Starts a workflow; with `--wait`, waits for its end.
 pub(crate) async fn run(session: &Session, args: Start) -> CliResult {
     let wait = args.wait;
-    let started = session.client.start(request(args)?).await?;
+    // Stdin, or a file that is a pipe, may keep us waiting: it is read beside the runtime, so that Ctrl-C is heard.
+    let request = spawn_blocking(move || request(args)).await.map_err(|error| CliError::Other(format!("failed to read: {error}")))??;
+    let started = session.client.start(request).await?;
     for warning in &started.warnings {
         say(&format!("warning: {warning}"));
     }
