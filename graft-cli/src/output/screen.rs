@@ -1,6 +1,7 @@
 //! A part of the terminal that is drawn again and again in place.
 //!
-//! What does not fit is cut: the header stays, and the end of the tree, where things happen. The last picture is drawn in full, to be scrolled.
+//! What does not fit is cut: the header stays, and the end of the tree, where things happen. The last picture may be higher than the screen, to
+//! be scrolled, but not without bound: of a run of ten thousand different steps its beginning and its end are shown.
 
 use std::io::{Stdout, Write, stdout};
 
@@ -14,6 +15,8 @@ use crate::error::CliResult;
 
 /// Rows of a terminal that does not tell.
 const ROWS_FALLBACK: u16 = 24;
+/// Most lines of the last picture.
+const LAST_PICTURE_LINES_MAX: usize = 400;
 
 /// The part of the terminal below the cursor. Dropping it gives the terminal back as it was.
 pub(crate) struct Screen {
@@ -32,13 +35,14 @@ impl Screen {
 
     /// Draws what fits in place of what was drawn before.
     pub(crate) fn draw(&mut self, lines: &[Line]) -> CliResult {
-        let rows = size().map_or(ROWS_FALLBACK, |(_, rows)| rows);
-        self.replace(&fitting(lines, rows))
+        // A terminal that was given no size says 0.
+        let rows = size().map_or(0, |(_, rows)| rows);
+        self.replace(&fitting(lines, if rows > 0 { rows } else { ROWS_FALLBACK }))
     }
 
-    /// Draws all of it.
+    /// Draws the last picture.
     pub(crate) fn finish(mut self, lines: &[Line]) -> CliResult {
-        self.replace(lines)
+        self.replace(&cut(lines, LAST_PICTURE_LINES_MAX, LAST_PICTURE_LINES_MAX / 2, "folded"))
     }
 
     fn replace(&mut self, lines: &[Line]) -> CliResult {
@@ -64,28 +68,57 @@ impl Drop for Screen {
     }
 }
 
-/// The lines that fit on a screen, one row left for the cursor.
+/// The lines that fit on a screen, one row left for the cursor: a picture that scrolled could not be drawn over.
 fn fitting(lines: &[Line], rows: u16) -> Vec<Line> {
-    let room = usize::from(rows.max(4)) - 1;
-    let [header, rest @ ..] = lines else { return Vec::new() };
+    cut(lines, usize::from(rows).saturating_sub(1), 1, "above")
+}
+
+/// So many lines and no more: the first `head`, the last ones, and between them one that counts those left out. Where there is no room for
+/// that, the first and the last line; or the first; or none.
+fn cut(lines: &[Line], room: usize, head: usize, left_out: &str) -> Vec<Line> {
     if lines.len() <= room {
         return lines.to_vec();
     }
-    let tail = room - 2;
-    let hidden = rest.len() - tail;
-    let note = Line::of(Tone::Dim, format!("… {hidden} lines above"));
-    [header.clone(), note].into_iter().chain(rest[hidden..].iter().cloned()).collect()
+    let (head, note) = (head.min(room), usize::from(room > head + 1));
+    let tail = room - head - note;
+    let hidden = lines.len() - head - tail;
+    let note = (note > 0).then(|| Line::of(Tone::Dim, format!("… {hidden} lines {left_out}")));
+    lines[..head].iter().cloned().chain(note).chain(lines[lines.len() - tail..].iter().cloned()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn lines(count: usize) -> Vec<Line> {
+        (0..count).map(|number| Line::of(Tone::Plain, number.to_string())).collect()
+    }
+
+    fn text(lines: &[Line]) -> Vec<String> {
+        lines.iter().map(|line| line.render(false)).collect()
+    }
+
     #[test]
     fn a_tree_higher_than_the_screen_keeps_its_header_and_its_end() {
-        let lines: Vec<Line> = (0..100).map(|number| Line::of(Tone::Plain, number.to_string())).collect();
-        let fitting: Vec<String> = fitting(&lines, 6).iter().map(|line| line.render(false)).collect();
-        assert_eq!(fitting, ["0", "… 96 lines above", "97", "98", "99"]);
-        assert_eq!(super::fitting(&lines[..5], 6).len(), 5);
+        assert_eq!(text(&fitting(&lines(100), 6)), ["0", "… 96 lines above", "97", "98", "99"]);
+        assert_eq!(text(&fitting(&lines(5), 6)).len(), 5);
+    }
+
+    #[test]
+    fn a_picture_never_scrolls_the_screen_however_low_it_is() {
+        assert_eq!(text(&fitting(&lines(100), 4)), ["0", "… 98 lines above", "99"]);
+        assert_eq!(text(&fitting(&lines(100), 3)), ["0", "99"]);
+        assert_eq!(text(&fitting(&lines(100), 2)), ["0"]);
+        assert_eq!(text(&fitting(&lines(100), 1)), [""; 0]);
+        for rows in 1..200 {
+            assert!(fitting(&lines(100), rows).len() < rows.into(), "{rows} rows");
+        }
+    }
+
+    #[test]
+    fn the_last_picture_of_a_long_run_shows_its_beginning_and_its_end() {
+        let shown = text(&cut(&lines(10_000), 10, 5, "folded"));
+        assert_eq!(shown, ["0", "1", "2", "3", "4", "… 9991 lines folded", "9996", "9997", "9998", "9999"]);
+        assert_eq!(cut(&lines(10), 10, 5, "folded").len(), 10);
     }
 }

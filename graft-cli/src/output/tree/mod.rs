@@ -11,8 +11,9 @@
 //! ⋈ ship  waits for 2 of 999
 //! ```
 //!
-//! However large the run, the tree stays small: equal columns beyond [`FOLD_FROM`] are folded into one line, at most [`BRANCHES_MAX`] branches of
-//! a task are shown, and at most [`DEPTH_MAX`] levels.
+//! However large the run, the tree stays small if its steps repeat: equal columns beyond [`FOLD_FROM`] are folded into one line, at most
+//! [`BRANCHES_MAX`] branches of a task are shown, and at most [`DEPTH_MAX`] levels. A long chain of steps that differ is a long column; the
+//! [`screen`](super::screen) bounds what is drawn of it.
 mod fold;
 
 use crate::output::progress::{Progress, Task, TaskState};
