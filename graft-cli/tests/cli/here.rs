@@ -15,8 +15,9 @@ use tokio::sync::{Semaphore, watch};
 /// Longest wait for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A daemon, and a worker that knows five nodes: `count` does one step, `fan` three in parallel and a join; `fail` fails for good, and `paint`
-/// as well, with words that would steer a terminal; `hold` stays until it is let go, whoever cancels it, and goes on with `count`.
+/// A daemon, and a worker that knows six nodes: `count` does one step, `fan` three in parallel and a join; `fail` fails for good, and `paint`
+/// as well, with words that would steer a terminal; `hold` stays until it is let go, whoever cancels it, and goes on with `count`; `split` does
+/// `hold` and `count` in parallel and joins them with `count`.
 pub(crate) struct Here {
     pub(crate) addr: String,
     daemon: Daemon,
@@ -44,6 +45,10 @@ impl Here {
                 let tasks = (0..3).map(|_| graft_client::Next::named("count", ()));
                 Ok(Outcome::done().fan_out(tasks).join(graft_client::Next::named("count", ())))
             })
+            .node_fn("split", |_: NodeContext, (): (), (): ()| async {
+                let tasks = ["hold", "count"].map(|node| graft_client::Next::named(node, ()));
+                Ok(Outcome::done().fan_out(tasks).join(graft_client::Next::named("count", ())))
+            })
             .node_fn("fail", |_: NodeContext, (): (), (): ()| async { Err::<Outcome<()>, _>(Failure::permanent("no stock")) })
             .node_fn("paint", |_: NodeContext, (): (), (): ()| async {
                 Err::<Outcome<()>, _>(Failure::permanent("\u{1b}[2Jred\u{7}\nand \u{9b}31mblue"))
@@ -52,9 +57,7 @@ impl Here {
                 let (held, let_go) = hold.clone();
                 async move {
                     held.fetch_add(1, Ordering::SeqCst);
-                    if let Ok(permit) = let_go.acquire().await {
-                        permit.forget();
-                    }
+                    let _closed = let_go.acquire().await;
                     Ok(Outcome::done().next(graft_client::Next::named("count", ())))
                 }
             })
@@ -75,6 +78,11 @@ impl Here {
         Self { addr, daemon, worker, stop, held, let_go, _data: data }
     }
 
+    /// Lets the attempts of `hold` go.
+    pub(crate) fn let_go(&self) {
+        self.let_go.close();
+    }
+
     /// Waits until so many attempts of `hold` run.
     pub(crate) async fn holds(&self, attempts: u32) {
         let running = async {
@@ -86,7 +94,7 @@ impl Here {
     }
 
     pub(crate) async fn stop(self) {
-        self.let_go.close();
+        self.let_go();
         self.stop.send(true).unwrap();
         within("the worker's end", self.worker).await.unwrap();
         within("the daemon's end", self.daemon.shutdown()).await;

@@ -3,4 +3,5 @@ mod bench;
 mod dev;
 mod errors;
 mod here;
+mod terminal;
 mod workflows;
