@@ -25,9 +25,9 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
@@ -144,15 +144,16 @@ impl Prepared {
         };
         let api = api::Api { consensus: consensus.clone(), scheduler: scheduler.clone(), metrics, info };
         let (failures, stop) = (background.failures(), api_stop.clone());
-        let api_task = tokio::spawn(async move {
+        let api_task = AbortOnDropHandle::new(tokio::spawn(async move {
             if let Err(e) = api::serve(client, api, stop).await {
                 failures.report(Failure::fatal(format!("clients can no longer be served: {e}")));
             }
-        });
+        }));
 
         background.spawn(forming::form(consensus.clone(), formation.clone(), links, board.clone()));
         background.spawn(health::follow(consensus.clone(), board.clone(), replay));
         background.spawn(health::fatal(consensus.clone()));
+        let scheduler_task = AbortOnDropHandle::new(scheduler_task);
         let floors = Floors { consensus, scheduler, scheduler_task, api_task, api_stop, peers_task, peers_stop, background };
         let grace = config.shutdown.grace.duration();
         Ok(Daemon { client_address, me, formation, board, floors, grace, _data_dir: data_dir })
@@ -171,14 +172,14 @@ pub struct Daemon {
     _data_dir: Arc<DataDir>,
 }
 
-/// The floors that run, and how to end each.
+/// The floors that run, and how to end each. Whatever is dropped here ends.
 struct Floors {
     consensus: Consensus,
     scheduler: Scheduler,
-    scheduler_task: JoinHandle<()>,
-    api_task: JoinHandle<()>,
+    scheduler_task: AbortOnDropHandle<()>,
+    api_task: AbortOnDropHandle<()>,
     api_stop: CancellationToken,
-    peers_task: Option<JoinHandle<()>>,
+    peers_task: Option<AbortOnDropHandle<()>>,
     peers_stop: CancellationToken,
     background: Background,
 }
@@ -246,7 +247,7 @@ impl Daemon {
     }
 }
 
-/// Waits for a step of the drain, but not for ever.
+/// Waits for a step of the drain, but not for ever. A task that is not done by then is cut: dropping its handle ends it.
 async fn late<T>(deadline: Instant, step: &'static str, future: impl Future<Output = T>) {
     if timeout_at(deadline, future).await.is_err() {
         tracing::warn!("{step} took too long and was cut short");
@@ -300,10 +301,10 @@ fn serve_peers(
     formation: Arc<Formation>,
     stop: CancellationToken,
     failures: Failures,
-) -> JoinHandle<()> {
+) -> AbortOnDropHandle<()> {
     let service = consensus.peer_service(formation);
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    tokio::spawn(async move {
+    AbortOnDropHandle::new(tokio::spawn(async move {
         let served = Server::builder()
             .http2_keepalive_interval(Some(PEER_KEEPALIVE))
             .http2_keepalive_timeout(Some(PEER_KEEPALIVE))
@@ -312,5 +313,5 @@ fn serve_peers(
         if let Err(e) = served.await {
             failures.report(Failure::fatal(format!("members can no longer be served: {e}")));
         }
-    })
+    }))
 }

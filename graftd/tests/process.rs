@@ -1,13 +1,30 @@
 //! The real binary: its first lines, its log, its exit codes.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Instant;
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 
+/// Most lines that it says first.
+const BANNER_LINES_MAX: usize = 8;
+/// Longest time until they are there.
+const BANNER_WITHIN: Duration = Duration::from_millis(100);
+/// Width of the column of labels in them.
+const LABEL_WIDTH: usize = 9;
+
+/// The daemon in `dir`, on a free port, without any argument.
+fn graftd_in(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_graftd"));
+    command.current_dir(dir).env("GRAFT__CLIENT__LISTEN", "127.0.0.1:0").stdin(Stdio::null());
+    command
+}
+
+/// The daemon with these data, on a free port.
 fn graftd(data: &Path, flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_graftd"));
     command.arg("--data-dir").arg(data).args(["--listen", "127.0.0.1:0"]).args(flags).stdin(Stdio::null());
@@ -23,13 +40,14 @@ fn refused(mut command: Command) -> (i32, String) {
 struct Running {
     child: Child,
     banner: Vec<String>,
-    log: BufReader<std::process::ChildStderr>,
+    banner_after: Duration,
+    log: BufReader<ChildStderr>,
 }
 
 impl Running {
-    fn start(data: &Path) -> Self {
+    fn start(mut command: Command) -> Self {
         let started = Instant::now();
-        let mut child = graftd(data, &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
         let mut banner = Vec::new();
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
@@ -40,21 +58,56 @@ impl Running {
                 break;
             }
         }
-        println!("the first {} lines came after {:?}", banner.len(), started.elapsed());
-        Self { child, banner, log }
+        Self { child, banner, banner_after: started.elapsed(), log }
+    }
+
+    /// What stands behind a label of the first lines.
+    fn said(&self, label: &str) -> &str {
+        let line = self.banner.iter().find(|line| line.split(' ').next() == Some(label));
+        line.unwrap_or_else(|| panic!("no {label:?} in {:?}", self.banner))[LABEL_WIDTH + 1..].trim_end()
+    }
+
+    /// Asks `/readyz` until it says yes.
+    fn ready(&self) {
+        let url = self.said("clients").split(' ').next().unwrap();
+        let address = url.strip_prefix("http://").unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let mut answer = String::new();
+            let asked = TcpStream::connect(address).and_then(|mut stream| {
+                write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+                stream.read_to_string(&mut answer)
+            });
+            if answer.starts_with("HTTP/1.1 200 ") {
+                return;
+            }
+            assert!(Instant::now() < deadline, "not ready: {asked:?} {answer}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Reads the log up to the line that begins so.
-    fn logged(&mut self, message: &str) -> serde_json::Value {
+    fn logged(&mut self, message: &str) -> Value {
         let mut seen = String::new();
         loop {
             let start = seen.len();
             assert!(self.log.read_line(&mut seen).unwrap() > 0, "the log ended before {message:?}:\n{seen}");
-            let line: serde_json::Value = serde_json::from_str(&seen[start..]).unwrap_or_else(|e| panic!("{e}: {seen}"));
+            let line: Value = serde_json::from_str(&seen[start..]).unwrap_or_else(|e| panic!("{e}: {seen}"));
             if line["msg"].as_str().is_some_and(|msg| msg.starts_with(message)) {
                 return line;
             }
         }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
+    }
+
+    /// Its exit code, and what it still wrote to its log.
+    fn ended(&mut self) -> (Option<i32>, String) {
+        let mut rest = String::new();
+        self.log.read_to_string(&mut rest).unwrap();
+        (self.child.wait().unwrap().code(), rest)
     }
 }
 
@@ -66,12 +119,33 @@ impl Drop for Running {
 }
 
 #[test]
-fn it_says_what_it_is_gets_ready_and_drains_on_sigterm() {
+fn without_arguments_it_says_at_once_what_it_is_and_keeps_its_data_beside_it() {
+    let mut fastest = Duration::MAX;
+    // The best of three: a busy machine is not what is measured.
+    for _ in 0..3 {
+        let dir = tempfile::tempdir().unwrap();
+        let daemon = Running::start(graftd_in(dir.path()));
+        fastest = fastest.min(daemon.banner_after);
+        let banner = daemon.banner.join("\n");
+        assert!(daemon.banner.len() <= BANNER_LINES_MAX, "{banner}");
+        let aligned = |line: &String| line.as_bytes()[LABEL_WIDTH] == b' ' && line.as_bytes()[LABEL_WIDTH + 1] != b' ';
+        assert!(daemon.banner.iter().all(aligned), "{banner}");
+        assert_eq!(daemon.said("graftd"), env!("CARGO_PKG_VERSION"));
+        assert_eq!(daemon.said("data"), "./graft-data");
+        assert!(daemon.said("try").starts_with("graft "), "{banner}");
+        daemon.ready();
+        assert!(dir.path().join("graft-data").join("state.redb").exists(), "{banner}");
+    }
+    // Written past the harness, which would keep it to itself.
+    let _ = std::io::stderr().write_all(format!("    the first lines of graftd came after {} ms\n", fastest.as_millis()).as_bytes());
+    assert!(fastest <= BANNER_WITHIN, "the first lines came after {fastest:?}");
+}
+
+#[test]
+fn it_gets_ready_and_drains_on_sigterm() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    let mut daemon = Running::start(&data);
-    assert!(daemon.banner.len() <= 8, "{:?}", daemon.banner);
-    assert!(daemon.banner[0].starts_with("graftd "), "{:?}", daemon.banner);
+    let mut daemon = Running::start(graftd(&data, &[]));
     let ready = daemon.logged("ready after");
     assert_eq!(ready["level"], "info");
     assert!(ready["node"].is_string() && ready["cluster_id"].is_string(), "{ready}");
@@ -81,11 +155,53 @@ fn it_says_what_it_is_gets_ready_and_drains_on_sigterm() {
     assert_eq!(code, 75, "{said}");
     assert!(said.contains("another graftd is running on it"), "{said}");
 
-    kill(Pid::from_raw(daemon.child.id() as i32), Signal::SIGTERM).unwrap();
+    daemon.signal(Signal::SIGTERM);
     daemon.logged("drained");
-    let mut rest = String::new();
-    daemon.log.read_to_string(&mut rest).unwrap();
-    assert_eq!(daemon.child.wait().unwrap().code(), Some(0), "{rest}");
+    let (code, rest) = daemon.ended();
+    assert_eq!(code, Some(0), "{rest}");
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once_with_130() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut daemon = Running::start(graftd(&dir.path().join("data"), &[]));
+    daemon.logged("ready after");
+    // Two different ones: of two equal ones that wait, the system keeps one.
+    daemon.signal(Signal::SIGTERM);
+    daemon.signal(Signal::SIGINT);
+    let again = daemon.logged("SIG");
+    assert!(again["msg"].as_str().unwrap().ends_with(": draining"), "{again}");
+    let again = daemon.logged("SIG");
+    assert!(again["msg"].as_str().unwrap().ends_with(" again: ending at once"), "{again}");
+    assert_eq!(daemon.ended().0, Some(130));
+    // Nothing was lost by it.
+    Running::start(graftd(&dir.path().join("data"), &[])).ready();
+}
+
+#[test]
+fn a_port_in_use_ends_it_with_75() {
+    // Whether it is this test that has the usual port, or somebody else.
+    let _held = TcpListener::bind("127.0.0.1:7420");
+    let dir = tempfile::tempdir().unwrap();
+    let mut usual = graftd_in(dir.path());
+    usual.env_remove("GRAFT__CLIENT__LISTEN");
+    let (code, said) = refused(usual);
+    assert_eq!(code, 75, "{said}");
+    assert!(said.contains("client.listen: cannot listen on 127.0.0.1:7420") && said.contains("choose another port"), "{said}");
+}
+
+#[test]
+fn data_of_another_cluster_end_it_with_77() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut daemon = Running::start(graftd_in(dir.path()));
+    daemon.logged("ready after");
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.ended().0, Some(0));
+    let mut other = graftd_in(dir.path());
+    other.env("GRAFT__CLUSTER__NAME", "other");
+    let (code, said) = refused(other);
+    assert_eq!(code, 77, "{said}");
+    assert!(said.contains("belongs to cluster `graft`") && said.contains("says `other`"), "{said}");
 }
 
 #[test]
@@ -109,4 +225,44 @@ fn what_was_said_wrong_ends_it_with_78_and_the_remedy() {
     let (code, said) = refused(beyond);
     assert!(code == 78 && said.contains("neither TLS nor authentication") && said.contains("--insecure"), "{said}");
     assert!(!data.exists(), "nothing is made before the configuration is accepted");
+}
+
+/// Everything that a daemon with these flags logs from its start to its end.
+fn log_of_a_life(flags: &[&str]) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let mut daemon = Running::start(graftd(&dir.path().join("data"), flags));
+    daemon.ready();
+    daemon.signal(Signal::SIGTERM);
+    let (code, log) = daemon.ended();
+    assert_eq!(code, Some(0), "{log}");
+    log
+}
+
+#[test]
+fn the_format_of_the_log_is_as_asked() {
+    // What is read by a program is JSON, unless told otherwise.
+    for flags in [&["--log-format", "json"][..], &["--log-format", "auto"], &[]] {
+        let log = log_of_a_life(flags);
+        let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect();
+        assert!(lines.iter().any(|line| line["msg"] == "drained" && line["level"] == "info"), "{log}");
+    }
+    let log = log_of_a_life(&["--log-format", "text"]);
+    assert!(log.lines().all(|line| serde_json::from_str::<Value>(line).is_err()), "{log}");
+    assert!(log.lines().any(|line| line.contains(" INFO ") && line.ends_with("drained")), "{log}");
+}
+
+#[test]
+fn the_level_of_the_log_is_as_asked() {
+    let levels = |level: &str| {
+        let log = log_of_a_life(&["--log-format", "json", "--log-level", level]);
+        let level = |line: &str| serde_json::from_str::<Value>(line).unwrap()["level"].as_str().unwrap().to_owned();
+        log.lines().map(level).collect::<std::collections::BTreeSet<String>>()
+    };
+    assert_eq!(levels("error").len(), 0, "a life without errors");
+    let info = levels("info");
+    assert!(info.contains("info") && !info.contains("debug"), "{info:?}");
+    let directive = levels("warn,graftd::app=info");
+    assert!(directive.contains("info"), "{directive:?}");
+    let named = levels("info,openraft=debug");
+    assert!(named.contains("debug"), "{named:?}");
 }

@@ -24,6 +24,8 @@ const SPELLED_IN: &[(&str, &[&str])] = &[
     ("openraft::", &["consensus"]),
     ("redb::", &["storage"]),
     ("axum::", &["api"]),
+    ("hyper_util::", &["api"]),
+    ("tonic::", &["api", "consensus", "discovery", "app.rs"]),
     ("graft_proto::v1", &["api"]),
     ("SystemTime::now", &["clock.rs"]),
     ("tokio::", &["consensus", "scheduler", "api", "discovery", "observability", "shutdown.rs", "app", "app.rs", "main.rs"]),
@@ -61,13 +63,33 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// The code of a file, line by line with numbers: comments and everything from `#[cfg(test)]` on left out.
+/// The code of a file, line by line with numbers. Left out: comments, items of one line that are for tests only, and everything from an inline
+/// `mod` of tests on.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    text.lines()
-        .enumerate()
-        .take_while(|(_, line)| line.trim() != "#[cfg(test)]")
-        .filter(|(_, line)| !line.trim_start().starts_with("//"))
-        .map(|(number, line)| (number + 1, line))
+    let lines: Vec<&str> = text.lines().collect();
+    let mut shown = Vec::new();
+    let mut at = 0;
+    while at < lines.len() {
+        let line = lines[at];
+        if line.trim() == "#[cfg(test)]" {
+            // The item may have attributes of its own.
+            let item = (at + 1..lines.len()).find(|next| !lines[*next].trim_start().starts_with('#')).unwrap_or(at);
+            if !lines[item].trim_end().ends_with(';') {
+                break;
+            }
+            at = item;
+        } else if !line.trim_start().starts_with("//") {
+            shown.push((at + 1, line));
+        }
+        at += 1;
+    }
+    shown.into_iter()
+}
+
+#[test]
+fn what_is_for_tests_only_is_left_out_and_nothing_behind_it() {
+    let text = "use a;\n// b\n#[cfg(test)]\n#[path = \"x.rs\"]\nmod x;\nuse c;\n#[cfg(test)]\nmod tests {\nuse d;\n}\n";
+    assert_eq!(code(text).collect::<Vec<_>>(), [(1, "use a;"), (6, "use c;")]);
 }
 
 fn report(rule: &str, broken: &[String]) {

@@ -131,6 +131,24 @@ mod tests {
     }
 
     #[test]
+    fn every_option_of_openraft_s_reaches_it() {
+        let options = ConsensusOptions {
+            cluster_name: "c".into(),
+            heartbeat_ms: 11,
+            election_min_ms: 100,
+            election_max_ms: 200,
+            snapshot_every_entries: 777,
+            log_keep_entries: 888,
+            ..ConsensusOptions::default()
+        };
+        let config = options.raft_config().expect("valid");
+        assert_eq!((config.cluster_name.as_str(), config.heartbeat_interval), ("c", 11));
+        assert_eq!((config.election_timeout_min, config.election_timeout_max), (100, 200));
+        assert_eq!((config.snapshot_policy, config.replication_lag_threshold), (SnapshotPolicy::LogsSinceLast(777), 888));
+        assert_eq!((config.enable_pre_vote, config.enable_leader_restore), (Some(true), Some(false)));
+    }
+
+    #[test]
     fn a_log_that_could_be_purged_under_what_is_in_flight_is_refused() {
         let options = ConsensusOptions { log_keep_entries: 63, ..ConsensusOptions::default() };
         let error = options.raft_config().expect_err("too few");

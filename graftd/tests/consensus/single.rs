@@ -250,3 +250,24 @@ async fn the_answers_to_requests_are_forgotten_as_fast_as_they_come_due() {
     println!("{REQUESTS} answers were forgotten in {} ms", begun.elapsed().as_millis());
     drop((scheduler, running));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_fits_an_entry_and_what_may_wait_is_bounded_as_the_options_say() {
+    let entries_for = |commands: usize, bytes: usize| async move {
+        let dir = TempDir::new().expect("a directory");
+        let adapt = |options| ConsensusOptions { batch_commands: commands, batch_bytes: bytes, pending_commands_max: 300, ..options };
+        let member = first_with(&dir, adapt).await;
+        let term = member.leads().await;
+        let before = member.metrics.entries.get();
+        let answers = member.consensus.propose_local(term, (0..200).map(|n| start(&format!("order-{n}"))).collect()).await;
+        assert_eq!(answers.expect("it leads").len(), 200);
+        let entries = member.metrics.entries.get() - before;
+        let too_many = member.consensus.propose_local(term, (0..301).map(|n| start(&format!("late-{n}"))).collect()).await;
+        assert!(too_many.is_err(), "no more than 300 may wait: {too_many:?}");
+        entries
+    };
+    assert_eq!(entries_for(100, 1 << 20).await, 2);
+    assert_eq!(entries_for(10, 1 << 20).await, 20);
+    // A command has some tens of bytes, so that all together have several kibibytes.
+    assert!(entries_for(200, 1 << 10).await > 3);
+}
