@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use crate::{binary, http, terminate, wait};
 
 /// Longest start of a member in a test, data of a gigabyte included.
@@ -89,6 +92,21 @@ impl Member {
     pub fn terminate(&mut self) -> impl Future<Output = ExitStatus> + use<> {
         let child = self.process.take().expect("it runs");
         terminate(child)
+    }
+
+    /// SIGSTOP: its connections stand, and it says nothing more.
+    pub fn stop(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// SIGCONT, after [`Self::stop`].
+    pub fn go_on(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let child = self.process.as_ref().expect("it runs");
+        kill(Pid::from_raw(child.id() as i32), signal).expect("our own child takes a signal");
     }
 
     /// Whether the process was started and not stopped by us.
