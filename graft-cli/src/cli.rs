@@ -149,7 +149,8 @@ pub(crate) struct Start {
     /// What happens when the id is taken.
     #[arg(long, value_enum, default_value_t = OnConflict::Fail)]
     pub(crate) on_conflict: OnConflict,
-    /// Identifies the request, so that a repeat of this command is answered with the first answer.
+    /// Identifies the request, so that a repeat of this command is answered with the first answer. A repeat with other arguments is refused;
+    /// --deadline counts from now, so with it every repeat is another request.
     #[arg(long, value_name = "ID")]
     pub(crate) request_id: Option<String>,
     /// End it as timed out if it has not ended after this long.

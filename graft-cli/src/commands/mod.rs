@@ -59,6 +59,9 @@ pub(crate) async fn run(cli: Cli) -> CliResult {
     if let Noun::Dev(dev) = &cli.noun {
         return dev::run(dev).await; // drains when it is interrupted
     }
+    if let Noun::Bench(args) = &cli.noun {
+        return bench::run(&cli.global, args).await; // leaves nothing on the server when it is interrupted
+    }
     tokio::select! {
         done = verb(cli) => done,
         Ok(()) = tokio::signal::ctrl_c() => Err(CliError::Interrupted),
@@ -67,9 +70,6 @@ pub(crate) async fn run(cli: Cli) -> CliResult {
 
 async fn verb(cli: Cli) -> CliResult {
     let global = cli.global;
-    if let Noun::Bench(args) = &cli.noun {
-        return bench::run(&global, args).await;
-    }
     let session = Session::open(&global).await?;
     match cli.noun {
         Noun::Workflow(verb) => match verb {
@@ -85,6 +85,6 @@ async fn verb(cli: Cli) -> CliResult {
         },
         Noun::Worker(Worker::List(args)) => worker::list::run(&session, &args).await,
         Noun::Cluster(Cluster::Status) => cluster::status::run(&session).await,
-        Noun::Dev(_) | Noun::Bench(_) => unreachable!("handled above"),
+        Noun::Dev(_) | Noun::Bench(_) => unreachable!("handled in `run`"),
     }
 }

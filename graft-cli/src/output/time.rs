@@ -53,6 +53,17 @@ pub(crate) fn duration_us(us: u64) -> String {
     }
 }
 
+/// A duration that was measured, with three digits: `86µs`, `1.04ms`, `17.6ms`, `823ms`, `1.30s`.
+pub(crate) fn three_digits(us: u64) -> String {
+    let (value, unit) = match us {
+        0..1_000 => return format!("{us}µs"),
+        1_000..999_500 => (us as f64 / 1e3, "ms"),
+        _ => (us as f64 / 1e6, "s"),
+    };
+    let digits = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
+    format!("{value:.digits$}{unit}")
+}
+
 /// A duration in milliseconds, as [`duration_us`] writes it.
 pub(crate) fn duration_ms(ms: u64) -> String {
     if ms == 0 { "0ms".to_owned() } else { duration_us(ms.saturating_mul(1_000)) }
@@ -66,6 +77,15 @@ pub(crate) fn ago(ms: u64, now_ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_measured_has_three_digits() {
+        let told =
+            [(0, "0µs"), (86, "86µs"), (1_044, "1.04ms"), (9_996, "10.0ms"), (17_649, "17.6ms"), (823_295, "823ms"), (1_300_000, "1.30s")];
+        for (us, text) in told {
+            assert_eq!(three_digits(us), text);
+        }
+    }
 
     #[test]
     fn times_are_written_in_rfc_3339() {

@@ -111,6 +111,18 @@ async fn a_wait_of_nothing_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_repeated_request_is_answered_with_the_first_answer_even_if_the_server_made_the_id() {
+    let here = Here::start().await;
+    let start = ["workflow", "start", "--node", "nobody", "--request-id", "q-7"];
+    let first = here.json(&start).await;
+    let repeat = here.json(&start).await;
+    assert_eq!((&first["workflow_id"], &first["run"]), (&repeat["workflow_id"], &repeat["run"]));
+    let other = here.graft(&[&start[..], &["--label", "a=b"]].concat()).await;
+    assert_eq!(other.code, 4, "the same id for another request: {}", other.stderr);
+    here.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn ctrl_c_ends_a_start_that_waits_for_its_state() {
     let here = Here::start().await;
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_graft"));

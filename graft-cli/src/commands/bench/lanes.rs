@@ -16,8 +16,8 @@ use crate::error::CliResult;
 
 /// Lanes that share a connection.
 const LANES_PER_CONNECTION: u32 = 128;
-/// How long workflows in flight may take to end when it is over; then they are terminated.
-const END_GRACE: Duration = Duration::from_secs(10);
+/// How long workflows in flight may take to end when it is over; then they are terminated, and count as errors.
+pub(crate) const END_GRACE: Duration = Duration::from_secs(10);
 /// Longest wait for that.
 const TERMINATE_GRACE: Duration = Duration::from_secs(5);
 /// The wait after an error, so that a server in trouble is not hammered.
@@ -30,6 +30,8 @@ pub(crate) struct Tally {
     latencies: Latencies,
     errors: AtomicU64,
     first_error: OnceLock<String>,
+    unfinished: AtomicU64,
+    first_unfinished: OnceLock<String>,
 }
 
 impl Tally {
@@ -51,6 +53,21 @@ impl Tally {
     /// What the first of them said.
     pub(crate) fn first_error(&self) -> Option<String> {
         self.first_error.get().cloned()
+    }
+
+    /// Workflows that had not ended long after they should have, and were terminated.
+    pub(crate) fn unfinished(&self) -> u64 {
+        self.unfinished.load(Ordering::Relaxed)
+    }
+
+    /// Id of the first of them.
+    pub(crate) fn first_unfinished(&self) -> Option<String> {
+        self.first_unfinished.get().cloned()
+    }
+
+    fn hangs(&self, id: String) {
+        self.unfinished.fetch_add(1, Ordering::Relaxed);
+        self.first_unfinished.get_or_init(|| id);
     }
 
     fn completed(&self, took: Duration) {
@@ -100,9 +117,14 @@ impl Lanes {
     pub(crate) async fn stop(mut self) {
         let _ = self.phase.send(Phase::Ending);
         if timeout(END_GRACE, all(&mut self.tasks)).await.is_err() {
-            let _ = self.phase.send(Phase::Cut);
-            let _ = timeout(TERMINATE_GRACE, all(&mut self.tasks)).await;
+            self.cut().await;
         }
+    }
+
+    /// Terminates what is in flight.
+    pub(crate) async fn cut(mut self) {
+        let _ = self.phase.send(Phase::Cut);
+        let _ = timeout(TERMINATE_GRACE, all(&mut self.tasks)).await;
     }
 }
 
@@ -117,14 +139,18 @@ async fn lane(plan: Arc<Plan>, tally: Arc<Tally>, client: Client, number: u32, m
         }
         let id = plan.workflow_id(number, sequence);
         let begun = Instant::now();
-        let outcome = tokio::select! {
-            biased;
-            outcome = one(&plan, &client, &id) => Some(outcome),
-            () = cut(&mut phase) => None,
-        };
-        let Some(outcome) = outcome else {
-            let _ = client.workflow(&id).terminate("the bench is over").await;
-            return;
+        let outcome = match client.start(plan.start(&id)).await {
+            // Not cut short: what was sent may take effect, and would be left behind.
+            Err(error) => Err(error.to_string()),
+            Ok(_) => tokio::select! {
+                biased;
+                outcome = ended(&plan, &client, &id) => outcome,
+                () = cut(&mut phase) => {
+                    let _ = client.workflow(&id).terminate("the bench is over").await;
+                    tally.hangs(id);
+                    return;
+                }
+            },
         };
         match outcome {
             Ok(()) => tally.completed(begun.elapsed()),
@@ -141,9 +167,8 @@ async fn cut(phase: &mut watch::Receiver<Phase>) {
     let _ = phase.wait_for(|phase| *phase == Phase::Cut).await;
 }
 
-/// One workflow from its start to its end, as a client sees it.
-async fn one(plan: &Plan, client: &Client, id: &str) -> Result<(), String> {
-    client.start(plan.start(id)).await.map_err(|error| error.to_string())?;
+/// The end of a workflow, as a client sees it.
+async fn ended(plan: &Plan, client: &Client, id: &str) -> Result<(), String> {
     let ended = client.workflow(id).wait().await.map_err(|error| error.to_string())?;
     match ended.status() {
         WorkflowStatus::Completed if plan.is_right(&ended.state) => Ok(()),

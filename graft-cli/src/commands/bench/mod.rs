@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use graft_client::proto::StatsResponse;
 use graft_client::{Client, ClientError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -38,8 +39,36 @@ const WORKERS_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often it is looked.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// Tells when Ctrl-C was pressed. The bench ends by itself then: what it has in flight on the server must not stay behind.
+#[derive(Clone)]
+struct Interrupt(watch::Receiver<bool>);
+
+impl Interrupt {
+    fn listen() -> Self {
+        let (pressed, seen) = watch::channel(false);
+        tokio::spawn(async move {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                let _ = pressed.send(true);
+            }
+            // Kept, so that who waits goes on waiting.
+            pressed.closed().await;
+        });
+        Self(seen)
+    }
+
+    /// What `work` comes to, unless it is interrupted.
+    async fn or<T>(&self, work: impl Future<Output = CliResult<T>>) -> CliResult<T> {
+        let mut seen = self.0.clone();
+        tokio::select! {
+            done = work => done,
+            Ok(_) = seen.wait_for(|pressed| *pressed) => Err(CliError::Interrupted),
+        }
+    }
+}
+
 /// Runs the bench and prints its figures. Workflows that went wrong are counted, not fatal.
 pub(crate) async fn run(global: &Global, args: &Bench) -> CliResult {
+    let interrupt = Interrupt::listen();
     let directory = args.fsync_dir.clone().unwrap_or_else(|| PathBuf::from("."));
     let mut disk = Disk::default();
     probe(&mut disk, &directory).await;
@@ -51,15 +80,21 @@ pub(crate) async fn run(global: &Global, args: &Bench) -> CliResult {
         }
     };
     client(&addr, &global.namespace, global.timeout)?; // an address that is none is a mistake, whether anybody answers or not
-    reach(&addr, global.timeout).await?;
-    let figures = measured(global, args, &addr).await;
+    let figures = match interrupt.or(reach(&addr, global.timeout)).await {
+        Ok(_) => measured(global, args, &addr, &interrupt).await,
+        Err(error) => Err(error),
+    };
     if let Some(here) = here {
         here.stop().await;
     }
     let (plan, window) = figures?;
     probe(&mut disk, &directory).await;
     if let Some(error) = &window.first_error {
-        say(&format!("{} workflows went wrong, the first so: {error}", window.errors));
+        say(&format!("{} workflows went wrong, the first so: {error}", window.wrong));
+    }
+    if let Some(id) = &window.first_unfinished {
+        let grace = lanes::END_GRACE.as_secs();
+        say(&format!("{} workflows had not ended after {grace} s more and were terminated, {id:?} the first", window.unfinished));
     }
     if window.leader_changed {
         say("The leader changed while it was measured: figures of the server are not known.");
@@ -78,7 +113,7 @@ async fn probe(disk: &mut Disk, directory: &Path) {
 }
 
 /// Starts workers and lanes, measures, and stops them again.
-async fn measured(global: &Global, args: &Bench, addr: &str) -> CliResult<(Arc<Plan>, report::Window)> {
+async fn measured(global: &Global, args: &Bench, addr: &str, interrupt: &Interrupt) -> CliResult<(Arc<Plan>, report::Window)> {
     let plan = Arc::new(Plan::new(args));
     let connect = || client(addr, &global.namespace, global.timeout);
     let (stop_workers, stopped) = watch::channel(false);
@@ -92,12 +127,12 @@ async fn measured(global: &Global, args: &Bench, addr: &str) -> CliResult<(Arc<P
     }
     let client = connect()?;
     let window = tokio::select! {
-        window = window(&plan, args, &client, connect) => window,
+        window = window(&plan, args, &client, connect, interrupt) => window,
         ended = workers.join_next() => Err(ended_early(ended)),
-    }?;
+    };
     let _ = stop_workers.send(true);
     while workers.join_next().await.is_some() {}
-    Ok((plan, window))
+    Ok((plan, window?))
 }
 
 fn ended_early(ended: Option<Result<Result<(), ClientError>, tokio::task::JoinError>>) -> CliError {
@@ -108,12 +143,47 @@ fn ended_early(ended: Option<Result<Result<(), ClientError>, tokio::task::JoinEr
     }
 }
 
-/// Lets it run for the warm-up, then reads the counters twice.
-async fn window(plan: &Arc<Plan>, args: &Bench, client: &Client, connect: impl Fn() -> CliResult<Client>) -> CliResult<report::Window> {
-    let leader = Leader::find(client).await?;
-    workers_known(plan, args, client).await?;
+/// Lets it run for the warm-up, then reads the counters twice. However it ends, nothing stays in flight.
+async fn window(
+    plan: &Arc<Plan>,
+    args: &Bench,
+    client: &Client,
+    connect: impl Fn() -> CliResult<Client>,
+    interrupt: &Interrupt,
+) -> CliResult<report::Window> {
+    let leader = interrupt.or(Leader::find(client)).await?;
+    interrupt.or(workers_known(plan, args, client)).await?;
     let tally = Arc::new(Tally::default());
     let lanes = Lanes::start(plan, &tally, args.concurrency, connect)?;
+    let (took, steps, stats_before, stats_after) = match interrupt.or(counters(plan, args, &tally, &leader)).await {
+        Ok(read) => read,
+        Err(error) => {
+            lanes.cut().await;
+            return Err(error);
+        }
+    };
+    let leader_changed = Leader::find(client).await.map_or(true, |now| now != leader);
+    lanes.stop().await;
+    let server = (!leader_changed).then(|| server::Counted::between(&stats_before, &stats_after)).flatten();
+    Ok(report::Window {
+        took,
+        steps,
+        repeats: plan.repeats(),
+        latencies: tally.latencies(),
+        wrong: tally.errors(),
+        first_error: tally.first_error(),
+        unfinished: tally.unfinished(),
+        first_unfinished: tally.first_unfinished(),
+        server,
+        leader_changed,
+    })
+}
+
+type Counters = (Duration, u64, StatsResponse, StatsResponse);
+
+/// The window: how long it was, the steps that were executed in it, the server's counters before and after. Steps are counted on the far
+/// side of each reading, so that what the server counts in a window is, if anything, a little more than the steps that it is divided by.
+async fn counters(plan: &Plan, args: &Bench, tally: &Tally, leader: &Leader) -> CliResult<Counters> {
     sleep(args.warmup).await;
     let stats_before = leader.stats().await?;
     let steps_before = plan.executed();
@@ -124,19 +194,7 @@ async fn window(plan: &Arc<Plan>, args: &Bench, client: &Client, connect: impl F
     let took = begun.elapsed();
     let steps = plan.executed() - steps_before;
     let stats_after = leader.stats().await?;
-    let leader_changed = Leader::find(client).await.map_or(true, |now| now != leader);
-    lanes.stop().await;
-    let server = (!leader_changed).then(|| server::Counted::between(&stats_before, &stats_after)).flatten();
-    Ok(report::Window {
-        took,
-        steps,
-        repeats: plan.repeats(),
-        latencies: tally.latencies(),
-        errors: tally.errors(),
-        first_error: tally.first_error(),
-        server,
-        leader_changed,
-    })
+    Ok((took, steps, stats_before, stats_after))
 }
 
 /// Waits until the leader knows the workers: from then on a start finds who executes it.

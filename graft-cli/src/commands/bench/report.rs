@@ -13,7 +13,7 @@ use crate::cli::Bench;
 use crate::error::CliResult;
 use crate::output::Output;
 use crate::output::table::facts;
-use crate::output::time::duration_us;
+use crate::output::time::three_digits;
 
 /// What was measured.
 #[derive(Debug)]
@@ -27,9 +27,13 @@ pub(crate) struct Window {
     /// How long the workflows took that completed in it.
     pub(crate) latencies: Sums,
     /// Workflows of the whole run that went wrong.
-    pub(crate) errors: u64,
+    pub(crate) wrong: u64,
     /// What the first of them said.
     pub(crate) first_error: Option<String>,
+    /// Workflows that hung and were terminated.
+    pub(crate) unfinished: u64,
+    /// Id of the first of them.
+    pub(crate) first_unfinished: Option<String>,
     /// What the leader counted in it; `None` if another one leads now.
     pub(crate) server: Option<Counted>,
     /// Whether the leader changed.
@@ -55,7 +59,10 @@ struct Report {
     fdatasync_us_p50: Option<u64>,
     /// Of the process that leads; it holds workers and clients as well if `in_process`.
     peak_memory_bytes: Option<u64>,
+    /// Workflows that went wrong or did not end.
     errors: u64,
+    /// Those of them that did not end.
+    unfinished: u64,
     repeated_steps: u64,
     workflows: u64,
     steps: u64,
@@ -100,7 +107,8 @@ impl Report {
             fsyncs_per_s: server.map(|server| rate(server.log_fsyncs + server.state_fsyncs)),
             fdatasync_us_p50: disk.p50_us(),
             peak_memory_bytes: server.map(|server| server.peak_memory_bytes),
-            errors: window.errors,
+            errors: window.wrong + window.unfinished,
+            unfinished: window.unfinished,
             repeated_steps: window.repeats,
             workflows: window.latencies.total(),
             steps: window.steps,
@@ -126,7 +134,7 @@ pub(crate) fn print(output: Output, args: &Bench, plan: &Plan, window: &Window, 
     if output.is_json() {
         return output.document(&report);
     }
-    let us = |us: Option<u64>| us.map_or_else(|| "?".to_owned(), duration_us);
+    let us = |us: Option<u64>| us.map_or_else(|| "?".to_owned(), three_digits);
     let number = |number: Option<f64>| number.map_or_else(|| "?".to_owned(), |number| number.to_string());
     let LatencyUs { p50, p99, p999 } = &report.latency_us;
     let memory = report.peak_memory_bytes.map_or_else(|| "?".to_owned(), |bytes| format!("{} MiB", bytes >> 20));
@@ -180,8 +188,10 @@ mod tests {
             steps: 30,
             repeats: 0,
             latencies: latencies.sums(),
-            errors: 0,
+            wrong: 0,
             first_error: None,
+            unfinished: 0,
+            first_unfinished: None,
             server: Some(server),
             leader_changed: false,
         };
