@@ -1,7 +1,7 @@
 //! What must never be otherwise. Ids are those of the invariants' list: S1 no acknowledged start is lost, S2 replicas agree, S3 a request
 //! id means one thing, S4 a task completes at most once, S5 and S6 fencing and one live lease, S7 the state is the fold of accepted
 //! completions, S8 a join fires once, S9 what has ended stays so, S10 and S11 nothing is dispatched of what is paused or cancelled, S12
-//! limits, S15 timers, S16 attempts.
+//! limits, S15 timers, S16 attempts, S22 what completed was executed. And no workflow that has a dead letter completes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +24,7 @@ const CHECK_EVERY: usize = 150;
 #[derive(Debug, Default)]
 struct RunFacts {
     completions: u64,
+    dead_letters: u64,
     ended: bool,
 }
 
@@ -37,6 +38,8 @@ pub struct Oracle {
     executions: BTreeSet<(AttemptRef, Lease)>,
     answers: BTreeMap<String, Answer>,
     started: BTreeMap<String, Run>,
+    /// What each request id that took effect said, hashed.
+    accepted: BTreeMap<String, u64>,
     runs: BTreeMap<Run, RunFacts>,
     completed: BTreeSet<TaskRef>,
     joins: BTreeSet<(Run, ScopeId)>,
@@ -72,6 +75,11 @@ impl Oracle {
         must!(entry.time >= self.time, "S15: the stamp of entry {index} goes back from {} to {}", self.time, entry.time);
         self.time = entry.time;
         for (envelope, applied) in entry.commands.iter().zip(&applied) {
+            if !envelope.request_id.is_empty() && applied.reply.is_ok() {
+                let (id, hash) = (&envelope.request_id, envelope.payload_hash);
+                let first = *self.accepted.entry(id.clone()).or_insert(hash);
+                must!(first == hash, "S3: request {id} took effect as {first} and as {hash}");
+            }
             if let Some(Command::Start(start)) = &envelope.command
                 && let Ok(Reply::Started(started)) = &applied.reply
             {
@@ -135,6 +143,11 @@ impl Oracle {
                 let attempt = AttemptRef { run, task: e.task, attempt: e.attempt };
                 let minted = self.minted.get(&attempt).ok_or_else(|| format!("S5: {attempt} completed without a lease"))?;
                 must!(minted.contains_key(&e.lease), "S5: {attempt} completed under {:?}, which nobody minted", e.lease);
+                must!(
+                    self.executions.contains(&(attempt, e.lease)),
+                    "S22: {attempt} completed under {:?}, and nobody had begun it",
+                    e.lease
+                );
                 // A leader knows what it minted itself. What an earlier one gave to a worker that is silent, it cannot know.
                 let newest = minted.keys().filter(|lease| lease.term == term).max();
                 must!(newest.is_none_or(|newest| *newest == e.lease), "S5: {attempt} completed under {:?}, after {newest:?}", e.lease);
@@ -164,7 +177,15 @@ impl Oracle {
             Happened::LateResultIgnored(_) => self.meet("late result"),
             Happened::Paused(_) => self.meet("paused"),
             Happened::WorkflowCancelled(_) => self.meet("cancelled"),
-            Happened::WorkflowCompleted(_) => self.meet("workflow completed"),
+            Happened::DeadLettered(_) => {
+                facts.dead_letters += 1;
+                self.meet("dead letter");
+            }
+            Happened::WorkflowCompleted(_) => {
+                must!(facts.dead_letters == 0, "run {run} completed with {} dead letters", facts.dead_letters);
+                self.meet("workflow completed");
+            }
+            Happened::WorkflowFailed(_) => self.meet("workflow failed"),
             _ => {}
         }
         Ok(())
@@ -208,6 +229,9 @@ impl Oracle {
     /// S12: with this attempt, nothing holds more than its limit.
     fn limits(&self, at: AttemptRef, state: &Memory, held: &BTreeSet<AttemptRef>) -> Verdict {
         let node_of = |at: &AttemptRef| {
+            // What a workflow that has ended (a failed one keeps its tasks) still executes was told to stop, and is let go after a lease time:
+            // code that does not look at its cancellation escapes, as the documentation says.
+            view::workflow(state, at.run).filter(|workflow| !workflow.kind().is_final())?;
             let task = view::task(state, at.task_ref())?;
             (task.attempt == at.attempt && matches!(task.state(), TaskState::Ready(_))).then(|| task.node.clone())
         };
@@ -226,7 +250,7 @@ impl Oracle {
         }
         for session in view::sessions(state, None, 100) {
             for declared in session.nodes.iter().filter(|declared| declared.node == node && declared.limit > 0) {
-                must!(count <= declared.limit as usize, "S12: {count} attempts of {node}, declared limit {}, with {at}", declared.limit);
+                must!(count <= declared.limit as usize, "S12: {count} attempts of {node}, declared limit {}, with {at}: {held:?}", declared.limit);
             }
         }
         Ok(())

@@ -8,7 +8,7 @@ use graftd::scheduler::{Assignment, TaskResult};
 use super::rng::Rng;
 
 /// Every node.
-pub const NODES: [&str; 7] = ["step", "leaf", "flaky", "hang", "slow", "gate", "opener"];
+pub const NODES: [&str; 8] = ["step", "leaf", "flaky", "hang", "slow", "gate", "opener", "hopeless"];
 /// Longest execution of `hang`, in milliseconds.
 const HANG_TIMEOUT: u64 = 1_200;
 
@@ -46,6 +46,7 @@ pub fn plan(task: &Assignment, rng: &mut Rng) -> Plan {
     let (at, lease) = (task.at, task.lease);
     match task.node.as_str() {
         "flaky" if task.failures < 2 => Plan { takes: quick, result: failed(at, lease, "not yet") },
+        "hopeless" => Plan { takes: quick, result: failed_as(FailureKind::Permanent, at, lease, "never") },
         "hang" if task.failures == 0 => Plan { takes: None, result: failed(at, lease, "never said") },
         "gate" if !is_open(task) => {
             let (wake_on, recheck) = if rng.chance(500) { (vec!["/open".to_owned()], 0) } else { (vec![], 700) };
@@ -66,6 +67,9 @@ pub fn plan(task: &Assignment, rng: &mut Rng) -> Plan {
 }
 
 fn follow(depth: u64, rng: &mut Rng) -> (Vec<NewTask>, Vec<FanOut>) {
+    if rng.chance(10) {
+        return (vec![task("hopeless", 0), task("step", depth)], vec![]);
+    }
     match rng.below(9) {
         0 => (vec![task("flaky", depth)], vec![]),
         1 => (vec![task("hang", depth)], vec![]),
@@ -95,7 +99,11 @@ fn completed(task: &Assignment, operations: Vec<Operation>, next: Vec<NewTask>, 
 
 /// A failure that may be tried again.
 pub fn failed(at: AttemptRef, lease: Lease, message: &str) -> TaskResult {
-    TaskResult::Failed(FailTask { at, lease, kind: FailureKind::Retryable as i32, message: message.to_owned(), ..Default::default() })
+    failed_as(FailureKind::Retryable, at, lease, message)
+}
+
+fn failed_as(kind: FailureKind, at: AttemptRef, lease: Lease, message: &str) -> TaskResult {
+    TaskResult::Failed(FailTask { at, lease, kind: kind as i32, message: message.to_owned(), ..Default::default() })
 }
 
 /// Given back untouched.

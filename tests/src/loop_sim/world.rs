@@ -28,6 +28,9 @@ use super::{CHAOS_MS, HEAL_MS, LEADER_LEASE_MS, LEASE_MS, MEMBERS, STEP_MS, WORK
 const EPOCH: u64 = 1_700_000_000_000;
 /// How often a leader sends to its followers, in milliseconds.
 const APPEND_MS: u64 = 30;
+/// What a request says, hashed; and what another one under the same id says.
+const REQUEST_HASH: u64 = 7;
+const TWIN_HASH: u64 = 8;
 /// Entries in one message.
 const APPEND_RECORDS: usize = 400;
 
@@ -669,7 +672,7 @@ impl World {
     fn ask(&mut self, command: Command) {
         self.last_request += 1;
         let request_id = format!("request-{}", self.last_request);
-        let envelope = Envelope { request_id: request_id.clone(), payload_hash: 7, ..Envelope::internal("client:sim", command) };
+        let envelope = Envelope { request_id: request_id.clone(), payload_hash: REQUEST_HASH, ..Envelope::internal("client:sim", command) };
         self.requests.insert(request_id, Request { envelope, send_at: 0 });
     }
 
@@ -685,6 +688,12 @@ impl World {
             let Some(request) = self.requests.get_mut(&id) else { continue };
             request.send_at = now + 150;
             let envelope = request.envelope.clone();
+            if self.chaos && matches!(envelope.command, Some(Command::Start(_))) && self.rng.chance(20) {
+                // A client that uses a request id twice, in one namespace.
+                let start = script::workflow(&format!("twin-of-{id}"), &mut self.rng);
+                let twin = Envelope { payload_hash: TWIN_HASH, command: Some(Command::Start(start)), ..envelope.clone() };
+                self.datagram(Packet::Request(m, twin));
+            }
             self.datagram(Packet::Request(m, envelope));
         }
     }
