@@ -22,7 +22,7 @@ use crate::storage::LogStore;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Bytes of the log that are kept for members to which a snapshot is being sent, at most.
-const KEEP_FOR_SNAPSHOTS_BYTES: u64 = 1 << 30;
+const KEEP_FOR_SNAPSHOTS_BYTES: u64 = 512 << 20;
 
 /// The task that keeps the log within its bounds.
 pub(crate) struct Trim {
