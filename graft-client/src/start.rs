@@ -36,7 +36,7 @@ pub struct StartWorkflow<C = ()> {
 }
 
 impl StartWorkflow {
-    /// A workflow with this id, at most 256 bytes. An empty id: the server makes one.
+    /// A workflow with this id, at most 256 bytes. An empty id: one is made, the same one again for the same [`request_id`](Self::request_id).
     pub fn new(workflow_id: impl Into<String>) -> Self {
         let request = StartRequest { workflow_id: workflow_id.into(), ..StartRequest::default() };
         Self { client: (), request, broken: None }
@@ -143,13 +143,14 @@ impl<C> StartWorkflow<C> {
             return Err(ClientError::new(codes::NOT_SERIALIZABLE, "start a workflow", object, reason));
         }
         namespace.clone_into(&mut request.namespace);
-        // A start whose id the server makes would start another workflow with each repeat: make the id here.
-        if request.workflow_id.is_empty() {
-            request.workflow_id = uuid::Uuid::new_v4().to_string();
-        }
         let meta = request.meta.get_or_insert_with(RequestMeta::default);
         if meta.request_id.is_empty() {
             meta.request_id = uuid::Uuid::new_v4().to_string();
+            // Nobody can repeat this request but this call, so the id may as well be made here, where an error can name it. Under a request
+            // id of the caller it stays empty: the server derives it from that one, and a later repeat of it asks for the same workflow.
+            if request.workflow_id.is_empty() {
+                request.workflow_id = uuid::Uuid::new_v4().to_string();
+            }
         }
         Ok(request)
     }

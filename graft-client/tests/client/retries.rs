@@ -26,6 +26,21 @@ async fn a_start_is_repeated_with_the_same_request_id_until_it_is_answered() {
 }
 
 #[tokio::test]
+async fn a_start_without_an_id_that_the_caller_can_repeat_leaves_the_id_to_the_server() {
+    let (url, server) = Script::default().serve().await;
+    let client = Client::connect(url).unwrap();
+    for _ in 0..2 {
+        client.start("").node_named("charge", ()).request_id("r-1").await.unwrap();
+    }
+    client.start("").node_named("charge", ()).await.unwrap();
+    let seen = server.seen();
+    assert_eq!(seen.starts[0], seen.starts[1], "a repeat asks for the same");
+    assert_eq!(seen.starts[0].workflow_id, "");
+    // Nobody but the client repeats this one: its id may be made before.
+    assert!(!seen.starts[2].workflow_id.is_empty() && !seen.starts[2].meta.as_ref().unwrap().request_id.is_empty());
+}
+
+#[tokio::test]
 async fn a_refusal_that_will_stand_is_not_repeated_and_says_what_to_do() {
     let taken = ErrorDetail { remedy: "Choose another id.".into(), ..detail("GR0004") };
     let (url, server) = Script::acts([Act::Refuse(Code::AlreadyExists, taken)]).serve().await;
