@@ -36,25 +36,37 @@ fn diff_objects(before: &Map<String, Value>, after: &Map<String, Value>) -> Map<
     patch
 }
 
-/// Puts `later` on top of `patch`: the one patch that does what both do in turn. Where both name a field, `later` counts.
-pub(crate) fn stack(patch: &mut Value, later: Value) {
+/// Puts `later` on top of `patch`: the one patch that does to `target` what both do in turn. Where both name a field, `later` counts.
+///
+/// The document is needed because a merge patch cannot say "replace this object": where `patch` puts something else in an object's place and
+/// `later` makes an object there again, nothing of the old one may shine through, so its fields have to be removed by name.
+pub(crate) fn stack(patch: &mut Value, later: Value, target: &Value) {
     match (patch, later) {
         (Value::Object(patch), Value::Object(later)) => {
             for (key, value) in later {
                 match patch.get_mut(&key) {
-                    Some(known) => stack(known, value),
+                    Some(known) => stack(known, value, &target[&key]),
                     None => {
                         patch.insert(key, value);
                     }
                 }
             }
         }
+        (patch, later @ Value::Object(_)) => *patch = replacing(target, apply(Value::Null, &later)),
         (patch, later) => *patch = later,
     }
 }
 
+/// The patch that puts `new`, which holds no `null` fields, in the place of `old`. Unlike a difference it names all fields of `new`: it
+/// replaces the object even if another step has changed it meanwhile.
+fn replacing(old: &Value, new: Value) -> Value {
+    let (Value::Object(old), Value::Object(new)) = (old, &new) else { return new };
+    let removed = old.keys().filter(|key| !new.contains_key(*key)).map(|key| (key.clone(), Value::Null));
+    let kept = new.iter().map(|(key, value)| (key.clone(), replacing(old.get(key).unwrap_or(&Value::Null), value.clone())));
+    Value::Object(removed.chain(kept).collect())
+}
+
 /// Applies a merge patch, as the server does it.
-#[cfg(test)]
 pub(crate) fn apply(target: Value, patch: &Value) -> Value {
     let Value::Object(patch) = patch else { return patch.clone() };
     let mut target = match target {
@@ -106,9 +118,26 @@ mod tests {
         assert_eq!(apply(before.clone(), &diff(&before, &after).unwrap()), after);
     }
 
+    #[test]
+    fn what_takes_the_place_of_a_removed_object_does_not_inherit_its_fields() {
+        let target = json!({"parcel": {"id": 1, "deep": {"x": 1, "y": 2}}});
+        let mut patch = json!({"parcel": null});
+        stack(&mut patch, json!({"parcel": {"deep": {"x": 3, "z": null}}}), &target);
+        assert_eq!(patch, json!({"parcel": {"id": null, "deep": {"x": 3, "y": null}}}));
+        assert_eq!(apply(target, &patch), json!({"parcel": {"deep": {"x": 3}}}));
+    }
+
     /// Documents without `null`; the arrays hold scalars and objects.
     fn document() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![any::<bool>().prop_map(Value::from), (-9i64..9).prop_map(Value::from), "[a-c]{0,2}".prop_map(Value::from)];
+        objects(prop_oneof![any::<bool>().prop_map(Value::from), (-9i64..9).prop_map(Value::from), "[a-c]{0,2}".prop_map(Value::from)])
+    }
+
+    /// Merge patches, which remove fields too.
+    fn patch() -> impl Strategy<Value = Value> {
+        objects(prop_oneof![2 => Just(Value::Null), 1 => (-9i64..9).prop_map(Value::from)])
+    }
+
+    fn objects(leaf: impl Strategy<Value = Value> + 'static) -> impl Strategy<Value = Value> {
         let value = leaf.prop_recursive(3, 24, 4, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
@@ -134,12 +163,18 @@ mod tests {
         }
 
         #[test]
-        fn stacked_patches_of_distinct_fields_do_what_both_do_in_turn(a in document(), b in document(), n in -9i64..9) {
-            let first = diff(&a, &b).unwrap_or_else(|| json!({}));
-            let second = json!({"z": {"n": n}});
+        fn stacked_patches_do_what_both_do_in_turn(target in document(), first in patch(), second in patch()) {
             let mut both = first.clone();
-            stack(&mut both, second.clone());
-            prop_assert_eq!(apply(a.clone(), &both), apply(apply(a, &first), &second));
+            stack(&mut both, second.clone(), &target);
+            prop_assert_eq!(apply(target.clone(), &both), apply(apply(target, &first), &second));
+        }
+
+        #[test]
+        fn a_patch_on_top_of_a_difference_does_what_both_do_in_turn(a in document(), b in document(), second in patch()) {
+            let mut both = diff(&a, &b).unwrap_or_else(|| json!({}));
+            let one_by_one = apply(apply(a.clone(), &both), &second);
+            stack(&mut both, second, &a);
+            prop_assert_eq!(apply(a, &both), one_by_one);
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::next::Next;
 #[must_use = "an outcome does nothing until the node returns it"]
 pub struct Outcome<S> {
     state: Option<S>,
-    merge: Option<Value>,
+    merges: Vec<Value>,
     operations: Vec<Operation>,
     next: Vec<Next>,
     fan_outs: Vec<(Vec<Next>, Option<Next>)>,
@@ -25,7 +25,7 @@ pub struct Outcome<S> {
 
 impl<S> Default for Outcome<S> {
     fn default() -> Self {
-        Self { state: None, merge: None, operations: Vec::new(), next: Vec::new(), fan_outs: Vec::new(), broken: None }
+        Self { state: None, merges: Vec::new(), operations: Vec::new(), next: Vec::new(), fan_outs: Vec::new(), broken: None }
     }
 }
 
@@ -54,10 +54,7 @@ impl<S> Outcome<S> {
     /// Merges a value of another type into the state: an object, whose `null` fields are removed there. On top of [`Outcome::state`].
     pub fn merge<T: Serialize + ?Sized>(mut self, value: &T) -> Self {
         match serde_json::to_value(value) {
-            Ok(patch @ Value::Object(_)) => match &mut self.merge {
-                Some(merge) => stack(merge, patch),
-                None => self.merge = Some(patch),
-            },
+            Ok(patch @ Value::Object(_)) => self.merges.push(patch),
             Ok(other) => self.broken = Some(format!("a merged value must be a JSON object, not {}", kind(&other))),
             Err(error) => self.broken = Some(format!("a merged value cannot be written as JSON: {error}")),
         }
@@ -91,8 +88,8 @@ impl<S> Outcome<S> {
 
     /// Takes the state out, so that the rest has no type.
     pub(crate) fn into_parts(self) -> (Option<S>, Parts) {
-        let Self { state, merge, operations, next, fan_outs, broken } = self;
-        (state, Parts { merge, operations, next, fan_outs, broken })
+        let Self { state, merges, operations, next, fan_outs, broken } = self;
+        (state, Parts { merges, operations, next, fan_outs, broken })
     }
 }
 
@@ -121,7 +118,7 @@ impl<S> FanOut<S> {
 /// An outcome without its state.
 #[derive(Debug, Default)]
 pub(crate) struct Parts {
-    merge: Option<Value>,
+    merges: Vec<Value>,
     operations: Vec<Operation>,
     next: Vec<Next>,
     fan_outs: Vec<(Vec<Next>, Option<Next>)>,
@@ -129,8 +126,9 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// The message. `states` is what the node read and what it wrote, if it wrote. An error says what cannot be sent.
-    pub(crate) fn into_wire(self, base_revision: u64, states: Option<(Value, Value)>) -> Result<Completed, String> {
+    /// The message. `given` is the state as it came; `states` is what the node read of it and what it wrote, if it wrote. An error says what
+    /// cannot be sent.
+    pub(crate) fn into_wire(self, base_revision: u64, given: &RawJson, states: Option<(Value, Value)>) -> Result<Completed, String> {
         if let Some(reason) = self.broken {
             return Err(reason);
         }
@@ -141,9 +139,12 @@ impl Parts {
             }
             patch = diff(&before, &after);
         }
-        match (&mut patch, self.merge) {
-            (Some(patch), Some(merge)) => stack(patch, merge),
-            (none, merge) => *none = none.take().or(merge),
+        let mut merges = self.merges.into_iter();
+        patch = patch.or_else(|| merges.next());
+        if let (Some(patch), false) = (&mut patch, merges.as_slice().is_empty()) {
+            // As it came, not as the node's type reads it: what takes an object's place must not inherit fields that the type does not know.
+            let given = given.parse().map_err(|error| format!("the state that values are merged into is no JSON: {error}"))?;
+            merges.for_each(|merge| stack(patch, merge, &given));
         }
         let tasks = |list: Vec<Next>| list.into_iter().map(Next::into_wire).collect::<Result<Vec<_>, _>>();
         let fan_outs = self
@@ -189,19 +190,36 @@ mod tests {
     fn done_sends_no_patch() {
         let (state, parts) = Outcome::<Value>::done().into_parts();
         assert!(state.is_none());
-        assert_eq!(parts.into_wire(7, None).unwrap(), Completed { base_revision: 7, ..Completed::default() });
+        assert_eq!(parts.into_wire(7, &RawJson::default(), None).unwrap(), Completed { base_revision: 7, ..Completed::default() });
     }
 
     #[test]
     fn a_state_and_a_merged_value_make_one_patch() {
         let (_, parts) = Outcome::<Value>::done().merge(&json!({"b": {"y": 2}})).merge(&json!({"b": {"z": 3}})).into_parts();
-        let completed = parts.into_wire(1, Some((json!({"a": 1}), json!({"a": 2, "b": {"x": 1}})))).unwrap();
+        let completed = parts.into_wire(1, &RawJson::default(), Some((json!({"a": 1}), json!({"a": 2, "b": {"x": 1}})))).unwrap();
         assert_eq!(patch(&completed), Some(json!({"a": 2, "b": {"x": 1, "y": 2, "z": 3}})));
     }
 
     #[test]
+    fn what_is_merged_over_a_removed_object_does_not_inherit_its_fields_known_or_not() {
+        let given = RawJson::from(json!({"parcel": {"id": 1, "unknown": 2}}));
+        let expected = Some(json!({"parcel": {"id": null, "unknown": null, "to": "x"}}));
+        // Removed by a state whose type does not know all of it.
+        let (_, parts) = Outcome::<Value>::done().merge(&json!({"parcel": {"to": "x"}})).into_parts();
+        let completed = parts.into_wire(1, &given, Some((json!({"parcel": {"id": 1}}), json!({"parcel": null})))).unwrap();
+        assert_eq!(patch(&completed), expected);
+        // Removed by what was merged before.
+        let (_, parts) = Outcome::<Value>::done().merge(&json!({"parcel": null})).merge(&json!({"parcel": {"to": "x"}})).into_parts();
+        assert_eq!(patch(&parts.into_wire(1, &given, None).unwrap()), expected);
+    }
+
+    #[test]
     fn an_unchanged_state_sends_no_patch() {
-        let completed = Outcome::<Value>::done().into_parts().1.into_wire(1, Some((json!({"a": 1}), json!({"a": 1, "b": null})))).unwrap();
+        let completed = Outcome::<Value>::done()
+            .into_parts()
+            .1
+            .into_wire(1, &RawJson::default(), Some((json!({"a": 1}), json!({"a": 1, "b": null}))))
+            .unwrap();
         assert_eq!(completed.patch, None);
     }
 
@@ -213,7 +231,7 @@ mod tests {
             .join(Next::named("z", ()))
             .increment("/n", 2)
             .append("/list", "v");
-        let completed = outcome.into_parts().1.into_wire(1, None).unwrap();
+        let completed = outcome.into_parts().1.into_wire(1, &RawJson::default(), None).unwrap();
         assert_eq!(completed.next[0].node, "a");
         let fan_out = &completed.fan_outs[0];
         assert_eq!(fan_out.tasks.iter().map(|task| task.node.as_str()).collect::<Vec<_>>(), ["x", "y"]);
@@ -223,9 +241,9 @@ mod tests {
 
     #[test]
     fn what_is_no_object_cannot_be_a_state_or_be_merged() {
-        let error = Outcome::<Value>::done().merge("text").into_parts().1.into_wire(1, None).unwrap_err();
+        let error = Outcome::<Value>::done().merge("text").into_parts().1.into_wire(1, &RawJson::default(), None).unwrap_err();
         assert!(error.contains("a string"), "{error}");
-        let error = Parts::default().into_wire(1, Some((json!({}), json!([1])))).unwrap_err();
+        let error = Parts::default().into_wire(1, &RawJson::default(), Some((json!({}), json!([1])))).unwrap_err();
         assert!(error.contains("an array"), "{error}");
     }
 }

@@ -75,7 +75,7 @@ where
             Some(written) => states(&state, written, cx.node())?,
             None => None,
         };
-        rest.into_wire(cx.state_revision(), states)
+        rest.into_wire(cx.state_revision(), &state, states)
             .map(WireOutcome::Completed)
             .map_err(|reason| Failure::permanent(format!("node \"{}\" returned an outcome that cannot be sent: {reason}", cx.node())))
     };
