@@ -22,6 +22,8 @@ use crate::next::millis;
 const WAIT_STEP: Duration = Duration::from_secs(20);
 /// How often a watch that ends too early is begun again, without an event in between, before it is given up.
 const WATCH_TRIES_MAX: u32 = 20;
+/// A stream that stood for longer than this was a success, even without an event: a quiet workflow is none that cannot be watched.
+const WATCH_STOOD: Duration = Duration::from_secs(10);
 
 /// A handle on one workflow, or on one run of it. Cheap to clone; nothing is sent before a method is called.
 #[derive(Clone, Debug)]
@@ -198,6 +200,7 @@ impl WorkflowHandle {
             handle: self.clone(),
             from: number,
             stream: None,
+            opened_at: Instant::now(),
             pending: Vec::new().into_iter(),
             ended: false,
             empty_tries: 0,
@@ -334,6 +337,7 @@ struct Watch {
     handle: WorkflowHandle,
     from: u64,
     stream: Option<tonic::Streaming<WatchResponse>>,
+    opened_at: Instant,
     pending: std::vec::IntoIter<Event>,
     ended: bool,
     empty_tries: u32,
@@ -368,6 +372,7 @@ impl Watch {
                 return Ok(None);
             } else {
                 self.stream = Some(self.open().await?);
+                self.opened_at = Instant::now();
             }
         }
     }
@@ -386,7 +391,10 @@ impl Watch {
     }
 
     async fn again(&mut self, error: Option<ClientError>) -> Result<(), ClientError> {
-        self.stream = None;
+        if self.stream.take().is_some() && self.opened_at.elapsed() > WATCH_STOOD {
+            self.empty_tries = 0;
+            self.backoff.reset();
+        }
         self.empty_tries += 1;
         let hopeless = error.as_ref().is_some_and(|error| !error.is_retryable());
         if hopeless || self.empty_tries > WATCH_TRIES_MAX {

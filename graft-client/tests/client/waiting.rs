@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
-use graft_client::Client;
 use graft_client::proto::{self, WorkflowStatus, event::Happened};
+use graft_client::{Client, ClientError};
 use tonic::Status;
 
 use crate::scripted::{Batches, Script, summary};
@@ -49,4 +49,33 @@ async fn a_wait_that_is_asked_again_stays_with_the_run_that_it_began_with() {
     client.workflow("order-1").result::<()>().await.unwrap();
     let runs: Vec<_> = server.seen().waits.iter().map(|wait| wait.run).collect();
     assert_eq!(runs, [0, 7, 0, 7, 0, 7]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_watch_whose_streams_stand_for_long_is_not_given_up() {
+    // A proxy that closes what is silent for a minute, more often than a watch that fails is begun again; then the run ends.
+    let opened = std::sync::atomic::AtomicUsize::new(0);
+    let watch = move |_: proto::WatchRequest| match opened.fetch_add(1, Ordering::Relaxed) {
+        100 => {
+            let event = proto::Event { number: 1, happened: Some(Happened::Completed(Default::default())), ..Default::default() };
+            stream::iter([Ok(proto::WatchResponse { events: vec![event], run: 7 })]).boxed()
+        }
+        _ => stream::once(async {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            Err(Status::unavailable("silent for too long"))
+        })
+        .boxed(),
+    };
+    let (url, server) = Script::default().on_watch(watch).serve().await;
+    let events: Vec<_> = Client::connect(url).unwrap().workflow("order-1").watch().map(|event| event.unwrap().number).collect().await;
+    assert_eq!((events, server.seen().watches.len()), (vec![1], 101));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_whose_streams_break_at_once_is_given_up() {
+    let watch = |_: proto::WatchRequest| stream::once(async { Err(Status::unavailable("broken")) }).boxed();
+    let (url, server) = Script::default().on_watch(watch).serve().await;
+    let events: Vec<_> = Client::connect(url).unwrap().workflow("order-1").watch().collect().await;
+    assert!(events.len() == 1 && events[0].as_ref().is_err_and(ClientError::is_retryable), "{events:?}");
+    assert_eq!(server.seen().watches.len(), 21);
 }
