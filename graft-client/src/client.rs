@@ -18,12 +18,15 @@ use crate::channel::{Connections, Kind};
 use crate::endpoints::Endpoints;
 use crate::error::{ClientError, codes};
 use crate::handle::WorkflowHandle;
+use crate::limits;
 use crate::start::{StartWorkflow, Started};
 
 /// The namespace of whoever names none.
 pub const NAMESPACE_DEFAULT: &str = "default";
 /// How long a call may take, repeats included, unless the builder says otherwise.
 const REQUEST_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// Longest name of who asks, in bytes.
+const IDENTITY_BYTES_MAX: usize = 128;
 /// Metadata entry that carries who asks.
 const PRINCIPAL_METADATA: &str = "graft-client";
 
@@ -61,7 +64,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Who asks, as the history of workflows will name it: visible ASCII.
+    /// Who asks, as the history of workflows will name it: letters, digits and `- _ . : /`, at most 128.
     pub fn identity(mut self, identity: impl Into<String>) -> Self {
         self.identity = Some(identity.into());
         self
@@ -76,19 +79,35 @@ impl ClientBuilder {
     /// Makes the client; nothing is sent yet.
     ///
     /// # Errors
-    /// If an address is no URL, or the identity holds other than visible ASCII.
+    /// If an address is no URL, or the identity is none.
     pub fn build(self) -> Result<Client, ClientError> {
         let connections = Connections::new(self.endpoints.into_urls()?);
         let principal = match self.identity {
             None => None,
-            Some(identity) => Some(MetadataValue::try_from(identity.as_str()).map_err(|_| {
-                ClientError::new(codes::BAD_ENDPOINT, "connect", format!("identity {identity:?}"), "holds other than visible ASCII")
-            })?),
+            Some(identity) => Some(principal(&identity)?),
         };
         let namespace = if self.namespace.is_empty() { NAMESPACE_DEFAULT.into() } else { self.namespace.into() };
         let shared = Shared { connections, principal, request_timeout: self.request_timeout };
         Ok(Client { shared: Arc::new(shared), namespace, stale: false })
     }
+}
+
+/// A server takes a name that it does not allow for none, and writes "anonymous" into the history: it is refused here.
+fn principal(identity: &str) -> Result<MetadataValue<Ascii>, ClientError> {
+    let refused = |why: String| {
+        ClientError::new(codes::BAD_IDENTITY, "make a client", format!("identity {identity:?}"), why)
+            .remedied(format!("Allowed are letters, digits and - _ . : /, at least one and at most {IDENTITY_BYTES_MAX}."))
+    };
+    if identity.is_empty() {
+        return Err(refused("is empty".to_owned()));
+    }
+    if identity.len() > IDENTITY_BYTES_MAX {
+        return Err(refused(format!("has {} bytes", identity.len())));
+    }
+    if let Some((at, found)) = identity.char_indices().find(|(_, c)| !(c.is_ascii_alphanumeric() || "-_.:/".contains(*c))) {
+        return Err(refused(format!("holds {found:?} at byte {at}")));
+    }
+    MetadataValue::try_from(identity).map_err(|error| refused(error.to_string()))
 }
 
 /// Which workflows a list shows.
@@ -306,11 +325,34 @@ impl Client {
     /// One call of the workflow service.
     pub(crate) async fn workflows_call<Q, T, F, Fut>(&self, operation: &str, kind: Kind, request: Q, call: F) -> Result<T, ClientError>
     where
-        Q: Clone,
+        Q: Clone + prost::Message,
         F: Fn(WorkflowServiceClient<Identity>, Q) -> Fut,
         Fut: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
     {
+        limits::check_request(operation, &request)?;
         let attempt = |channel| call(self.workflow_service(channel), request.clone());
         self.shared.connections.call(operation, kind, self.shared.request_timeout, attempt).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_that_would_be_taken_for_none_is_refused() {
+        let build = |identity: &str| Client::builder("http://127.0.0.1:1").identity(identity).build();
+        build("team:billing/till-3_b.x").unwrap();
+        for (identity, why) in [
+            ("", "is empty"),
+            ("Jürgen", "holds 'ü' at byte 1"),
+            ("a b", "holds ' ' at byte 1"),
+            ("a\n", "byte 1"),
+            (&"x".repeat(129), "129"),
+        ] {
+            let error = build(identity).unwrap_err();
+            assert_eq!(error.code(), codes::BAD_IDENTITY);
+            assert!(error.to_string().contains(why) && error.remedy().contains("letters, digits"), "{error}");
+        }
     }
 }

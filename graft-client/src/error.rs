@@ -34,6 +34,10 @@ pub mod codes {
     pub const BARE_STATUS: &str = "GR9009";
     /// A change took effect, but what became of the workflow could not be read.
     pub const UNREAD: &str = "GR9010";
+    /// A request is larger than what the server takes; it was not sent.
+    pub const TOO_LARGE: &str = "GR9011";
+    /// The client was given a name for whoever asks that no history can hold.
+    pub const BAD_IDENTITY: &str = "GR9012";
 }
 
 /// Why a call failed: the operation, the object, the reason, and what to do next.
@@ -69,6 +73,12 @@ impl ClientError {
 
     pub(crate) fn unknown_outcome(mut self, unknown: bool) -> Self {
         self.0.detail.outcome_unknown = unknown;
+        self
+    }
+
+    /// With the code that the server would have given.
+    pub(crate) fn with_grpc(mut self, code: tonic::Code) -> Self {
+        self.0.grpc = Some(code);
         self
     }
 
@@ -137,7 +147,7 @@ impl ClientError {
         (self.0.detail.retry_after_ms > 0).then(|| Duration::from_millis(self.0.detail.retry_after_ms))
     }
 
-    /// The gRPC code, if a server (or the connection to it) gave one.
+    /// The gRPC code, if a server (or the connection to it) gave one, or would have given it had the request been sent.
     pub fn grpc_code(&self) -> Option<tonic::Code> {
         self.0.grpc
     }

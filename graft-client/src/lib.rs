@@ -180,6 +180,7 @@ mod error;
 mod failure;
 mod handle;
 mod json;
+mod limits;
 mod next;
 mod node;
 mod outcome;

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::diff::{diff, stack};
 use crate::json::RawJson;
+use crate::limits;
 use crate::next::Next;
 
 /// The result of a node whose state is `S`.
@@ -151,13 +152,13 @@ impl Parts {
             .fan_outs
             .into_iter()
             .map(|(list, join)| Ok(WireFanOut { tasks: tasks(list)?, continuation: join.map(Next::into_wire).transpose()? }));
-        Ok(Completed {
-            base_revision,
-            patch: patch.map(payload),
-            operations: self.operations,
-            fan_outs: fan_outs.collect::<Result<_, String>>()?,
-            next: tasks(self.next)?,
-        })
+        let fan_outs = fan_outs.collect::<Result<Vec<_>, String>>()?;
+        let (next, patch) = (tasks(self.next)?, patch.map(payload));
+        limits::check("the change of the state", patch.as_ref(), limits::PATCH_BYTES_MAX)
+            .and_then(|()| limits::check_configs(&next))
+            .and_then(|()| limits::check_configs(fan_outs.iter().flat_map(|fan_out| fan_out.tasks.iter().chain(&fan_out.continuation))))
+            .map_err(|reason| format!("{reason}. {}", limits::REMEDY))?;
+        Ok(Completed { base_revision, patch, operations: self.operations, fan_outs, next })
     }
 }
 
@@ -211,6 +212,20 @@ mod tests {
         // Removed by what was merged before.
         let (_, parts) = Outcome::<Value>::done().merge(&json!({"parcel": null})).merge(&json!({"parcel": {"to": "x"}})).into_parts();
         assert_eq!(patch(&parts.into_wire(1, &given, None).unwrap()), expected);
+    }
+
+    #[test]
+    fn what_is_too_large_is_named() {
+        let large = "x".repeat(1 << 20);
+        let fan_out = Outcome::<Value>::done().fan_out([Next::named("pack", ())]).join(Next::named("ship", &large));
+        for (outcome, what) in [
+            (Outcome::done().merge(&json!({ "a": large })), "the change of the state has 1048584 bytes, at most 1048576 are allowed"),
+            (Outcome::done().next(Next::named("ship", &large)), "the config for node \"ship\" has 1048578 bytes"),
+            (fan_out, "the config for node \"ship\" has 1048578 bytes"),
+        ] {
+            let error = outcome.into_parts().1.into_wire(1, &RawJson::default(), None).unwrap_err();
+            assert!(error.starts_with(what) && error.ends_with(limits::REMEDY), "{error}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::client::Client;
 use crate::error::{ClientError, codes};
 use crate::json::RawJson;
+use crate::limits;
 use crate::next::{Next, millis, unix_millis};
 
 /// What a start does when the id is taken.
@@ -143,6 +144,9 @@ impl<C> StartWorkflow<C> {
             return Err(ClientError::new(codes::NOT_SERIALIZABLE, "start a workflow", object, reason));
         }
         namespace.clone_into(&mut request.namespace);
+        limits::check("its state", request.state.as_ref(), limits::STATE_BYTES_MAX)
+            .and_then(|()| limits::check_configs(&request.nodes))
+            .map_err(|reason| limits::too_large("start a workflow", &format!("workflow \"{}\"", request.workflow_id), reason))?;
         let meta = request.meta.get_or_insert_with(RequestMeta::default);
         if meta.request_id.is_empty() {
             meta.request_id = uuid::Uuid::new_v4().to_string();

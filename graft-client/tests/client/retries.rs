@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use graft_client::proto::ErrorDetail;
-use graft_client::{Client, ClientError};
+use graft_client::{Client, ClientError, codes};
 use tonic::Code;
 
 use crate::scripted::{Act, BREAK, Script, detail};
@@ -38,6 +38,29 @@ async fn a_start_without_an_id_that_the_caller_can_repeat_leaves_the_id_to_the_s
     assert_eq!(seen.starts[0].workflow_id, "");
     // Nobody but the client repeats this one: its id may be made before.
     assert!(!seen.starts[2].workflow_id.is_empty() && !seen.starts[2].meta.as_ref().unwrap().request_id.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_not_sent_and_the_large_part_is_named() {
+    let (url, server) = Script::default().serve().await;
+    let client = Client::connect(url).unwrap();
+    let text = |bytes: usize| "x".repeat(bytes);
+    let start = || client.start("order-1");
+    let many = (0..5).fold(start(), |start, n| start.node_named(format!("n{n}"), text(1 << 19).as_str()));
+    let many = (0..5).fold(many, |start, n| start.node_named(format!("m{n}"), text(1 << 19).as_str()));
+    let errors = [
+        (start().state(&[text(1 << 20)]).unwrap().await.unwrap_err(), "its state has 1048580 bytes, at most 1048576 are allowed"),
+        (start().node_named("charge", text(5 << 20)).await.unwrap_err(), "the config for node \"charge\" has 5242882 bytes"),
+        (many.await.unwrap_err(), "the request has 52"),
+        (client.workflow("order-1").pause(text(5 << 20)).await.unwrap_err(), "the request has 52"),
+    ];
+    for (error, why) in errors {
+        assert_eq!(error.code(), codes::TOO_LARGE);
+        assert!(error.has_no_side_effects() && !error.is_retryable(), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("workflow \"order-1\"") && text.contains(why) && text.contains("keep large data outside"), "{text}");
+    }
+    assert!(server.seen().starts.is_empty() && server.seen().controls.is_empty());
 }
 
 #[tokio::test]
