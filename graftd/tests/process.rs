@@ -41,14 +41,14 @@ struct Running {
     child: Child,
     banner: Vec<String>,
     banner_after: Duration,
-    log: BufReader<ChildStderr>,
+    log: Option<BufReader<ChildStderr>>,
 }
 
 impl Running {
     fn start(mut command: Command) -> Self {
         let started = Instant::now();
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
+        let log = child.stderr.take().map(BufReader::new);
         let mut banner = Vec::new();
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
             let line = line.unwrap();
@@ -91,7 +91,7 @@ impl Running {
         let mut seen = String::new();
         loop {
             let start = seen.len();
-            assert!(self.log.read_line(&mut seen).unwrap() > 0, "the log ended before {message:?}:\n{seen}");
+            assert!(self.log.as_mut().unwrap().read_line(&mut seen).unwrap() > 0, "the log ended before {message:?}:\n{seen}");
             let line: Value = serde_json::from_str(&seen[start..]).unwrap_or_else(|e| panic!("{e}: {seen}"));
             if line["msg"].as_str().is_some_and(|msg| msg.starts_with(message)) {
                 return line;
@@ -106,7 +106,9 @@ impl Running {
     /// Its exit code, and what it still wrote to its log.
     fn ended(&mut self) -> (Option<i32>, String) {
         let mut rest = String::new();
-        self.log.read_to_string(&mut rest).unwrap();
+        if let Some(log) = &mut self.log {
+            log.read_to_string(&mut rest).unwrap();
+        }
         (self.child.wait().unwrap().code(), rest)
     }
 }
@@ -231,9 +233,17 @@ fn what_was_said_wrong_ends_it_with_78_and_the_remedy() {
 fn log_of_a_life(flags: &[&str]) -> String {
     let dir = tempfile::tempdir().unwrap();
     let mut daemon = Running::start(graftd(&dir.path().join("data"), flags));
+    // Read beside it: a pipe that nobody reads fills up, and whoever writes to it waits.
+    let mut log = daemon.log.take().unwrap();
+    let reading = std::thread::spawn(move || {
+        let mut all = String::new();
+        log.read_to_string(&mut all).unwrap();
+        all
+    });
     daemon.ready();
     daemon.signal(Signal::SIGTERM);
-    let (code, log) = daemon.ended();
+    let (code, _) = daemon.ended();
+    let log = reading.join().unwrap();
     assert_eq!(code, Some(0), "{log}");
     log
 }
