@@ -19,14 +19,15 @@ use std::collections::{HashMap, VecDeque};
 use graft_proto::MESSAGE_BYTES_MAX;
 use graft_proto::v1::{
     AttemptRef, CancelReason as WireReason, Credit, Failed, FailureKind, FromWorker, Goodbye, HandedBack, Heartbeat, HeldAttempt, Hello,
-    Inventory, Lease, NodeCapacity, Result as TaskResult, Results, Task, ToWorker, Welcome, from_worker, result::Outcome, to_worker,
+    Inventory, Lease, NodeCapacity, Resolution, Result as TaskResult, Results, Task, ToWorker, Welcome, from_worker, result::Outcome,
+    to_worker,
 };
 use prost::Message as _;
 
 pub(super) use super::links::LinkId;
 use super::links::Links;
 use crate::context::CancelReason;
-use crate::error::ClientError;
+use crate::error::{ClientError, codes};
 
 /// Most bytes of results in one message.
 const RESULTS_BYTES_MAX: usize = 1 << 20;
@@ -329,6 +330,16 @@ impl Engine {
             Some(to_worker::Message::Acks(acks)) => {
                 for ack in acks.acks {
                     if let Some(lease) = ack.lease {
+                        let at = ack.at.unwrap_or_default();
+                        if ack.resolution() == Resolution::Stale {
+                            let AttemptRef { run, task, attempt, .. } = at;
+                            tracing::warn!(
+                                run,
+                                task,
+                                attempt,
+                                "a result came too late and had no effect: the attempt was no longer the current one"
+                            );
+                        }
                         self.acknowledge(lease.into());
                     }
                 }
@@ -357,6 +368,16 @@ impl Engine {
     }
 
     fn welcome(&mut self, link: LinkId, welcome: Welcome, now: u64) {
+        if welcome.protocol != graft_proto::WORKER_PROTOCOL {
+            let (theirs, ours) = (welcome.protocol, graft_proto::WORKER_PROTOCOL);
+            let object = self.links.get(link).map_or_else(String::new, |link| format!("server {}", link.address));
+            let message = format!("answered in version {theirs} of the worker protocol, this worker speaks version {ours}");
+            let error = ClientError::new(codes::BAD_ANSWER, "connect a worker", object, message)
+                .remedied("Bring graftd and the worker's SDK to versions that go together.");
+            self.outputs.push_back(Output::Close { link });
+            self.closed(link, Gone::Refused(error), now);
+            return;
+        }
         let foreign = !["", &welcome.cluster_id].contains(&self.cluster_id.as_str()) && !welcome.cluster_id.is_empty();
         if foreign || !self.links.welcomed(link, welcome.member) {
             if foreign {

@@ -547,6 +547,18 @@ fn another_name_of_a_member_rests_as_long_as_the_first_one_stands() {
 }
 
 #[test]
+fn a_member_that_answers_in_another_version_of_the_protocol_is_refused() {
+    let mut engine = engine_with(&["http://a:1"]);
+    engine.tick(10);
+    outputs(&mut engine);
+    let other = Welcome { protocol: 2, cluster_id: "c".to_owned(), term: 5, leading: true, member: 1, ..Welcome::default() };
+    engine.received(2, to_worker(to_worker::Message::Welcome(other)), 11);
+    let said = outputs(&mut engine);
+    assert_eq!(said[0], "close 2");
+    assert_eq!(said[1..], ["refused answered in version 2 of the worker protocol, this worker speaks version 1"]);
+}
+
+#[test]
 fn one_address_that_refuses_ends_nothing_while_another_may_answer() {
     let mut engine = engine();
     engine.tick(10);
