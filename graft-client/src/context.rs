@@ -150,8 +150,8 @@ impl NodeContext {
         self.0.reason.get().copied()
     }
 
-    /// Says how far it is, at most 4 KiB. Shown to people, and handed to the next attempt if this one fails. Only the last report counts;
-    /// it travels with the next heartbeat.
+    /// Says how far it is, at most 4 KiB; longer ones are cut. Only the last report counts: it is kept with the task when the attempt ends
+    /// without completing it, and handed to the next attempt as [`earlier_progress`](Self::earlier_progress).
     pub fn progress(&self, text: impl Into<String>) {
         let text = cut(text.into(), PROGRESS_BYTES_MAX);
         *self.0.progress.lock().unwrap_or_else(PoisonError::into_inner) = Progress { text, fresh: true };

@@ -39,7 +39,22 @@ pub trait Node: Send + Sync + 'static {
         CanStart::Yes
     }
 
-    /// A task of this node, for a start or as a successor. A config of another type does not compile.
+    /// A task of this node, for a start or as a successor. A config of another type does not compile:
+    ///
+    /// ```compile_fail,E0308
+    /// # use graft_client::{Node, NodeContext, NodeResult, Outcome};
+    /// struct Pack;
+    /// impl Node for Pack {
+    ///     const NAME: &'static str = "pack";
+    ///     type State = ();
+    ///     type Config = u32;
+    ///     async fn execute(&self, _: NodeContext, (): (), _: u32) -> NodeResult<()> {
+    ///         Ok(Outcome::done())
+    ///     }
+    /// }
+    /// let _right = Pack::with(3);
+    /// let _wrong = Pack::with("three");
+    /// ```
     fn with(config: Self::Config) -> Next
     where
         Self: Sized,
