@@ -8,12 +8,16 @@
 //!
 //! A member that is stopped or cut off costs one call a few seconds, and the next ones nothing: a connection that answers no ping is given
 //! up, and where there is another member to ask, a try that gets no answer is, too.
+//!
+//! Calls that last (waits, watches) have connections of their own. A server takes so many streams on a connection, and the transport lets the
+//! ones beyond wait without a word: a thousand waits on the shared connection would block every start behind them.
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 
@@ -38,6 +42,9 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(3);
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3_600);
 /// Most addresses kept that were learned from leader hints, beside the configured ones.
 const LEARNED_MAX: usize = 64;
+
+/// Most lasting calls on one connection; far below the 1,024 streams that a server allows, since one that is over is counted a while longer.
+const LASTING_MAX: usize = 512;
 
 /// The server's code for a request id that was used for another request.
 const REQUEST_CONFLICT: &str = "GR0006";
@@ -75,13 +82,24 @@ struct State {
     preferred: String,
     learned: Vec<String>,
     open: BTreeMap<String, Channel>,
+    lasting: BTreeMap<String, Vec<Lasting>>,
 }
+
+/// A connection for calls that last, and the places on it.
+#[derive(Debug)]
+struct Lasting {
+    channel: Channel,
+    places: Arc<Semaphore>,
+}
+
+/// A lasting call's place on its connection, to be kept until its stream has ended.
+pub(crate) type Place = OwnedSemaphorePermit;
 
 impl Connections {
     /// For these URLs, at least one. Connects when it is used first.
     pub(crate) fn new(configured: Vec<String>) -> Self {
         let preferred = configured.first().cloned().unwrap_or_default();
-        Self { configured, state: Mutex::new(State { preferred, learned: Vec::new(), open: BTreeMap::new() }) }
+        Self { configured, state: Mutex::new(State { preferred, learned: Vec::new(), open: BTreeMap::new(), lasting: BTreeMap::new() }) }
     }
 
     /// The configured addresses.
@@ -98,6 +116,23 @@ impl Connections {
         let channel = self.fresh(url)?;
         state.open.insert(url.to_owned(), channel.clone());
         Ok(channel)
+    }
+
+    /// A connection to `url` on which one more call may last. Connections that nobody uses any more are closed, but for one.
+    fn lasting(&self, url: &str) -> Result<(Channel, Place), ClientError> {
+        let mut state = self.lock();
+        let known = state.lasting.entry(url.to_owned()).or_default();
+        let mut spare = false;
+        known.retain(|lasting| lasting.places.available_permits() < LASTING_MAX || !std::mem::replace(&mut spare, true));
+        for Lasting { channel, places } in known.iter() {
+            if let Ok(place) = places.clone().try_acquire_owned() {
+                return Ok((channel.clone(), place));
+            }
+        }
+        let (channel, places) = (self.fresh(url)?, Arc::new(Semaphore::new(LASTING_MAX)));
+        let place = places.clone().try_acquire_owned().expect("nobody else knows it yet");
+        known.push(Lasting { channel: channel.clone(), places });
+        Ok((channel, place))
     }
 
     /// A connection to `url` of its own, for a stream that lasts.
@@ -135,6 +170,7 @@ impl Connections {
                 if state.learned.len() == LEARNED_MAX {
                     let forgotten = state.learned.remove(0);
                     state.open.remove(&forgotten);
+                    state.lasting.remove(&forgotten);
                 }
                 state.learned.push(hinted.clone());
             }
@@ -154,16 +190,35 @@ impl Connections {
         F: Fn(Channel) -> Fut,
         Fut: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
     {
+        self.call_in_place(operation, kind, timeout, call).await.map(|(answer, _place)| answer)
+    }
+
+    /// As [`call`](Self::call); a stream as the answer to a lasting call needs its place until it ends.
+    pub(crate) async fn call_in_place<T, F, Fut>(
+        &self,
+        operation: &str,
+        kind: Kind,
+        timeout: Duration,
+        call: F,
+    ) -> Result<(T, Option<Place>), ClientError>
+    where
+        F: Fn(Channel) -> Fut,
+        Fut: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+    {
         let until = after(timeout.saturating_add(kind.by_wish()));
         let mut backoff = Backoff::seeded(WAIT_FIRST, WAIT_MOST);
         let mut doubt = false;
         for tried in 1_u64.. {
             let (url, others) = self.preferred();
-            let channel = self.to(&url).map_err(|error| error.unknown_outcome(doubt))?;
+            let (channel, place) = match kind {
+                Kind::Lasting(_) => self.lasting(&url).map(|(channel, place)| (channel, Some(place))),
+                Kind::Read | Kind::Change => self.to(&url).map(|channel| (channel, None)),
+            }
+            .map_err(|error| error.unknown_outcome(doubt))?;
             let began = Instant::now();
             let over = if others { until.min(after(TRY_MAX + kind.by_wish())) } else { until };
             let error = match tokio::time::timeout_at(over, call(channel)).await {
-                Ok(Ok(answer)) => return Ok(answer.into_inner()),
+                Ok(Ok(answer)) => return Ok((answer.into_inner(), place)),
                 Ok(Err(status)) => {
                     let error = ClientError::from_status(operation, &url, &status);
                     doubt |= kind == Kind::Change && error.outcome_unknown() && !never_sent(&status);

@@ -14,7 +14,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 
-use crate::channel::{Connections, Kind};
+use crate::channel::{Connections, Kind, Place};
 use crate::endpoints::Endpoints;
 use crate::error::{ClientError, codes};
 use crate::handle::WorkflowHandle;
@@ -329,9 +329,25 @@ impl Client {
         F: Fn(WorkflowServiceClient<Identity>, Q) -> Fut,
         Fut: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
     {
+        self.workflows_call_in_place(operation, kind, request, call).await.map(|(answer, _place)| answer)
+    }
+
+    /// One call of the workflow service whose answer is a stream, which needs the place until it ends.
+    pub(crate) async fn workflows_call_in_place<Q, T, F, Fut>(
+        &self,
+        operation: &str,
+        kind: Kind,
+        request: Q,
+        call: F,
+    ) -> Result<(T, Option<Place>), ClientError>
+    where
+        Q: Clone + prost::Message,
+        F: Fn(WorkflowServiceClient<Identity>, Q) -> Fut,
+        Fut: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+    {
         limits::check_request(operation, &request)?;
         let attempt = |channel| call(self.workflow_service(channel), request.clone());
-        self.shared.connections.call(operation, kind, self.shared.request_timeout, attempt).await
+        self.shared.connections.call_in_place(operation, kind, self.shared.request_timeout, attempt).await
     }
 }
 

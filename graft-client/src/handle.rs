@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
-use crate::channel::{Kind, after};
+use crate::channel::{Kind, Place, after};
 use crate::client::Client;
 use crate::error::{ClientError, codes};
 use crate::json::RawJson;
@@ -200,6 +200,7 @@ impl WorkflowHandle {
             handle: self.clone(),
             from: number,
             stream: None,
+            place: None,
             opened_at: Instant::now(),
             pending: Vec::new().into_iter(),
             ended: false,
@@ -337,6 +338,8 @@ struct Watch {
     handle: WorkflowHandle,
     from: u64,
     stream: Option<tonic::Streaming<WatchResponse>>,
+    /// The stream's own, on its connection.
+    place: Option<Place>,
     opened_at: Instant,
     pending: std::vec::IntoIter<Event>,
     ended: bool,
@@ -371,18 +374,19 @@ impl Watch {
             } else if self.ended {
                 return Ok(None);
             } else {
-                self.stream = Some(self.open().await?);
+                let (stream, place) = self.open().await?;
+                (self.stream, self.place) = (Some(stream), place);
                 self.opened_at = Instant::now();
             }
         }
     }
 
-    async fn open(&self) -> Result<tonic::Streaming<WatchResponse>, ClientError> {
+    async fn open(&self) -> Result<(tonic::Streaming<WatchResponse>, Option<Place>), ClientError> {
         let WorkflowHandle { client, workflow_id, run } = &self.handle;
         let (namespace, workflow_id) = (client.namespace().to_owned(), workflow_id.clone());
         let request = WatchRequest { namespace, workflow_id, run: *run, from_number: self.from };
         let call = |mut service: Service, request| async move { service.watch(request).await };
-        client.workflows_call(&self.handle.doing("watch"), Kind::Lasting(Duration::ZERO), request, call).await
+        client.workflows_call_in_place(&self.handle.doing("watch"), Kind::Lasting(Duration::ZERO), request, call).await
     }
 
     /// A stream that closes without the last event is in order if the watch began behind it.
