@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures::StreamExt;
 use graft_client::proto::{WorkflowStatus, event::Happened};
 use graft_client::{
-    CanStart, CancelReason, Client, ClientError, Failure, ListFilter, Next, Node, NodeContext, NodeResult, OnConflict, OnExhausted,
-    Outcome, RawJson, Retry, Worker, WorkerBuilder, codes,
+    CanStart, CancelReason, Client, ClientError, Failure, ListFilter, Next, Node, NodeContext, NodeOptions, NodeResult, OnConflict,
+    OnExhausted, Outcome, RawJson, Retry, Worker, WorkerBuilder, codes,
 };
 use graftd::app::Daemon;
 use graftd::config::Config;
@@ -369,4 +369,35 @@ async fn starts_can_be_repeated_found_paused_and_ended() {
     client.stats().await.unwrap();
     assert!(client.workers().await.unwrap().workers.is_empty());
     world.end([]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_builders_say_arrives() {
+    let world = World::new().await;
+    let client = world.client.in_namespace("shop");
+    let (seen, mut saw) = mpsc::unbounded_channel();
+    let options = NodeOptions::new().cluster_limit(3).timeout(Duration::from_secs(60));
+    let worker = Worker::builder(client.clone())
+        .node_fn("split", |_, _: (), _: ()| async move {
+            let parts = [Next::named("part", ()), Next::named("part", ())];
+            Ok(Outcome::done().increment_float("/sum", 0.5).fan_out(parts).without_join())
+        })
+        .node_fn_with("part", options, move |cx: NodeContext, _: (), _: ()| {
+            let left = cx.deadline().map(|deadline| deadline.saturating_duration_since(std::time::Instant::now()));
+            seen.send((cx.labels().clone(), left)).unwrap();
+            async move { Ok(Outcome::done().increment_float("/sum", 0.25)) }
+        });
+    let worker = Running::of(worker);
+    let start = client.start("w").node_named("split", ()).label("customer", "ada").retention(Duration::from_secs(3_600));
+    assert_eq!(start.await.unwrap().namespace, "shop");
+    let workflow = client.workflow("w").wait().await.unwrap();
+    assert_eq!(workflow.state_as::<Value>().unwrap(), json!({ "sum": 1.0 }));
+    for _ in 0..2 {
+        let (labels, left) = saw.recv().await.unwrap();
+        assert_eq!(labels["customer"], "ada");
+        let left = left.expect("the node has a timeout");
+        assert!(left > Duration::from_secs(30) && left <= Duration::from_secs(60), "{left:?}");
+    }
+    assert!(world.client.workflow("w").get().await.unwrap_err().is_not_found(), "it is in another namespace");
+    world.end([worker]).await;
 }

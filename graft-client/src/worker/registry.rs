@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn successors_get_the_defaults_of_their_node_unless_they_say_otherwise() {
-        let options = NodeOptions::new().timeout(Duration::from_secs(3)).retry(Retry::none());
+        let options = NodeOptions::new().cluster_limit(3).timeout(Duration::from_secs(3)).retry(Retry::none());
         let registry = Registry::new(vec![("ship".into(), node(), options)], 7).unwrap();
         let tasks = [Next::named("ship", ()), Next::named("ship", ()).timeout(Duration::from_secs(9)), Next::named("other", ())];
         let mut completed = Completed { next: tasks.map(|next| next.into_wire().unwrap()).into(), ..Completed::default() };
@@ -144,7 +144,7 @@ mod tests {
             completed.next.iter().map(|task| task.retry.map(|retry| retry.max_attempts)).collect::<Vec<_>>(),
             [Some(1), Some(1), None]
         );
-        assert_eq!(registry.capacities()[0].capacity, 7);
+        assert_eq!((registry.capacities()[0].capacity, registry.capacities()[0].cluster_limit), (7, 3));
     }
 
     #[test]

@@ -32,11 +32,12 @@ async fn a_start_without_an_id_that_the_caller_can_repeat_leaves_the_id_to_the_s
     for _ in 0..2 {
         client.start("").node_named("charge", ()).request_id("r-1").await.unwrap();
     }
-    client.start("").node_named("charge", ()).await.unwrap();
+    client.start("").node_named("charge", ()).retention(Duration::from_secs(60)).await.unwrap();
     let seen = server.seen();
     assert_eq!(seen.starts[0], seen.starts[1], "a repeat asks for the same");
     assert_eq!(seen.starts[0].workflow_id, "");
     // Nobody but the client repeats this one: its id may be made before.
+    assert_eq!(seen.starts[2].retention_ms, 60_000);
     assert!(!seen.starts[2].workflow_id.is_empty() && !seen.starts[2].meta.as_ref().unwrap().request_id.is_empty());
 }
 
