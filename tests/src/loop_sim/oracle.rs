@@ -250,7 +250,11 @@ impl Oracle {
         }
         for session in view::sessions(state, None, 100) {
             for declared in session.nodes.iter().filter(|declared| declared.node == node && declared.limit > 0) {
-                must!(count <= declared.limit as usize, "S12: {count} attempts of {node}, declared limit {}, with {at}: {held:?}", declared.limit);
+                must!(
+                    count <= declared.limit as usize,
+                    "S12: {count} attempts of {node}, declared limit {}, with {at}: {held:?}",
+                    declared.limit
+                );
             }
         }
         Ok(())
