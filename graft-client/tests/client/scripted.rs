@@ -120,7 +120,10 @@ impl Scripted {
         let act = self.0.acts.lock().unwrap().pop_front().unwrap_or(Act::Answer);
         match act {
             Act::Answer => Ok(()),
-            Act::Slow(time) => Ok(tokio::time::sleep(time).await),
+            Act::Slow(time) => {
+                tokio::time::sleep(time).await;
+                Ok(())
+            }
             Act::Hang => std::future::pending().await,
             Act::Bare(code) => Err(Status::new(code, "broken")),
             Act::Refuse(code, detail) => Err(refusal(code, &detail)),
