@@ -2,6 +2,10 @@
 
 #![allow(clippy::duplicate_mod, reason = "two of the examples carry the same server with them")]
 
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::SystemTime;
+
 use graft_client::Client;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -21,7 +25,7 @@ use document_pipeline::{server::Server, text};
 fn path_of(state: &Value) -> Vec<&str> {
     // What runs side by side may come in either order.
     let mut path: Vec<&str> = state["path"].as_array().unwrap().iter().map(|node| node.as_str().unwrap()).collect();
-    if let Some(at) = path.iter().position(|node| *node == "language").filter(|at| path[at + 1] == "process") {
+    if let Some(at) = path.iter().position(|node| *node == "process").filter(|at| path[at + 1] == "analyse") {
         path.swap(at, at + 1);
     }
     path
@@ -35,7 +39,7 @@ async fn six_documents_go_through_the_pipeline_each_on_its_own_way() {
         ("minutes", "ingest validate repair validate analyse process language nlp quality finalise"),
         ("note", "ingest validate analyse process language nlp quality enhance nlp quality finalise"),
         ("report", "ingest validate analyse process language nlp quality finalise"),
-        ("scan", "ingest validate analyse ocr process language nlp quality finalise"),
+        ("scan", "ingest validate analyse process language ocr nlp quality finalise"),
         ("urgent", "ingest validate analyse process language nlp quality prioritise notify finalise"),
     ];
     assert_eq!(finals.keys().map(String::as_str).collect::<Vec<_>>(), paths.map(|(name, _)| name));
@@ -47,8 +51,49 @@ async fn six_documents_go_through_the_pipeline_each_on_its_own_way() {
     assert_eq!(finals["minutes"]["statistics"]["repeated"], 1);
     let scan = finals["scan"]["text"].as_str().unwrap();
     assert!(scan.contains("The mill at the river was built by the family of a miller") && scan.contains("café"), "{scan}");
+    assert_eq!(finals["scan"]["language"]["code"], "en");
+    assert_eq!(finals["scan"]["statistics"]["words"], text::words(scan).len(), "counted again after its words were mended");
     let note = finals["note"]["text"].as_str().unwrap();
     assert!(note.starts_with("Meeting with the roof guy tomorrow") && text::sentences(note).len() == 6, "{note}");
+}
+
+#[test]
+fn the_program_of_the_readme_ends_well_and_says_so_last() {
+    let program = program("document-pipeline");
+    let output = Command::new(&program).stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("{}: {e}", program.display()));
+    let (said, complaints) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{said}\n{complaints}");
+    assert_eq!(said.lines().last(), Some("6 workflows completed"), "{said}");
+    assert!(!said.contains('\u{1b}'), "no colours where there is no terminal: {said}");
+    assert!(said.contains("joined → language"), "{said}");
+}
+
+/// Where cargo has put an example. It builds them all before it tests the package, but not if this file was asked for alone.
+fn program(example: &str) -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let built =
+        tests.parent().and_then(Path::parent).unwrap().join("examples").join(example).with_extension(std::env::consts::EXE_EXTENSION);
+    let sources = ["src", "examples"].map(|folder| newest(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)));
+    let of_today = |built: &Path| changed(built).is_some_and(|built| sources.iter().all(|source| *source <= built));
+    if !of_today(&built) {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "-p", env!("CARGO_PKG_NAME"), "--example", example]);
+        if !cfg!(debug_assertions) {
+            cargo.arg("--release");
+        }
+        assert!(cargo.status().unwrap().success(), "{example} is built");
+    }
+    built
+}
+
+fn changed(path: &Path) -> Option<SystemTime> {
+    path.metadata().and_then(|metadata| metadata.modified()).ok()
+}
+
+/// When anything below a folder was changed last.
+fn newest(folder: &Path) -> SystemTime {
+    let below = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    below.map(|path| if path.is_dir() { newest(&path) } else { changed(&path).unwrap() }).max().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,11 +3,9 @@
 //! ```text
 //! ingest → validate ⇄ repair
 //!             ↓
-//!          analyse → ocr
-//!             ↓       ↓
-//!        (process ∥ language) → nlp → quality → prioritise → notify → finalise
-//!                                ↑       ↓
-//!                                 enhance
+//!     (analyse ∥ process) → language → nlp → quality → prioritise → notify → finalise
+//!                               ↓    ↗  ↑       ↓
+//!                              ocr       enhance
 //! ```
 //!
 //! `cargo run --release -p graft-client --example document-pipeline` starts a server of its own; `--addr URL` takes another one.

@@ -1,14 +1,15 @@
-//! `analyse`: what the text is like; opens the parallel branches and their join.
+//! `analyse`: a branch; where the text comes from.
 
 use graft_client::{Node, NodeContext, NodeResult, Outcome};
 
-use super::{DetectLanguage, Document, Nlp, Ocr, Process, passed};
+use super::{Document, passed};
 use crate::text::percent;
 
 /// Share of suspicious words from which a text counts as scanned, in percent.
 const SCANNED_PERCENT: usize = 5;
 
-/// Looks where the text comes from, and chooses its way: a scan goes through the OCR branch first; then two things happen at once.
+/// Looks whether the text comes from a scanner, by which its way is chosen after the join. Runs beside the processing; neither overwrites what
+/// the other writes.
 pub struct Analyse;
 
 impl Node for Analyse {
@@ -20,11 +21,7 @@ impl Node for Analyse {
         let words: Vec<&str> = document.text.split_whitespace().collect();
         let suspicious = words.iter().filter(|word| is_suspicious(word)).count();
         let scanned = percent(suspicious, words.len()) >= SCANNED_PERCENT;
-        let outcome = passed(Self::NAME, Outcome::state(Document { scanned, ..document }));
-        if scanned {
-            return Ok(outcome.next(Ocr::with(())));
-        }
-        Ok(outcome.fan_out([Process::with(()), DetectLanguage::with(())]).join(Nlp::with(())))
+        Ok(passed(Self::NAME, Outcome::state(Document { scanned, ..document })))
     }
 }
 

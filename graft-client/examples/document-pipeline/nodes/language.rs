@@ -1,8 +1,8 @@
-//! `detect-language`: a branch; compares the text with what languages look like.
+//! `language`: the join of the parallel branches; compares the text with what languages look like.
 
 use graft_client::{Node, NodeContext, NodeResult, Outcome};
 
-use super::{Document, Language, passed};
+use super::{Document, Language, Nlp, Ocr, passed};
 use crate::text::{STOP_WORDS, percent, words};
 
 /// Letter groups that are frequent in one language and rare in the others.
@@ -12,7 +12,7 @@ const TRIGRAMS: [(&str, &[&str]); 3] = [
     ("fr", &["que", "eux", "les", "ous", "eau", "ait"]),
 ];
 
-/// Tells the language by stop words and letter groups. Runs beside the processing; neither overwrites the other.
+/// Tells the language by stop words and letter groups. What was found to come from a scanner goes through the OCR branch.
 pub struct DetectLanguage;
 
 impl Node for DetectLanguage {
@@ -28,6 +28,7 @@ impl Node for DetectLanguage {
             (2 * stops + grouped, Language { code: (*code).to_owned(), share: percent(stops, words.len()) })
         });
         let language = best.max_by_key(|(points, _)| *points).map(|(_, language)| language);
-        Ok(passed(Self::NAME, Outcome::state(Document { language, ..document })))
+        let next = if document.scanned { Ocr::with(()) } else { Nlp::with(()) };
+        Ok(passed(Self::NAME, Outcome::state(Document { language, ..document })).next(next))
     }
 }

@@ -2,7 +2,8 @@
 
 use graft_client::{Node, NodeContext, NodeResult, Outcome};
 
-use super::{DetectLanguage, Document, Nlp, Process, passed};
+use super::process::counted;
+use super::{Document, Nlp, Statistics, passed};
 
 /// UTF-8 that was read as Windows-1252.
 const MOJIBAKE: [(&str, &str); 8] =
@@ -12,7 +13,7 @@ const WORDS: [(&str, &str); 4] = [("tbe", "the"), ("Tbe", "The"), ("aud", "and")
 /// Words in which `rn` stands rightly.
 const WITH_RN: [&str; 10] = ["corn", "turn", "born", "modern", "morning", "return", "learn", "government", "western", "corner"];
 
-/// Mends what the scanner misread.
+/// Mends what the scanner misread, and counts again: words that were cut in two are one.
 pub struct Ocr;
 
 impl Node for Ocr {
@@ -21,17 +22,18 @@ impl Node for Ocr {
     type Config = ();
 
     async fn execute(&self, cx: NodeContext, document: Document, (): ()) -> NodeResult<Document> {
-        // A word that is cut at the end of a line goes together again.
-        let mut text = document.text.replace("-\n", "");
+        // A word that was cut at the end of a line goes together again; processing has made one line of each paragraph.
+        let mut text = document.text.replace("- ", "");
         for (wrong, right) in MOJIBAKE {
             text = text.replace(wrong, right);
         }
         let mut corrections = 0;
         let mended: Vec<String> = text.split('\n').map(|line| mend_line(line, &mut corrections)).collect();
         cx.progress(format!("{corrections} words corrected"));
-        let document = Document { text: mended.join("\n"), corrections, ..document };
-        let outcome = passed(Self::NAME, Outcome::state(document));
-        Ok(outcome.fan_out([Process::with(()), DetectLanguage::with(())]).join(Nlp::with(())))
+        let text = mended.join("\n");
+        let repeated = document.statistics.map(|statistics| statistics.repeated).unwrap_or_default();
+        let statistics = Some(Statistics { repeated, ..counted(&text) });
+        Ok(passed(Self::NAME, Outcome::state(Document { text, statistics, corrections, ..document })).next(Nlp::with(())))
     }
 }
 

@@ -7,7 +7,7 @@ use graft_client::{Node, NodeContext, NodeResult, Outcome};
 use super::{Document, Statistics, passed};
 use crate::text::{sentences, syllables, words};
 
-/// Normalises the text, drops paragraphs that are there twice, and counts. Runs beside the language detection.
+/// Normalises the text, drops paragraphs that are there twice, and counts. Runs beside the analysis.
 pub struct Process;
 
 impl Node for Process {
@@ -17,15 +17,20 @@ impl Node for Process {
 
     async fn execute(&self, _: NodeContext, document: Document, (): ()) -> NodeResult<Document> {
         let (text, repeated) = without_repeats(&document.text);
-        let words = words(&text);
-        let statistics = Statistics {
-            words: words.len(),
-            distinct: words.iter().collect::<HashSet<_>>().len(),
-            sentences: sentences(&text).len(),
-            syllables: words.iter().map(|word| syllables(word)).sum(),
-            repeated,
-        };
+        let statistics = Statistics { repeated, ..counted(&text) };
         Ok(passed(Self::NAME, Outcome::state(Document { text, statistics: Some(statistics), ..document })))
+    }
+}
+
+/// The figures of a text.
+pub fn counted(text: &str) -> Statistics {
+    let words = words(text);
+    Statistics {
+        words: words.len(),
+        distinct: words.iter().collect::<HashSet<_>>().len(),
+        sentences: sentences(text).len(),
+        syllables: words.iter().map(|word| syllables(word)).sum(),
+        repeated: 0,
     }
 }
 

@@ -1,15 +1,15 @@
-//! `validate`: whether a document can be worked on.
+//! `validate`: whether a document can be worked on; opens the parallel branches and their join.
 
 use graft_client::{Failure, Node, NodeContext, NodeResult, Outcome};
 
 use super::repair::RepairConfig;
-use super::{Analyse, Document, Repair, passed};
+use super::{Analyse, DetectLanguage, Document, Process, Repair, passed};
 use crate::text::words;
 
 /// Repairs before a document counts as lost.
 const REPAIRS_MAX: u32 = 2;
 
-/// Checks that a document is text. What is wrong goes to repair, and comes back here.
+/// Checks that a document is text. What is wrong goes to repair, and comes back here; with what is right two things happen at once.
 pub struct Validate;
 
 impl Node for Validate {
@@ -20,7 +20,8 @@ impl Node for Validate {
     async fn execute(&self, _: NodeContext, document: Document, (): ()) -> NodeResult<Document> {
         let problems = problems_of(&document.text);
         if problems.is_empty() {
-            return Ok(passed(Self::NAME, Outcome::state(Document { problems, ..document })).next(Analyse::with(())));
+            let outcome = passed(Self::NAME, Outcome::state(Document { problems, ..document }));
+            return Ok(outcome.fan_out([Analyse::with(()), Process::with(())]).join(DetectLanguage::with(())));
         }
         if document.repairs >= REPAIRS_MAX {
             return Err(Failure::permanent(format!("{} cannot be repaired: {}", document.name, problems.join(", "))));
