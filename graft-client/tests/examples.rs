@@ -2,9 +2,7 @@
 
 #![allow(clippy::duplicate_mod, reason = "two of the examples carry the same server with them")]
 
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::SystemTime;
 
 use graft_client::Client;
 use serde_json::{Value, json};
@@ -57,43 +55,20 @@ async fn six_documents_go_through_the_pipeline_each_on_its_own_way() {
     assert!(note.starts_with("Meeting with the roof guy tomorrow") && text::sentences(note).len() == 6, "{note}");
 }
 
+/// By cargo, as the README has it: whatever stands in the build folder, it runs the program of these sources.
 #[test]
 fn the_program_of_the_readme_ends_well_and_says_so_last() {
-    let program = program("document-pipeline");
-    let output = Command::new(&program).stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("{}: {e}", program.display()));
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["run", "--quiet", "-p", env!("CARGO_PKG_NAME"), "--example", "document-pipeline"]);
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    let output = cargo.stdin(Stdio::null()).output().expect("cargo runs");
     let (said, complaints) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{said}\n{complaints}");
     assert_eq!(said.lines().last(), Some("6 workflows completed"), "{said}");
     assert!(!said.contains('\u{1b}'), "no colours where there is no terminal: {said}");
     assert!(said.contains("joined → language"), "{said}");
-}
-
-/// Where cargo has put an example. It builds them all before it tests the package, but not if this file was asked for alone.
-fn program(example: &str) -> PathBuf {
-    let tests = std::env::current_exe().unwrap();
-    let built =
-        tests.parent().and_then(Path::parent).unwrap().join("examples").join(example).with_extension(std::env::consts::EXE_EXTENSION);
-    let sources = ["src", "examples"].map(|folder| newest(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)));
-    let of_today = |built: &Path| changed(built).is_some_and(|built| sources.iter().all(|source| *source <= built));
-    if !of_today(&built) {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "-p", env!("CARGO_PKG_NAME"), "--example", example]);
-        if !cfg!(debug_assertions) {
-            cargo.arg("--release");
-        }
-        assert!(cargo.status().unwrap().success(), "{example} is built");
-    }
-    built
-}
-
-fn changed(path: &Path) -> Option<SystemTime> {
-    path.metadata().and_then(|metadata| metadata.modified()).ok()
-}
-
-/// When anything below a folder was changed last.
-fn newest(folder: &Path) -> SystemTime {
-    let below = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    below.map(|path| if path.is_dir() { newest(&path) } else { changed(&path).unwrap() }).max().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
