@@ -99,31 +99,32 @@ pub(crate) struct Lanes {
 }
 
 impl Lanes {
+    /// None yet.
+    pub(crate) fn new() -> Self {
+        Self { tasks: JoinSet::new(), phase: watch::Sender::new(Phase::Running) }
+    }
+
     /// Starts as many lanes as workflows are to be in flight.
-    pub(crate) fn start(plan: &Arc<Plan>, tally: &Arc<Tally>, count: u32, connect: impl Fn() -> CliResult<Client>) -> CliResult<Self> {
-        let (phase, seen) = watch::channel(Phase::Running);
-        let mut tasks = JoinSet::new();
+    pub(crate) fn start(&mut self, plan: &Arc<Plan>, tally: &Arc<Tally>, count: u32, connect: impl Fn() -> CliResult<Client>) -> CliResult {
         let mut client = connect()?;
         for number in 0..count {
             if number > 0 && number % LANES_PER_CONNECTION == 0 {
                 client = connect()?;
             }
-            tasks.spawn(lane(plan.clone(), tally.clone(), client.clone(), number, seen.clone()));
+            self.tasks.spawn(lane(plan.clone(), tally.clone(), client.clone(), number, self.phase.subscribe()));
         }
-        Ok(Self { tasks, phase })
+        Ok(())
     }
 
-    /// Lets what is in flight end, and terminates what does not.
-    pub(crate) async fn stop(mut self) {
-        let _ = self.phase.send(Phase::Ending);
-        if timeout(END_GRACE, all(&mut self.tasks)).await.is_err() {
-            self.cut().await;
-        }
+    /// Starts nothing more, and lets what is in flight end, if it does in time.
+    pub(crate) async fn drain(&mut self) {
+        self.phase.send_replace(Phase::Ending);
+        let _ = timeout(END_GRACE, all(&mut self.tasks)).await;
     }
 
-    /// Terminates what is in flight.
+    /// Terminates what is still in flight.
     pub(crate) async fn cut(mut self) {
-        let _ = self.phase.send(Phase::Cut);
+        self.phase.send_replace(Phase::Cut);
         let _ = timeout(TERMINATE_GRACE, all(&mut self.tasks)).await;
     }
 }

@@ -3,7 +3,7 @@
 //! Everything goes through gRPC, as in real life: workers of the SDK ([`workload`]) execute the steps, and as many [`lanes`] as workflows are to be
 //! in flight each start one, wait for its end, note how long that took, and start the next. The figures are those of a window in time:
 //! after the warm-up, the [`server`]'s counters are read twice, and between the two everything that ends is counted. [`disk`] says what a
-//! plain fdatasync costs here, before and after. [`report`] puts it together.
+//! plain fdatasync costs here, before and after. [`report`] puts it together. What does not end is an error, and is terminated.
 //!
 //! The bench shares the machine with what it measures, so it is frugal: states are passed on as bytes, a lane keeps no list, and nothing is
 //! printed while it runs. Names of nodes are unique to the run, so that what an earlier one left behind disturbs nobody.
@@ -15,11 +15,12 @@ mod server;
 mod workload;
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use graft_client::proto::StatsResponse;
 use graft_client::{Client, ClientError};
+use tokio::signal::ctrl_c;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -31,7 +32,7 @@ use crate::error::{CliError, CliResult};
 use crate::output::{Output, say};
 use disk::Disk;
 use lanes::{Lanes, Tally};
-use server::{Here, Leader};
+use server::{Counted, Here, Leader};
 use workload::Plan;
 
 /// Longest wait until the workers are known to the leader.
@@ -40,22 +41,9 @@ const WORKERS_TIMEOUT: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Tells when Ctrl-C was pressed. The bench ends by itself then: what it has in flight on the server must not stay behind.
-#[derive(Clone)]
 struct Interrupt(watch::Receiver<bool>);
 
 impl Interrupt {
-    fn listen() -> Self {
-        let (pressed, seen) = watch::channel(false);
-        tokio::spawn(async move {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                let _ = pressed.send(true);
-            }
-            // Kept, so that who waits goes on waiting.
-            pressed.closed().await;
-        });
-        Self(seen)
-    }
-
     /// What `work` comes to, unless it is interrupted.
     async fn or<T>(&self, work: impl Future<Output = CliResult<T>>) -> CliResult<T> {
         let mut seen = self.0.clone();
@@ -66,22 +54,38 @@ impl Interrupt {
     }
 }
 
-/// Runs the bench and prints its figures. Workflows that went wrong are counted, not fatal.
+/// Runs the bench. The first Ctrl-C ends it in good order, a second one at once.
 pub(crate) async fn run(global: &Global, args: &Bench) -> CliResult {
-    let interrupt = Interrupt::listen();
+    let (press, pressed) = watch::channel(false);
+    let interrupt = Interrupt(pressed);
+    let mut bench = pin!(bench(global, args, &interrupt));
+    tokio::select! {
+        done = &mut bench => return done,
+        Ok(()) = ctrl_c() => {}
+    }
+    say("stopping: what is in flight is terminated");
+    press.send_replace(true);
+    tokio::select! {
+        done = bench => done,
+        Ok(()) = ctrl_c() => Err(CliError::Interrupted),
+    }
+}
+
+/// Measures, and prints the figures. Workflows that went wrong are counted, not fatal.
+async fn bench(global: &Global, args: &Bench, interrupt: &Interrupt) -> CliResult {
     let directory = args.fsync_dir.clone().unwrap_or_else(|| PathBuf::from("."));
     let mut disk = Disk::default();
     probe(&mut disk, &directory).await;
     let (addr, here) = match &global.addr {
         Some(addr) => (addr.clone(), None),
         None => {
-            let here = Here::start(&directory).await?;
+            let here = interrupt.or(Here::start(&directory)).await?;
             (here.addr(), Some(here))
         }
     };
     client(&addr, &global.namespace, global.timeout)?; // an address that is none is a mistake, whether anybody answers or not
     let figures = match interrupt.or(reach(&addr, global.timeout)).await {
-        Ok(_) => measured(global, args, &addr, &interrupt).await,
+        Ok(()) => measured(global, args, &addr, interrupt).await,
         Err(error) => Err(error),
     };
     if let Some(here) = here {
@@ -96,7 +100,7 @@ pub(crate) async fn run(global: &Global, args: &Bench) -> CliResult {
         let grace = lanes::END_GRACE.as_secs();
         say(&format!("{} workflows had not ended after {grace} s more and were terminated, {id:?} the first", window.unfinished));
     }
-    if window.leader_changed {
+    if window.server.is_none() {
         say("The leader changed while it was measured: figures of the server are not known.");
     }
     report::print(Output::new(global.output), args, &plan, &window, &disk, global.addr.is_none())
@@ -112,7 +116,7 @@ async fn probe(disk: &mut Disk, directory: &Path) {
     }
 }
 
-/// Starts workers and lanes, measures, and stops them again.
+/// Starts workers and lanes, measures, and stops them again. However it ends, nothing stays in flight.
 async fn measured(global: &Global, args: &Bench, addr: &str, interrupt: &Interrupt) -> CliResult<(Arc<Plan>, report::Window)> {
     let plan = Arc::new(Plan::new(args));
     let connect = || client(addr, &global.namespace, global.timeout);
@@ -125,14 +129,28 @@ async fn measured(global: &Global, args: &Bench, addr: &str, interrupt: &Interru
             let _ = stopped.wait_for(|stopped| *stopped).await;
         }));
     }
+    let (tally, mut lanes) = (Arc::new(Tally::default()), Lanes::new());
     let client = connect()?;
-    let window = tokio::select! {
-        window = window(&plan, args, &client, connect, interrupt) => window,
+    let counted = tokio::select! {
+        counted = interrupt.or(counters(&plan, args, &client, connect, &tally, &mut lanes)) => counted,
         ended = workers.join_next() => Err(ended_early(ended)),
     };
+    lanes.cut().await;
     let _ = stop_workers.send(true);
     while workers.join_next().await.is_some() {}
-    Ok((plan, window?))
+    let Counters { took, steps, server } = counted?;
+    let window = report::Window {
+        took,
+        steps,
+        repeats: plan.repeats(),
+        latencies: tally.latencies(),
+        wrong: tally.errors(),
+        first_error: tally.first_error(),
+        unfinished: tally.unfinished(),
+        first_unfinished: tally.first_unfinished(),
+        server,
+    };
+    Ok((plan, window))
 }
 
 fn ended_early(ended: Option<Result<Result<(), ClientError>, tokio::task::JoinError>>) -> CliError {
@@ -143,58 +161,45 @@ fn ended_early(ended: Option<Result<Result<(), ClientError>, tokio::task::JoinEr
     }
 }
 
-/// Lets it run for the warm-up, then reads the counters twice. However it ends, nothing stays in flight.
-async fn window(
+/// What was counted in the window.
+struct Counters {
+    /// How long it was.
+    took: Duration,
+    /// Steps that the workers executed in it.
+    steps: u64,
+    /// What the leader counted; `None` if another one leads now.
+    server: Option<Counted>,
+}
+
+/// Lets it run for the warm-up, counts in the window, and lets what is in flight end.
+///
+/// A reading of the server's counters takes a while under load, in which steps go on. So they are compared with each other (the window's entries
+/// with the window's commands), and with the steps that the workers executed only where nothing moves: before the first lane and after the last.
+async fn counters(
     plan: &Arc<Plan>,
     args: &Bench,
     client: &Client,
     connect: impl Fn() -> CliResult<Client>,
-    interrupt: &Interrupt,
-) -> CliResult<report::Window> {
-    let leader = interrupt.or(Leader::find(client)).await?;
-    interrupt.or(workers_known(plan, args, client)).await?;
-    let tally = Arc::new(Tally::default());
-    let lanes = Lanes::start(plan, &tally, args.concurrency, connect)?;
-    let (took, steps, stats_before, stats_after) = match interrupt.or(counters(plan, args, &tally, &leader)).await {
-        Ok(read) => read,
-        Err(error) => {
-            lanes.cut().await;
-            return Err(error);
-        }
-    };
-    let leader_changed = Leader::find(client).await.map_or(true, |now| now != leader);
-    lanes.stop().await;
-    let server = (!leader_changed).then(|| server::Counted::between(&stats_before, &stats_after)).flatten();
-    Ok(report::Window {
-        took,
-        steps,
-        repeats: plan.repeats(),
-        latencies: tally.latencies(),
-        wrong: tally.errors(),
-        first_error: tally.first_error(),
-        unfinished: tally.unfinished(),
-        first_unfinished: tally.first_unfinished(),
-        server,
-        leader_changed,
-    })
-}
-
-type Counters = (Duration, u64, StatsResponse, StatsResponse);
-
-/// The window: how long it was, the steps that were executed in it, the server's counters before and after. Steps are counted on the far
-/// side of each reading, so that what the server counts in a window is, if anything, a little more than the steps that it is divided by.
-async fn counters(plan: &Plan, args: &Bench, tally: &Tally, leader: &Leader) -> CliResult<Counters> {
+    tally: &Arc<Tally>,
+    lanes: &mut Lanes,
+) -> CliResult<Counters> {
+    let leader = Leader::find(client).await?;
+    workers_known(plan, args, client).await?;
+    let first = leader.read().await?;
+    lanes.start(plan, tally, args.concurrency, connect)?;
     sleep(args.warmup).await;
-    let stats_before = leader.stats().await?;
-    let steps_before = plan.executed();
+    let before = leader.read().await?;
+    let (begun, steps_before) = (Instant::now(), plan.executed());
     tally.measure(true);
-    let begun = Instant::now();
     sleep(args.duration).await;
     tally.measure(false);
-    let took = begun.elapsed();
-    let steps = plan.executed() - steps_before;
-    let stats_after = leader.stats().await?;
-    Ok((took, steps, stats_before, stats_after))
+    let (took, steps) = (begun.elapsed(), plan.executed() - steps_before);
+    let after = leader.read().await?;
+    lanes.drain().await;
+    let last = leader.read().await?;
+    let same_leader = Leader::find(client).await.is_ok_and(|now| now == leader);
+    let server = same_leader.then(|| Counted::of([&first, &before, &after, &last], plan.executed())).flatten();
+    Ok(Counters { took, steps, server })
 }
 
 /// Waits until the leader knows the workers: from then on a start finds who executes it.

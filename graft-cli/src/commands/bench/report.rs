@@ -34,10 +34,8 @@ pub(crate) struct Window {
     pub(crate) unfinished: u64,
     /// Id of the first of them.
     pub(crate) first_unfinished: Option<String>,
-    /// What the leader counted in it; `None` if another one leads now.
+    /// What the leader counted; `None` if another one leads now.
     pub(crate) server: Option<Counted>,
-    /// Whether the leader changed.
-    pub(crate) leader_changed: bool,
 }
 
 /// `graft bench -o json`. What is not known is `null`.
@@ -92,7 +90,7 @@ impl Report {
         let seconds = window.took.as_secs_f64();
         let rate = |count: u64| round(count as f64 / seconds, 1);
         let server = window.server.as_ref();
-        let per_step = |count: u64| (window.steps > 0).then(|| round(count as f64 / window.steps as f64, 4));
+        let server_rate = |count: fn(&Counted) -> u64| server.map(|server| round(count(server) as f64 / server.took.as_secs_f64(), 1));
         Self {
             workload: args.workload.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default(),
             workflows_per_s: rate(window.latencies.total()),
@@ -102,9 +100,9 @@ impl Report {
                 p99: window.latencies.permille(990),
                 p999: window.latencies.permille(999),
             },
-            commands_per_step: server.and_then(|server| per_step(server.step_commands)),
-            entries_per_step: server.and_then(|server| per_step(server.entries)),
-            fsyncs_per_s: server.map(|server| rate(server.log_fsyncs + server.state_fsyncs)),
+            commands_per_step: server.and_then(|server| server.commands_per_step).map(|ratio| round(ratio, 4)),
+            entries_per_step: server.and_then(|server| server.entries_per_step).map(|ratio| round(ratio, 4)),
+            fsyncs_per_s: server_rate(|server| server.log_fsyncs + server.state_fsyncs),
             fdatasync_us_p50: disk.p50_us(),
             peak_memory_bytes: server.map(|server| server.peak_memory_bytes),
             errors: window.wrong + window.unfinished,
@@ -116,8 +114,8 @@ impl Report {
             start_commands: server.map(|server| server.start_commands),
             session_commands: server.map(|server| server.session_commands),
             other_commands: server.map(|server| server.other_commands),
-            log_fsyncs_per_s: server.map(|server| rate(server.log_fsyncs)),
-            state_fsyncs_per_s: server.map(|server| rate(server.state_fsyncs)),
+            log_fsyncs_per_s: server_rate(|server| server.log_fsyncs),
+            state_fsyncs_per_s: server_rate(|server| server.state_fsyncs),
             concurrency: args.concurrency,
             workers: args.workers,
             payload_bytes: args.payload,
@@ -174,12 +172,13 @@ mod tests {
         let latencies = Latencies::default();
         (0..10).for_each(|_| latencies.add(Duration::from_micros(100)));
         let server = Counted {
-            entries: 15,
-            step_commands: 30,
+            took: Duration::from_secs(4),
+            commands_per_step: Some(1.000_01),
+            entries_per_step: Some(0.5),
             start_commands: 10,
             session_commands: 0,
             other_commands: 0,
-            log_fsyncs: 4,
+            log_fsyncs: 9,
             state_fsyncs: 1,
             peak_memory_bytes: 7 << 20,
         };
@@ -193,7 +192,6 @@ mod tests {
             unfinished: 0,
             first_unfinished: None,
             server: Some(server),
-            leader_changed: false,
         };
         let mut disk = Disk::default();
         disk.add(vec![200]);

@@ -80,19 +80,28 @@ impl Leader {
         }
     }
 
-    /// Its counters.
-    pub(crate) async fn stats(&self) -> CliResult<StatsResponse> {
-        Ok(self.client.stats().await?)
+    /// Reads its counters.
+    pub(crate) async fn read(&self) -> CliResult<Reading> {
+        let stats = self.client.stats().await?;
+        Ok(Reading { at: Instant::now(), stats })
     }
 }
 
-/// What the leader counted in the window.
-#[derive(Debug, PartialEq, Eq)]
+/// The leader's counters at one moment.
+pub(crate) struct Reading {
+    at: Instant,
+    stats: StatsResponse,
+}
+
+/// What the leader counted between two readings; where not said otherwise, in the window.
+#[derive(Debug, PartialEq)]
 pub(crate) struct Counted {
-    /// Log entries with commands.
-    pub(crate) entries: u64,
-    /// Commands that resolve a step.
-    pub(crate) step_commands: u64,
+    /// How long that was.
+    pub(crate) took: Duration,
+    /// Commands that resolve a step, for each step that the workers executed, in the whole run.
+    pub(crate) commands_per_step: Option<f64>,
+    /// Log entries with commands, for each of those steps.
+    pub(crate) entries_per_step: Option<f64>,
     /// Starts.
     pub(crate) start_commands: u64,
     /// Session commands.
@@ -108,14 +117,23 @@ pub(crate) struct Counted {
 }
 
 impl Counted {
-    /// The difference; `None` if another process answered the second time.
-    pub(crate) fn between(before: &StatsResponse, after: &StatsResponse) -> Option<Self> {
-        if before.member != after.member {
+    /// From the readings before the run and before, after and behind its window and end, and the steps that the workers executed in it;
+    /// `None` if not all are of one process.
+    pub(crate) fn of([first, before, after, last]: [&Reading; 4], steps: u64) -> Option<Self> {
+        let members = [first, before, after, last].map(|reading| reading.stats.member);
+        if members.iter().any(|member| *member != members[0]) {
             return None;
         }
+        let run = last.stats.step_commands.checked_sub(first.stats.step_commands)?;
+        let (took, before, after) = (after.at - before.at, &before.stats, &after.stats);
+        let window = after.step_commands.checked_sub(before.step_commands)?;
+        let entries = after.entries.checked_sub(before.entries)?;
+        let ratio = |count: u64, of: u64| (of > 0).then(|| count as f64 / of as f64);
+        let commands_per_step = ratio(run, steps);
         Some(Self {
-            entries: after.entries.checked_sub(before.entries)?,
-            step_commands: after.step_commands.checked_sub(before.step_commands)?,
+            took,
+            commands_per_step,
+            entries_per_step: ratio(entries, window).and_then(|per_command| Some(per_command * commands_per_step?)),
             start_commands: after.start_commands.checked_sub(before.start_commands)?,
             session_commands: after.session_commands.checked_sub(before.session_commands)?,
             other_commands: after.other_commands.checked_sub(before.other_commands)?,
@@ -130,11 +148,30 @@ impl Counted {
 mod tests {
     use super::*;
 
+    fn reading(second: u64, step_commands: u64, entries: u64) -> Reading {
+        let stats = StatsResponse { member: 1, step_commands, entries, ..StatsResponse::default() };
+        Reading { at: Instant::now() + Duration::from_secs(second), stats }
+    }
+
+    #[test]
+    fn a_reading_that_took_long_does_not_count_more_for_each_step() {
+        // Of the 1,000 steps of the run the server resolved 700 between the readings of the window, however many the workers saw meanwhile.
+        let readings = [reading(0, 50, 5), reading(1, 250, 30), reading(4, 950, 100), reading(5, 1_050, 111)];
+        let counted = Counted::of(readings.each_ref(), 1_000).unwrap();
+        assert_eq!((counted.commands_per_step, counted.entries_per_step), (Some(1.0), Some(0.1)));
+        assert_eq!(counted.took.as_secs_f64().round(), 3.0);
+        let idle = [reading(0, 9, 1), reading(1, 9, 1), reading(2, 9, 1), reading(3, 9, 1)];
+        let counted = Counted::of(idle.each_ref(), 0).unwrap();
+        assert_eq!((counted.commands_per_step, counted.entries_per_step), (None, None));
+    }
+
     #[test]
     fn counters_that_went_back_are_those_of_another_process() {
-        let stats = |entries| StatsResponse { entries, member: 1, ..StatsResponse::default() };
-        assert_eq!(Counted::between(&stats(5), &stats(9)).unwrap().entries, 4);
-        assert_eq!(Counted::between(&stats(9), &stats(5)), None);
-        assert_eq!(Counted::between(&stats(5), &StatsResponse { member: 2, ..stats(9) }), None);
+        let went_back = [reading(0, 5, 5), reading(1, 9, 9), reading(2, 7, 7), reading(3, 8, 8)];
+        assert_eq!(Counted::of(went_back.each_ref(), 4), None);
+        let mut moved = [reading(0, 5, 5), reading(1, 6, 6), reading(2, 7, 7), reading(3, 8, 8)];
+        assert!(Counted::of(moved.each_ref(), 4).is_some());
+        moved[3].stats.member = 2;
+        assert_eq!(Counted::of(moved.each_ref(), 4), None);
     }
 }
