@@ -31,10 +31,21 @@ pub(crate) struct Session {
 impl Session {
     /// Connects, and finds out within two seconds whether anybody answers at all.
     async fn open(global: &Global) -> CliResult<Self> {
-        let addr = global.addr.as_deref().unwrap_or(ADDR_DEFAULT);
+        let addr = addr(global)?.unwrap_or(ADDR_DEFAULT);
         let client = client(addr, &global.namespace, global.timeout)?;
         reach::reach(addr, global.timeout).await?;
         Ok(Self { client, output: Output::new(global.output) })
+    }
+}
+
+/// The address that was named. An empty one is a mistake (a variable of a script that was not set, most often), not the default: who names a
+/// cluster must not reach another one.
+pub(crate) fn addr(global: &Global) -> CliResult<Option<&str>> {
+    match global.addr.as_deref() {
+        Some(addr) if addr.split(',').all(|address| address.trim().is_empty()) => {
+            Err(CliError::Usage("no address: name one, such as http://127.0.0.1:7420, with --addr or in GRAFT_ADDR".into()))
+        }
+        addr => Ok(addr),
     }
 }
 

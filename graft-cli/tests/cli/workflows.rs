@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::here::{Here, Ran};
+use crate::here::{Here, Ran, graft_with};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_workflow_is_started_found_and_looked_at() {
@@ -161,5 +161,27 @@ async fn a_cancel_waits_for_running_attempts_as_long_as_its_grace() {
     let ended = here.graft(&["workflow", "watch", "hasty"]).await;
     assert_eq!(ended.code, 11, "{}", ended.stdout);
     assert_eq!(here.json(&["workflow", "get", "patient"]).await["status"], "cancelling");
+    here.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_environment_names_server_and_namespace_and_flags_win() {
+    let here = Here::start().await;
+    here.json(&["workflow", "start", "a", "--node", "nobody", "-n", "sales"]).await;
+    let get = |words: &'static [&str], addr: String, namespace: &'static str| async move {
+        let variables = [("GRAFT_ADDR", Some(addr.as_str())), ("GRAFT_NAMESPACE", Some(namespace))];
+        graft_with(&[words, &["workflow", "get", "a"]].concat(), &variables).await.code
+    };
+    let here_addr = || here.addr.clone();
+    assert_eq!(get(&[], here_addr(), "sales").await, 0);
+    assert_eq!(get(&[], here_addr(), "other").await, 3);
+    assert_eq!(get(&["-n", "sales"], here_addr(), "other").await, 0);
+    assert_eq!(get(&["-n", "other"], here_addr(), "sales").await, 3);
+    let nowhere = "http://127.0.0.1:1".to_owned();
+    assert_eq!(get(&["--timeout", "50ms"], nowhere.clone(), "sales").await, 6);
+    let flag = graft_with(&["--addr", &here.addr, "workflow", "get", "a", "-n", "sales"], &[("GRAFT_ADDR", Some(&nowhere))]).await;
+    assert_eq!(flag.code, 0, "{}", flag.stderr);
+    let flag = graft_with(&["--addr", &here.addr, "workflow", "get", "a", "-n", "sales"], &[("GRAFT_ADDR", Some(""))]).await;
+    assert_eq!(flag.code, 0, "a flag wins over a variable that makes no sense: {}", flag.stderr);
     here.stop().await;
 }

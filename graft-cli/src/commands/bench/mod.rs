@@ -25,8 +25,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::client;
 use super::reach::reach;
+use super::{addr, client};
 use crate::cli::{Bench, Global};
 use crate::error::{CliError, CliResult};
 use crate::output::{Output, say};
@@ -73,11 +73,12 @@ pub(crate) async fn run(global: &Global, args: &Bench) -> CliResult {
 
 /// Measures, and prints the figures. Workflows that went wrong are counted, not fatal.
 async fn bench(global: &Global, args: &Bench, interrupt: &Interrupt) -> CliResult {
+    let named = addr(global)?;
     let directory = args.fsync_dir.clone().unwrap_or_else(|| PathBuf::from("."));
     let mut disk = Disk::default();
     probe(&mut disk, &directory).await;
-    let (addr, here) = match &global.addr {
-        Some(addr) => (addr.clone(), None),
+    let (addr, here) = match named {
+        Some(addr) => (addr.to_owned(), None),
         None => {
             let here = interrupt.or(Here::start(&directory)).await?;
             (here.addr(), Some(here))
@@ -103,7 +104,7 @@ async fn bench(global: &Global, args: &Bench, interrupt: &Interrupt) -> CliResul
     if window.server.is_none() {
         say("The leader changed while it was measured: figures of the server are not known.");
     }
-    report::print(Output::new(global.output), args, &plan, &window, &disk, global.addr.is_none())
+    report::print(Output::new(global.output), args, &plan, &window, &disk, named.is_none())
 }
 
 /// What a plain fdatasync costs is measured beside the runtime's threads. Where nothing can be written there is no figure.
