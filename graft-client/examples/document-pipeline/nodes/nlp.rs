@@ -1,4 +1,4 @@
-//! `nlp`: a branch; terms, sentences and a summary.
+//! `nlp`: terms, sentences and a summary.
 
 use std::collections::BTreeMap;
 
