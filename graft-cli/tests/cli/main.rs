@@ -3,5 +3,6 @@ mod bench;
 mod dev;
 mod errors;
 mod here;
+mod readme;
 mod terminal;
 mod workflows;
