@@ -62,6 +62,7 @@ fn a_hundred_seeds_keep_every_promise() {
         "late result",
         "dead letter",
         "workflow failed",
+        "request id used twice",
     ];
     let missing: BTreeMap<&str, ()> = expected.into_iter().filter(|what| !counts.contains_key(what)).map(|what| (what, ())).collect();
     assert!(missing.is_empty(), "never met: {missing:?}");

@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use graft_machine::Applied;
-use graft_machine::command::{Command, LogEntry};
+use graft_machine::command::{Command, Envelope, LogEntry};
 use graft_machine::event::{CreatedTask, Event, Happened};
 use graft_machine::ids::{AttemptRef, Lease, Run, ScopeId, TaskRef};
 use graft_machine::invariants;
 use graft_machine::memory::Memory;
-use graft_machine::reply::{Answer, Reply};
+use graft_machine::reply::{Answer, RejectionCode, Reply};
 use graft_machine::tables::LimitKey;
 use graft_machine::task::TaskState;
 use graft_machine::view;
@@ -75,11 +75,7 @@ impl Oracle {
         must!(entry.time >= self.time, "S15: the stamp of entry {index} goes back from {} to {}", self.time, entry.time);
         self.time = entry.time;
         for (envelope, applied) in entry.commands.iter().zip(&applied) {
-            if !envelope.request_id.is_empty() && applied.reply.is_ok() {
-                let (id, hash) = (&envelope.request_id, envelope.payload_hash);
-                let first = *self.accepted.entry(id.clone()).or_insert(hash);
-                must!(first == hash, "S3: request {id} took effect as {first} and as {hash}");
-            }
+            self.request(envelope, &applied.reply)?;
             if let Some(Command::Start(start)) = &envelope.command
                 && let Ok(Reply::Started(started)) = &applied.reply
             {
@@ -93,6 +89,21 @@ impl Oracle {
         self.seen.push((term, applied));
         if index.is_multiple_of(CHECK_EVERY) {
             self.check(state)?;
+        }
+        Ok(())
+    }
+
+    /// A request id means what took effect under it first: everything else under it is refused, as just that.
+    fn request(&mut self, envelope: &Envelope, answer: &Answer) -> Verdict {
+        let (id, hash) = (&envelope.request_id, envelope.payload_hash);
+        match self.accepted.get(id) {
+            Some(first) if *first != hash => {
+                let code = answer.as_ref().err().map(|rejection| rejection.code);
+                must!(code == Some(RejectionCode::RequestConflict as i32), "S3: request {id} had taken effect otherwise, then: {answer:?}");
+                self.meet("request id used twice");
+            }
+            None if !id.is_empty() && answer.is_ok() => drop(self.accepted.insert(id.clone(), hash)),
+            _ => {}
         }
         Ok(())
     }
