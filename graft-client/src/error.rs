@@ -98,7 +98,7 @@ impl ClientError {
             Some(detail) => (detail, false),
             None => bare(server, status),
         };
-        let message = if transport { causes(status) } else { status.message().to_owned() };
+        let message = if transport { causes(status) } else { why(status.message(), &detail).to_owned() };
         Self(Box::new(Facts { operation: operation.to_owned(), detail, message, grpc: Some(status.code()), took_effect: false }))
     }
 
@@ -196,6 +196,18 @@ fn bare(server: &str, status: &tonic::Status) -> (ErrorDetail, bool) {
     (detail, transport)
 }
 
+/// A member's message is a whole sentence for who reads nothing else: object, reason, `; ` and remedy. What the detail says already is left out.
+fn why<'a>(message: &'a str, detail: &ErrorDetail) -> &'a str {
+    let message = match detail.object.as_str() {
+        "" => message,
+        object => message.strip_prefix(object).map_or(message, str::trim_start),
+    };
+    match detail.remedy.as_str() {
+        "" => message,
+        remedy => message.strip_suffix(remedy).and_then(|message| message.strip_suffix("; ")).unwrap_or(message),
+    }
+}
+
 /// The innermost cause is what a person wants to read: `connection refused`, not `transport error`.
 fn causes(status: &tonic::Status) -> String {
     let mut text = if status.message().is_empty() { status.code().description().to_owned() } else { status.message().to_owned() };
@@ -222,8 +234,9 @@ impl fmt::Display for ClientError {
         if detail.outcome_unknown {
             write!(f, " (the request may have taken effect)")?;
         }
-        if !detail.remedy.is_empty() {
-            write!(f, ". {}", detail.remedy)?;
+        let mut remedy = detail.remedy.chars();
+        if let Some(first) = remedy.next() {
+            write!(f, ". {}{}", first.to_uppercase(), remedy.as_str())?;
         }
         Ok(())
     }
@@ -262,6 +275,22 @@ mod tests {
             "failed to start a workflow: workflow \"a\" in namespace \"default\": exists already as run 7 (running) [GR0004]. Use another id."
         );
         assert!(error.is_already_exists() && !error.is_retryable() && error.has_no_side_effects());
+    }
+
+    #[test]
+    fn what_a_member_says_as_a_whole_sentence_is_said_once() {
+        let detail = ErrorDetail {
+            code: "GR0003".into(),
+            object: "workflow \"a\"".into(),
+            remedy: "check the id with `graft workflow list`".into(),
+            ..ErrorDetail::default()
+        };
+        let mut status = tonic::Status::not_found("workflow \"a\" does not exist; check the id with `graft workflow list`");
+        let value = tonic::metadata::MetadataValue::from_bytes(&detail.encode_to_vec());
+        status.metadata_mut().insert_bin(graft_proto::ERROR_DETAIL_METADATA, value);
+        let error = ClientError::from_status("get workflow \"a\"", "http://h:1", &status);
+        assert_eq!(error.to_string(), "failed to get workflow \"a\": does not exist [GR0003]. Check the id with `graft workflow list`");
+        assert_eq!((error.message(), error.object()), ("does not exist", "workflow \"a\""));
     }
 
     #[test]
