@@ -93,7 +93,12 @@ struct Lasting {
 }
 
 /// A lasting call's place on its connection, to be kept until its stream has ended.
-pub(crate) type Place = OwnedSemaphorePermit;
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// Whose connection it is.
+    pub(crate) server: String,
+    _permit: OwnedSemaphorePermit,
+}
 
 impl Connections {
     /// For these URLs, at least one. Connects when it is used first.
@@ -122,17 +127,18 @@ impl Connections {
     fn lasting(&self, url: &str) -> Result<(Channel, Place), ClientError> {
         let mut state = self.lock();
         let known = state.lasting.entry(url.to_owned()).or_default();
+        let taken = |permit| Place { server: url.to_owned(), _permit: permit };
         let mut spare = false;
         known.retain(|lasting| lasting.places.available_permits() < LASTING_MAX || !std::mem::replace(&mut spare, true));
         for Lasting { channel, places } in known.iter() {
-            if let Ok(place) = places.clone().try_acquire_owned() {
-                return Ok((channel.clone(), place));
+            if let Ok(permit) = places.clone().try_acquire_owned() {
+                return Ok((channel.clone(), taken(permit)));
             }
         }
         let (channel, places) = (self.fresh(url)?, Arc::new(Semaphore::new(LASTING_MAX)));
-        let place = places.clone().try_acquire_owned().expect("nobody else knows it yet");
+        let permit = places.clone().try_acquire_owned().expect("nobody else knows it yet");
         known.push(Lasting { channel: channel.clone(), places });
-        Ok((channel, place))
+        Ok((channel, taken(permit)))
     }
 
     /// A connection to `url` of its own, for a stream that lasts.

@@ -369,7 +369,12 @@ impl Watch {
                     }
                     Ok(None) if self.ended || self.run_has_ended().await? => return Ok(None),
                     Ok(None) => self.again(None).await?,
-                    Err(status) => self.again(Some(ClientError::from_status(&self.handle.doing("watch"), "", &status))).await?,
+                    Err(status) => {
+                        let server = self.place.as_ref().map_or("", |place| &place.server);
+                        // It only reads: nothing about it is in doubt.
+                        let error = ClientError::from_status(&self.handle.doing("watch"), server, &status).unknown_outcome(false);
+                        self.again(Some(error)).await?;
+                    }
                 }
             } else if self.ended {
                 return Ok(None);
@@ -395,7 +400,9 @@ impl Watch {
     }
 
     async fn again(&mut self, error: Option<ClientError>) -> Result<(), ClientError> {
-        if self.stream.take().is_some() && self.opened_at.elapsed() > WATCH_STOOD {
+        let stood = self.stream.take().is_some();
+        self.place = None;
+        if stood && self.opened_at.elapsed() > WATCH_STOOD {
             self.empty_tries = 0;
             self.backoff.reset();
         }

@@ -1,6 +1,7 @@
 //! A workflow service that follows a script: a test says what it answers, and reads what it was asked.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -35,6 +36,8 @@ pub(crate) struct Seen {
     pub(crate) gets: Vec<proto::GetRequest>,
     pub(crate) watches: Vec<proto::WatchRequest>,
     pub(crate) waits: Vec<proto::WaitRequest>,
+    /// Where waits and watches came from.
+    pub(crate) lasting_from: Vec<SocketAddr>,
     pub(crate) controls: Vec<proto::ControlRequest>,
     pub(crate) principals: Vec<String>,
 }
@@ -186,15 +189,19 @@ impl WorkflowService for Scripted {
     }
 
     async fn watch(&self, request: Request<proto::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let from = request.remote_addr();
         let request = request.into_inner();
         self.seen().watches.push(request.clone());
+        self.seen().lasting_from.extend(from);
         let Some(watch) = &self.0.handlers.watch else { return not_implemented() };
         Ok(Response::new(watch(request).boxed()))
     }
 
     async fn wait(&self, request: Request<proto::WaitRequest>) -> Result<Response<proto::WaitResponse>, Status> {
+        let from = request.remote_addr();
         let request = request.into_inner();
         self.seen().waits.push(request.clone());
+        self.seen().lasting_from.extend(from);
         let Some(wait) = &self.0.handlers.wait else { return not_implemented() };
         let answer = wait(request);
         answer.await.map(Response::new)
