@@ -28,6 +28,8 @@ use crate::error::{ClientError, codes};
 /// Longest wait for the answer of one member while there are others to ask. Longer than a cluster needs for an election, and than a dead
 /// connection needs to be found out.
 const TRY_MAX: Duration = Duration::from_secs(7);
+/// Least time for the answer to a try that is not the first.
+const TRY_MIN: Duration = Duration::from_millis(20);
 /// The first wait between tries.
 const WAIT_FIRST: Duration = Duration::from_millis(50);
 /// The longest wait between tries.
@@ -244,13 +246,18 @@ impl Connections {
             }
             self.move_on(&url, error.leader_address());
             let wait = backoff.wait().max(error.retry_after().unwrap_or_default());
-            if until.saturating_duration_since(Instant::now()) <= wait {
+            // A try without time for an answer would say less than the one before it.
+            let in_vain = |wait: Duration| until.saturating_duration_since(Instant::now()) <= wait.saturating_add(TRY_MIN);
+            if in_vain(wait) {
                 return Err(error.unknown_outcome(doubt));
             }
             tracing::debug!(%error, tried, wait_ms = wait.as_millis(), "trying again");
             // A named leader is asked at once, the first time.
             if tried > 1 || error.leader_address().is_none() {
                 tokio::time::sleep(wait).await;
+            }
+            if in_vain(Duration::ZERO) {
+                return Err(error.unknown_outcome(doubt)); // this process has slept longer than it meant to
             }
         }
         unreachable!("the loop above returns when the time is used up")
