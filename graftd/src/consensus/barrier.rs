@@ -55,7 +55,11 @@ impl Barrier {
             Err(mpsc::error::TrySendError::Full(_)) => return Err(ProposeError::Overloaded { retry_after_ms: 100 }),
             Err(mpsc::error::TrySendError::Closed(_)) => return Err(stopping()),
         }
-        passed.await.unwrap_or_else(|_| Err(stopping()))
+        // What is left of the barrier that is under way counts too. A moment more, so that who waits for one alone hears why it failed.
+        match tokio::time::timeout(BARRIER_WAIT + RETRY, passed).await {
+            Ok(outcome) => outcome.unwrap_or_else(|_| Err(stopping())),
+            Err(_) => Err(ProposeError::Unavailable { reason: "no leader has answered in time".into() }),
+        }
     }
 }
 
