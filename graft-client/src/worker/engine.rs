@@ -18,9 +18,9 @@ use std::collections::{HashMap, VecDeque};
 
 use graft_proto::MESSAGE_BYTES_MAX;
 use graft_proto::v1::{
-    AttemptRef, CancelReason as WireReason, Credit, Failed, FailureKind, FromWorker, Goodbye, HandedBack, Heartbeat, HeldAttempt, Hello,
-    Inventory, Lease, NodeCapacity, Resolution, Result as TaskResult, Results, Task, ToWorker, Welcome, from_worker, result::Outcome,
-    to_worker,
+    Ack, AttemptRef, CancelReason as WireReason, Credit, Failed, FailureKind, FromWorker, Goodbye, HandedBack, Heartbeat, HeldAttempt,
+    Hello, Inventory, Lease, NodeCapacity, Resolution, Result as TaskResult, Results, Task, ToWorker, Welcome, from_worker,
+    result::Outcome, to_worker,
 };
 use prost::Message as _;
 
@@ -182,6 +182,8 @@ pub(super) struct Engine {
     unacknowledged: HashMap<LeaseKey, Unacknowledged>,
     /// Results that the leader has not been sent yet.
     outbox: VecDeque<LeaseKey>,
+    /// Results of nodes' work, so far, that had no effect because they came too late.
+    stale: u64,
     reports: Vec<HeldAttempt>,
     cluster_id: String,
     term: u64,
@@ -205,6 +207,7 @@ impl Engine {
             running: HashMap::new(),
             unacknowledged: HashMap::new(),
             outbox: VecDeque::new(),
+            stale: 0,
             reports: Vec::new(),
             cluster_id: String::new(),
             term: 0,
@@ -329,19 +332,7 @@ impl Engine {
             }
             Some(to_worker::Message::Acks(acks)) => {
                 for ack in acks.acks {
-                    if let Some(lease) = ack.lease {
-                        let at = ack.at.unwrap_or_default();
-                        if ack.resolution() == Resolution::Stale {
-                            let AttemptRef { run, task, attempt, .. } = at;
-                            tracing::warn!(
-                                run,
-                                task,
-                                attempt,
-                                "a result came too late and had no effect: the attempt was no longer the current one"
-                            );
-                        }
-                        self.acknowledge(lease.into());
-                    }
+                    self.acknowledge(ack);
                 }
             }
             Some(to_worker::Message::HeartbeatAck(ack)) => {
@@ -549,10 +540,23 @@ impl Engine {
         self.outbox.push_back(lease);
     }
 
-    fn acknowledge(&mut self, lease: LeaseKey) {
-        if let Some(Unacknowledged { slot: Some(slot), .. }) = self.unacknowledged.remove(&lease) {
+    fn acknowledge(&mut self, ack: Ack) {
+        let Some(lease) = ack.lease.map(LeaseKey::from) else { return };
+        let Some(Unacknowledged { result, slot, .. }) = self.unacknowledged.remove(&lease) else { return };
+        if let Some(slot) = slot {
             self.slots[slot].unacknowledged -= 1;
         }
+        if ack.resolution() != Resolution::Stale {
+            return;
+        }
+        let AttemptRef { run, task, attempt } = result.at.unwrap_or_default();
+        if let Some(Outcome::HandedBack(_)) = result.outcome {
+            tracing::debug!(run, task, attempt, "an attempt that was handed back had been taken away before");
+            return;
+        }
+        self.stale += 1;
+        let stale = self.stale;
+        tracing::warn!(run, task, attempt, stale, "a result came too late and had no effect: the attempt was no longer the current one");
     }
 
     /// Sends what has piled up: results in as few messages as they fit, then credit. Call it when the inputs at hand are used up.

@@ -1,6 +1,6 @@
 //! The protocol, written down as conversations.
 
-use graft_proto::v1::{Ack, Acks, CancelNotice, Completed, HeartbeatAck, Resolution, Tasks};
+use graft_proto::v1::{Acks, CancelNotice, Completed, HeartbeatAck, Tasks};
 
 use super::*;
 
@@ -567,4 +567,23 @@ fn one_address_that_refuses_ends_nothing_while_another_may_answer() {
     assert!(!outputs(&mut engine).iter().any(|line| line.starts_with("refused")));
     engine.received(4, welcome(5, 2, true), 12);
     assert!(outputs(&mut engine)[0].starts_with("4 <- inventory"));
+}
+
+#[test]
+fn a_result_that_came_too_late_is_counted_and_one_that_was_handed_back_is_no_loss() {
+    let mut engine = led();
+    engine.received(3, tasks("pack", 5, 1..=2, 10), 20);
+    engine.received(3, tasks("paint", 5, [3], 10), 20);
+    engine.finished(key(5, 1), completed(), 9);
+    engine.finished(key(5, 2), completed(), 9);
+    let stale = |sequence| {
+        let lease = Some(Lease { term: 5, sequence });
+        to_worker(to_worker::Message::Acks(Acks { acks: vec![Ack { at: None, lease, resolution: Resolution::Stale.into() }] }))
+    };
+    engine.received(3, ack(5, 1), 21);
+    engine.received(3, stale(2), 22);
+    engine.received(3, stale(3), 23);
+    // Of nothing that is waited for.
+    engine.received(3, stale(2), 24);
+    assert_eq!((engine.stale, engine.unacknowledged.len()), (1, 0));
 }
