@@ -320,8 +320,8 @@ impl Engine {
 
     /// A message has come.
     pub(super) fn received(&mut self, link: LinkId, message: ToWorker, now: u64) {
-        if self.links.get(link).is_none() {
-            return; // from a stream that was given up
+        if !self.links.is_open(link) {
+            return; // from a stream that was given up: an answer to it would go nowhere
         }
         match message.message {
             Some(to_worker::Message::Welcome(welcome)) => self.welcome(link, welcome, now),
@@ -458,7 +458,8 @@ impl Engine {
             return; // a repeat
         }
         let welcomed_at = self.leader.as_ref().map_or(0, |leader| leader.welcomed_at);
-        self.renewed_at = self.renewed_at.max(if task.heartbeat_echo == 0 { welcomed_at } else { task.heartbeat_echo });
+        let counts_from = if task.heartbeat_echo == 0 { welcomed_at } else { task.heartbeat_echo.min(now) };
+        self.renewed_at = self.renewed_at.max(counts_from);
         let refusal = match slot {
             None => Some(format!("this worker has no node \"{}\"", task.node)),
             Some(_) if self.stage != Stage::Working => Some("the worker is shutting down".to_owned()),
@@ -607,7 +608,7 @@ impl Engine {
 
     /// A stream is gone.
     pub(super) fn closed(&mut self, link: LinkId, gone: Gone, now: u64) {
-        if self.links.get(link).is_none_or(|link| matches!(link.phase, super::links::Phase::Waiting { .. })) {
+        if !self.links.is_open(link) {
             return;
         }
         if self.leads(link) {

@@ -71,6 +71,11 @@ impl Links {
         self.links.iter().find(|link| link.id == id)
     }
 
+    /// Whether the stream is open or being opened.
+    pub(super) fn is_open(&self, id: LinkId) -> bool {
+        self.get(id).is_some_and(|link| !matches!(link.phase, Phase::Waiting { .. }))
+    }
+
     fn get_mut(&mut self, id: LinkId) -> Option<&mut Link> {
         self.links.iter_mut().find(|link| link.id == id)
     }

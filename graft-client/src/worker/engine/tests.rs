@@ -587,3 +587,26 @@ fn a_result_that_came_too_late_is_counted_and_one_that_was_handed_back_is_no_los
     engine.received(3, stale(2), 24);
     assert_eq!((engine.stale, engine.unacknowledged.len()), (1, 0));
 }
+
+#[test]
+fn what_still_comes_on_a_stream_that_was_given_up_is_not_heard() {
+    let mut engine = led();
+    let stop = 10 + LEASE_MS / 10 * 9;
+    // The leader is silent for too long: its stream is closed. A welcome of it was under way.
+    engine.tick(stop);
+    assert!(outputs(&mut engine).contains(&"close 3".to_owned()));
+    engine.received(3, welcome(5, 1, true), stop + 1);
+    engine.received(3, tasks("pack", 5, [1], 0), stop + 1);
+    assert_eq!(outputs(&mut engine), [""; 0], "nobody would get what is said there");
+    engine.tick(stop + 100);
+    assert_eq!(outputs(&mut engine), ["connect 5 http://a:1 cluster=\"c\""]);
+}
+
+#[test]
+fn an_echo_that_was_never_sent_makes_no_lease_longer() {
+    let mut engine = led();
+    engine.received(3, tasks("pack", 5, [1], 1_000_000), 20);
+    outputs(&mut engine);
+    engine.tick(20 + LEASE_MS / 10 * 9);
+    assert_eq!(outputs(&mut engine)[0], "drop 5/1 LeaseLost");
+}
