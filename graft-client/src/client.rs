@@ -19,7 +19,7 @@ use crate::endpoints::Endpoints;
 use crate::error::{ClientError, codes};
 use crate::handle::WorkflowHandle;
 use crate::limits;
-use crate::start::{StartWorkflow, Started};
+use crate::start::{StartWorkflow, Started, named};
 
 /// The namespace of whoever names none.
 pub const NAMESPACE_DEFAULT: &str = "default";
@@ -222,7 +222,7 @@ impl Client {
 
     pub(crate) async fn send_start(&self, start: StartWorkflow<Self>) -> Result<Started, ClientError> {
         let request = start.into_request(&self.namespace)?;
-        let operation = format!("start workflow \"{}\" in namespace \"{}\"", request.workflow_id, request.namespace);
+        let operation = format!("start {} in namespace \"{}\"", named(&request.workflow_id), request.namespace);
         let answer = self
             .workflows_call(&operation, Kind::Change, request, |mut service, request| async move { service.start(request).await })
             .await?;

@@ -69,7 +69,7 @@ impl<C> StartWorkflow<C> {
         match RawJson::of(state) {
             Ok(state) => Ok(self.state_json(state)),
             Err(error) => {
-                let object = format!("workflow \"{}\"", self.request.workflow_id);
+                let object = named(&self.request.workflow_id);
                 let message = format!("its state cannot be written as JSON: {error}");
                 Err(ClientError::new(codes::NOT_SERIALIZABLE, "start a workflow", object, message))
             }
@@ -131,7 +131,7 @@ impl<C> StartWorkflow<C> {
         self
     }
 
-    /// The request must not take effect after this time; otherwise ten minutes from when the server sees it.
+    /// The request must not take effect after this time; otherwise nine minutes from when the server sees it.
     pub fn not_after(mut self, time: SystemTime) -> Self {
         self.request.meta.get_or_insert_with(RequestMeta::default).not_after_ms = unix_millis(time);
         self
@@ -139,14 +139,14 @@ impl<C> StartWorkflow<C> {
 
     pub(crate) fn into_request(self, namespace: &str) -> Result<StartRequest, ClientError> {
         let Self { mut request, broken, .. } = self;
+        let object = named(&request.workflow_id);
         if let Some(reason) = broken {
-            let object = format!("workflow \"{}\"", request.workflow_id);
             return Err(ClientError::new(codes::NOT_SERIALIZABLE, "start a workflow", object, reason));
         }
         namespace.clone_into(&mut request.namespace);
         limits::check("its state", request.state.as_ref(), limits::STATE_BYTES_MAX)
             .and_then(|()| limits::check_configs(&request.nodes))
-            .map_err(|reason| limits::too_large("start a workflow", &format!("workflow \"{}\"", request.workflow_id), reason))?;
+            .map_err(|reason| limits::too_large("start a workflow", &object, reason))?;
         let meta = request.meta.get_or_insert_with(RequestMeta::default);
         if meta.request_id.is_empty() {
             meta.request_id = uuid::Uuid::new_v4().to_string();
@@ -158,6 +158,11 @@ impl<C> StartWorkflow<C> {
         }
         Ok(request)
     }
+}
+
+/// A workflow to be, as a person names it. Its id may still be the server's to make.
+pub(crate) fn named(workflow_id: &str) -> String {
+    if workflow_id.is_empty() { "a workflow".to_owned() } else { format!("workflow \"{workflow_id}\"") }
 }
 
 impl IntoFuture for StartWorkflow<Client> {

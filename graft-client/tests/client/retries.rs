@@ -42,6 +42,19 @@ async fn a_start_without_an_id_that_the_caller_can_repeat_leaves_the_id_to_the_s
 }
 
 #[tokio::test]
+async fn a_start_without_an_id_that_fails_is_not_said_to_be_of_a_workflow_without_a_name() {
+    let (url, _server) = Script::acts([Act::Bare(Code::InvalidArgument)]).serve().await;
+    let client = Client::connect(url).unwrap();
+    let start = || client.start("").request_id("r-1");
+    let refused = start().node_named("charge", ()).await.unwrap_err().to_string();
+    let unwritable = start().node_named("charge", std::collections::BTreeMap::from([((1, 2), 3)])).await.unwrap_err().to_string();
+    let large = start().state(&["x".repeat(1 << 20)]).unwrap().await.unwrap_err().to_string();
+    for text in [refused, unwritable, large] {
+        assert!(text.starts_with("failed to start a workflow") && !text.contains("\"\""), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_too_large_is_not_sent_and_the_large_part_is_named() {
     let (url, server) = Script::default().serve().await;
     let client = Client::connect(url).unwrap();
