@@ -2,14 +2,15 @@
 //! that nobody else could say which part of it was the large one.
 
 use graft_proto::MESSAGE_BYTES_MAX;
-use graft_proto::v1::{NewTask, Payload};
+use graft_proto::v1::operation::Change;
+use graft_proto::v1::{NewTask, Operation, Payload};
 use prost::Message;
 
 use crate::error::{ClientError, codes};
 
 /// Largest state, in bytes of JSON.
 pub(crate) const STATE_BYTES_MAX: usize = 1 << 20;
-/// Largest patch of one outcome, in bytes of JSON.
+/// Largest patch of one outcome, in bytes of JSON; what it appends may come to as much again.
 pub(crate) const PATCH_BYTES_MAX: usize = 1 << 20;
 /// Largest config of a task, in bytes of JSON.
 const CONFIG_BYTES_MAX: usize = 1 << 20;
@@ -27,6 +28,17 @@ pub(crate) fn check(what: &str, document: Option<&Payload>, max: usize) -> Resul
 /// Checks the configs of tasks.
 pub(crate) fn check_configs<'a>(tasks: impl IntoIterator<Item = &'a NewTask>) -> Result<(), String> {
     tasks.into_iter().try_for_each(|task| check(&format!("the config for node \"{}\"", task.node), task.config.as_ref(), CONFIG_BYTES_MAX))
+}
+
+/// Checks what one outcome appends, which counts together.
+pub(crate) fn check_appended(operations: &[Operation]) -> Result<(), String> {
+    let size = |operation: &Operation| if let Some(Change::Append(value)) = &operation.change { value.data.len() } else { 0 };
+    match operations.iter().map(size).sum::<usize>() {
+        bytes if bytes > PATCH_BYTES_MAX => {
+            Err(format!("the values to append have {bytes} bytes together, at most {PATCH_BYTES_MAX} are allowed"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Checks that a request fits a message.

@@ -155,6 +155,7 @@ impl Parts {
         let fan_outs = fan_outs.collect::<Result<Vec<_>, String>>()?;
         let (next, patch) = (tasks(self.next)?, patch.map(payload));
         limits::check("the change of the state", patch.as_ref(), limits::PATCH_BYTES_MAX)
+            .and_then(|()| limits::check_appended(&self.operations))
             .and_then(|()| limits::check_configs(&next))
             .and_then(|()| limits::check_configs(fan_outs.iter().flat_map(|fan_out| fan_out.tasks.iter().chain(&fan_out.continuation))))
             .map_err(|reason| format!("{reason}. {}", limits::REMEDY))?;
@@ -220,6 +221,10 @@ mod tests {
         let fan_out = Outcome::<Value>::done().fan_out([Next::named("pack", ())]).join(Next::named("ship", &large));
         for (outcome, what) in [
             (Outcome::done().merge(&json!({ "a": large })), "the change of the state has 1048584 bytes, at most 1048576 are allowed"),
+            (
+                Outcome::done().append("/a", &large[..1 << 19]).append("/b", &large[..1 << 19]),
+                "the values to append have 1048580 bytes together, at most 1048576 are allowed",
+            ),
             (Outcome::done().next(Next::named("ship", &large)), "the config for node \"ship\" has 1048578 bytes"),
             (fan_out, "the config for node \"ship\" has 1048578 bytes"),
         ] {

@@ -530,7 +530,8 @@ impl Engine {
     fn keep(&mut self, lease: LeaseKey, slot: Option<usize>, node: &str, mut result: TaskResult) {
         let size = result.encoded_len();
         if size > RESULT_BYTES_MAX {
-            let message = format!("the outcome is {size} bytes long, more than the {RESULT_BYTES_MAX} that fit one message");
+            let message =
+                format!("the outcome has {size} bytes in all, at most {RESULT_BYTES_MAX} fit a message. {}", crate::limits::REMEDY);
             let kind = FailureKind::Permanent.into();
             result.outcome = Some(Outcome::Failed(Failed { kind, message, ..Failed::default() }));
         }

@@ -327,7 +327,16 @@ fn an_outcome_too_large_for_a_message_fails_for_good() {
     let data = vec![b' '; MESSAGE_BYTES_MAX].into();
     let patch = Some(graft_proto::v1::Payload { encoding: 1, data });
     engine.finished(key(5, 1), Some(Outcome::Completed(Completed { patch, ..Completed::default() })), 9);
-    assert_eq!(outputs(&mut engine)[1], "3 <- results [\"5/1 failed\"]");
+    engine.flush();
+    let failed = std::iter::from_fn(|| engine.poll_output()).find_map(|output| match output {
+        Output::Send { message: FromWorker { message: Some(from_worker::Message::Results(mut sent)) }, .. } => {
+            sent.results.remove(0).outcome
+        }
+        _ => None,
+    });
+    let Some(Outcome::Failed(failed)) = failed else { panic!("not failed: {failed:?}") };
+    assert_eq!(failed.kind(), FailureKind::Permanent);
+    assert!(failed.message.contains("bytes in all") && failed.message.ends_with(crate::limits::REMEDY), "{}", failed.message);
 }
 
 #[test]
