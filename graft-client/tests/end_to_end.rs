@@ -1,6 +1,7 @@
 //! Client and worker against a real server in this process.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -400,4 +401,74 @@ async fn what_the_builders_say_arrives() {
     }
     assert!(world.client.workflow("w").get().await.unwrap_err().is_not_found(), "it is in another namespace");
     world.end([worker]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_that_a_node_declares_holds_for_all_workers_and_its_timeout_ends_an_attempt() {
+    let world = World::new().await;
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let worker = || {
+        let (now, most) = (now.clone(), most.clone());
+        let press = move |_: NodeContext, _: (), _: ()| {
+            let (now, most) = (now.clone(), most.clone());
+            async move {
+                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                now.fetch_sub(1, Ordering::SeqCst);
+                Ok(Outcome::done().increment("/pressed", 1))
+            }
+        };
+        let slow = |cx: NodeContext, _: (), _: ()| async move {
+            if cx.failures() == 0 {
+                std::future::pending::<()>().await;
+            }
+            Ok(Outcome::done().increment("/slow", 1))
+        };
+        let timed = NodeOptions::new().timeout(Duration::from_millis(20)).retry(quick(10));
+        let split = |_: NodeContext, _: (), _: ()| async move {
+            let tasks = (0..10).map(|_| Next::named("press", ())).chain([Next::named("slow", ())]);
+            Ok(Outcome::done().fan_out(tasks).without_join())
+        };
+        let worker = world.worker().node_fn_with("press", NodeOptions::new().concurrency(10).cluster_limit(2), press);
+        Running::of(worker.node_fn_with("slow", timed, slow).node_fn("split", split))
+    };
+    let workers = [worker(), worker()];
+    world.client.start("w").node_named("split", ()).await.unwrap();
+    let state: Value = world.client.workflow("w").result().await.unwrap();
+    assert_eq!(state, json!({ "pressed": 10, "slow": 1 }));
+    assert!((1..=2).contains(&most.load(Ordering::SeqCst)), "{most:?} at once");
+    let history = world.client.workflow("w").history(0, "").await.unwrap().events;
+    let failed = history.iter().find_map(|event| match &event.happened {
+        Some(Happened::TaskFailed(failed)) => Some(failed),
+        _ => None,
+    });
+    assert!(failed.unwrap().message.contains("ran longer than its timeout of 20 ms"), "{failed:?}");
+    world.end(workers).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_is_known_by_its_request_id_and_by_who_asked() {
+    let world = World::new().await;
+    let client = Client::builder(format!("http://{}", world.daemon.client_address())).identity("till-3").build().unwrap();
+    let start = || client.start("").node_named("nobody-serves-this", ()).request_id("r-1");
+    let first = start().await.unwrap();
+    let again = start().await.unwrap();
+    assert_eq!((&again.workflow_id, again.run), (&first.workflow_id, first.run));
+    let history = client.workflow(&first.workflow_id).history(1, "").await.unwrap().events;
+    let Some(Happened::Started(started)) = &history[0].happened else { panic!("not a start: {history:?}") };
+    assert_eq!(started.principal, "client:till-3");
+    world.end([]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_client_holds_for_small_enough_is_so_for_the_server() {
+    let world = World::new().await;
+    let text = |bytes: usize| "x".repeat(bytes - 2);
+    let start = |bytes: usize| {
+        let start = world.client.start(format!("w-{bytes}")).node_named("nobody-serves-this", text(bytes));
+        start.state_json(RawJson::from_bytes(format!("{{\"a\":{}}}", json!(text(bytes - 6)))))
+    };
+    start(1 << 20).await.unwrap();
+    assert_eq!(start((1 << 20) + 1).await.unwrap_err().code(), codes::TOO_LARGE);
+    world.end([]).await;
 }
