@@ -323,4 +323,23 @@ mod tests {
         connections.move_on("http://a:1", None);
         assert_eq!(connections.preferred().0, "http://b:1");
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_try_is_begun_when_there_is_no_time_for_an_answer() {
+        // This process is stopped while the call waits for its next try, until after its time.
+        let stopped = tokio::spawn(async {
+            tokio::time::sleep(Duration::from_millis(120)).await;
+            tokio::time::advance(Duration::from_secs(10)).await;
+        });
+        let (time, tries) = (Duration::from_secs(5), Mutex::new(Vec::new()));
+        let until = Instant::now() + time;
+        let call = |_| {
+            tries.lock().unwrap().push(Instant::now());
+            std::future::ready(Err::<tonic::Response<()>, _>(tonic::Status::unavailable("broken")))
+        };
+        connections().call("try", Kind::Read, time, call).await.unwrap_err();
+        let tries = tries.into_inner().unwrap();
+        assert!(tries.len() > 1 && tries.iter().all(|at| *at < until), "{tries:?}, until {until:?}");
+        stopped.await.unwrap();
+    }
 }

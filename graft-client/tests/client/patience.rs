@@ -82,16 +82,3 @@ async fn nobody_answers_for_ever_but_a_bound_of_all_time_is_none() {
     assert!(error.outcome_unknown() && error.to_string().contains("no answer within 10000 ms"), "{error}");
     start(&Client::builder(url).request_timeout(Duration::MAX).build().unwrap()).await.unwrap();
 }
-
-#[tokio::test(start_paused = true)]
-async fn no_try_is_begun_when_there_is_no_time_for_an_answer() {
-    // This process is stopped while the client waits for its next try, until after its time.
-    let stopped = tokio::spawn(async {
-        tokio::time::sleep(Duration::from_millis(120)).await;
-        tokio::time::advance(Duration::from_secs(10)).await;
-    });
-    let client = Client::builder("http://127.0.0.1:1").request_timeout(Duration::from_secs(5)).build().unwrap();
-    let error = start(&client).await.unwrap_err();
-    assert!(error.code() == codes::UNREACHABLE && error.has_no_side_effects(), "{error}");
-    stopped.await.unwrap();
-}
