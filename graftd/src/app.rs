@@ -13,6 +13,7 @@
 
 mod background;
 mod banner;
+mod configuration;
 mod error;
 mod forming;
 mod health;
@@ -49,6 +50,7 @@ use background::{Background, Failures};
 use forming::member_info;
 use health::Replay;
 
+pub use configuration::configuration;
 pub use error::{Failure, StartError};
 pub use run::run;
 

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use graftd::app::{Daemon, StartError};
-use graftd::config::{Config, Flags, load};
+use graftd::config::{Config, Flags, Sources, load};
 use graftd::discovery::data_dir::DataDirError;
 use tempfile::TempDir;
 
@@ -39,7 +39,7 @@ impl Three {
         );
         let file = self.dir.path().join(format!("graft-{i}.toml"));
         fs::write(&file, text).unwrap();
-        load(&Flags { config: Some(file), ..Flags::default() }, []).unwrap()
+        load(&Flags { config: Some(file), ..Flags::default() }, &Sources::none()).unwrap().accepted().unwrap()
     }
 
     async fn start(&self, i: usize) -> Daemon {

@@ -4,7 +4,7 @@ use std::process::{Output, Stdio};
 
 use graft_client::Client;
 use graftd::app::Daemon;
-use graftd::config::{Config, Flags, load};
+use graftd::config::{Config, Flags, Sources, load};
 use tokio::process::Command;
 use tokio::sync::oneshot;
 
@@ -82,7 +82,7 @@ fn member(number: usize, ports: &[(u16, u16)], dir: &std::path::Path) -> Config 
         .collect();
     let file = dir.join(format!("m{number}.toml"));
     std::fs::write(&file, text.join("\n")).unwrap();
-    load(&Flags { config: Some(file), ..Flags::default() }, []).unwrap()
+    load(&Flags { config: Some(file), ..Flags::default() }, &Sources::none()).unwrap().accepted().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

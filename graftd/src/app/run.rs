@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::error::{EXIT_CONFIG, Failure, StartError};
 use super::{Daemon, Prepared};
-use crate::config::{Config, Flags, LogFormat, load};
+use crate::config::{Config, Flags, LogFormat, Sources, load};
 use crate::observability::logging::{self, Signature};
 use crate::shutdown::{EXIT_AT_ONCE, Signals};
 
@@ -20,10 +20,12 @@ const BLOCKING_GRACE: Duration = Duration::from_secs(1);
 
 /// Runs a daemon until it is told to end or cannot go on.
 pub fn run(flags: &Flags) -> ExitCode {
-    // A variable that is no text is none of ours.
-    let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let config = match load(flags, environment) {
-        Ok(config) => config,
+    let loaded = load(flags, &Sources::of_process()).and_then(|loaded| {
+        let warnings = loaded.warnings.clone();
+        Ok((loaded.accepted()?, warnings))
+    });
+    let (config, warnings) = match loaded {
+        Ok(loaded) => loaded,
         Err(error) => {
             eprintln!("graftd: the configuration is refused\n{error}");
             return ExitCode::from(EXIT_CONFIG);
@@ -42,6 +44,9 @@ pub fn run(flags: &Flags) -> ExitCode {
         }
     };
     die_of_panics();
+    for warning in warnings {
+        tracing::warn!(key = warning.what, said_in = warning.said_in, remedy = warning.remedy, "{}: {}", warning.what, warning.why);
+    }
     let ended = runtime().and_then(|runtime| {
         let ended = runtime.block_on(serve(config, &signature));
         if ended.is_ok() {

@@ -2,20 +2,15 @@
 
 use graft_machine::names::check_name;
 
-use super::{Config, ConfigError, HostPort, Problem};
+use super::{Config, ConfigError, HostPort, Problem, bounds};
+use crate::observability::logging::check_level;
 
 /// Longest member or cluster name, in bytes.
 const NAME_MAX: usize = 63;
 /// Heartbeats that must fit into the shortest election timeout.
 const HEARTBEATS_PER_ELECTION: u64 = 3;
-/// Most members that may form a cluster at once; more only cost time.
-const EXPECT_MAX: u32 = 9;
-/// Largest batch of commands in one entry, in bytes; with one more command it must fit the largest message that members take (16 MiB).
-const BATCH_BYTES_MAX: u64 = 8 << 20;
-/// Most entries that may be under way at once: openraft's queue to the state machine holds 1,024.
-const ENTRIES_IN_FLIGHT_MAX: u64 = 256;
-/// Most of what is counted one by one.
-const COUNT_MAX: u64 = 1_000_000;
+/// So many entries must be kept below a snapshot for each that may be in flight.
+const KEEP_PER_ENTRY_IN_FLIGHT: u64 = 16;
 
 impl Config {
     /// Whether the keys fit together.
@@ -24,8 +19,16 @@ impl Config {
         names(self, &mut problems);
         cluster(self, &mut problems);
         listeners(self, &mut problems);
-        raft(self, &mut problems);
-        bounds(self, &mut problems);
+        scheduler(self, &mut problems);
+        log(self, &mut problems);
+        let single = bounds::check(self);
+        // A number that is out of its bounds by itself is not also compared with others.
+        let sound = |problem: &Problem| !single.iter().any(|out| out.what == problem.what || problem.beside.contains(&out.what.as_str()));
+        let mut compared = Vec::new();
+        raft(self, &mut compared);
+        between(self, &mut compared);
+        problems.extend(compared.into_iter().filter(sound));
+        problems.extend(single);
         if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
     }
 }
@@ -54,29 +57,31 @@ fn names(config: &Config, problems: &mut Vec<Problem>) {
 fn cluster(config: &Config, problems: &mut Vec<Problem>) {
     let cluster = &config.cluster;
     if let Some(expect) = cluster.expect {
-        if !(1..=EXPECT_MAX).contains(&expect) || expect.is_multiple_of(2) {
-            let why = format!("{expect} members: it must be odd, and at most {EXPECT_MAX}; an even number survives no more than one less");
+        if expect.is_multiple_of(2) {
+            let why = format!("{expect} members: it must be odd; an even number survives no more losses than one less");
             problems.push(Problem::of("cluster.expect", why, "use 1, 3 or 5, the same on every member"));
         }
         if expect > 1 && cluster.peers.is_empty() {
             let why = format!("{expect} members are expected, but no peers are named: the members could never meet");
-            problems.push(Problem::of("cluster.peers", why, "list the members' peer addresses: peers = [\"HOST:PORT\", ..]"));
+            problems.push(
+                Problem::of("cluster.peers", why, "list the members' peer addresses: peers = [\"HOST:PORT\", ..]")
+                    .beside(&["cluster.expect"]),
+            );
         }
         if !cluster.peers.is_empty() && (expect as usize) > cluster.peers.len() + 1 {
             let why = format!("{expect} members are expected, but {} peers are named", cluster.peers.len());
-            problems.push(Problem::of("cluster.peers", why, "list the peer address of every member"));
+            problems.push(Problem::of("cluster.peers", why, "list the peer address of every member").beside(&["cluster.expect"]));
         }
     } else if !cluster.peers.is_empty() {
         let why = "peers are named, but not how many members form the cluster: without that number a slow start could form two clusters";
-        problems.push(Problem::of(
-            "cluster.expect",
-            why,
-            format!("say expect = {}, the same on every member", cluster.peers.len().max(3) | 1),
-        ));
+        let remedy = format!("say expect = {}, the same on every member", cluster.peers.len().max(3) | 1);
+        problems.push(Problem::of("cluster.expect", why, remedy).beside(&["cluster.peers"]));
     }
     if !cluster.peers.is_empty() && config.node.name.is_none() {
         let why = "members of a cluster are told apart by name, and this one has none";
-        problems.push(Problem::of("node.name", why, "give each member a name of its own, like graft-0, graft-1, graft-2"));
+        problems.push(
+            Problem::of("node.name", why, "give each member a name of its own, like graft-0, graft-1, graft-2").beside(&["cluster.peers"]),
+        );
     }
 }
 
@@ -101,7 +106,7 @@ fn listeners(config: &Config, problems: &mut Vec<Problem>) {
             let unreachable = |address: &HostPort| address.is_unspecified();
             if advertise.as_ref().map_or(unreachable(listen), unreachable) {
                 let why = format!("{listen} stands for all addresses of this machine; others cannot be told to connect to it");
-                problems.push(Problem::of(advertise_key, why, "set it to the HOST:PORT at which others reach this member"));
+                problems.push(Problem::of(advertise_key, why, "set it to the HOST:PORT at which others reach this member").beside(&[key]));
             }
         } else if advertise.is_some() {
             problems.push(Problem::of(
@@ -119,7 +124,7 @@ fn listeners(config: &Config, problems: &mut Vec<Problem>) {
     }
     if peer_listen.is_some_and(|peer| peer == config.client.listen && peer.port() != 0) {
         let why = "clients and members cannot share one port";
-        problems.push(Problem::of("cluster.peer_listen", why, "use another port for members, like 7421"));
+        problems.push(Problem::of("cluster.peer_listen", why, "use another port for members, like 7421").beside(&["client.listen"]));
     }
 }
 
@@ -130,19 +135,21 @@ fn raft(config: &Config, problems: &mut Vec<Problem>) {
             "{} is not more than {HEARTBEATS_PER_ELECTION} heartbeats of {}: one lost heartbeat would unseat a healthy leader",
             raft.election_min, raft.heartbeat
         );
-        problems.push(Problem::of("raft.election_min", why, "raise it, or lower raft.heartbeat"));
+        problems.push(Problem::of("raft.election_min", why, "raise it, or lower raft.heartbeat").beside(&["raft.heartbeat"]));
     }
     if raft.election_max <= raft.election_min {
         let why = format!("{} is not above raft.election_min ({}): candidates would collide", raft.election_max, raft.election_min);
-        problems.push(Problem::of("raft.election_max", why, "twice raft.election_min is usual"));
+        problems.push(Problem::of("raft.election_max", why, "twice raft.election_min is usual").beside(&["raft.election_min"]));
     }
     if config.scheduler.lease.millis() <= 2 * raft.election_max.millis() {
         let why = format!("{} would end before a new leader can be elected ({})", config.scheduler.lease, raft.election_max);
-        problems.push(Problem::of("scheduler.lease", why, "make it several times raft.election_max; 10s is usual"));
+        problems.push(
+            Problem::of("scheduler.lease", why, "make it several times raft.election_max; 10s is usual").beside(&["raft.election_max"]),
+        );
     }
 }
 
-fn bounds(config: &Config, problems: &mut Vec<Problem>) {
+fn scheduler(config: &Config, problems: &mut Vec<Problem>) {
     for name in config.scheduler.node_limits.keys() {
         let (namespace, node) = name.split_once('/').unwrap_or(("default", name));
         if let Some(error) = check_name(namespace).err().or(check_name(node).err()) {
@@ -150,49 +157,26 @@ fn bounds(config: &Config, problems: &mut Vec<Problem>) {
             problems.push(Problem::of(format!("scheduler.node_limits.{name}"), why, "write `node` or `namespace/node`"));
         }
     }
-    at_most(config, problems);
-    let mut at_least = |key: &str, value: u64, least: u64, shown: String| {
-        if value < least {
-            problems.push(Problem::of(key, format!("{shown} is too small"), format!("use at least {least}")));
-        }
-    };
+}
+
+/// What several numbers must be to each other.
+fn between(config: &Config, problems: &mut Vec<Problem>) {
     let raft = &config.raft;
-    at_least("raft.heartbeat", raft.heartbeat.millis(), 1, raft.heartbeat.to_string());
-    at_least("raft.batch_commands", raft.batch_commands as u64, 1, raft.batch_commands.to_string());
-    at_least("raft.batch_bytes", raft.batch_bytes.bytes() as u64, 1 << 10, raft.batch_bytes.to_string());
-    at_least("raft.entries_in_flight", raft.entries_in_flight as u64, 1, raft.entries_in_flight.to_string());
-    at_least("raft.pending_commands", raft.pending_commands as u64, raft.batch_commands as u64, raft.pending_commands.to_string());
-    at_least("raft.snapshot_every", raft.snapshot_every, 16, raft.snapshot_every.to_string());
-    at_least("raft.log_keep", raft.log_keep, (raft.entries_in_flight as u64).saturating_mul(16), raft.log_keep.to_string());
-    for (key, size) in [("raft.snapshot_every_bytes", raft.snapshot_every_bytes), ("raft.log_keep_bytes", raft.log_keep_bytes)] {
-        at_least(key, size.bytes() as u64, 1 << 20, size.to_string());
+    if raft.pending_commands < raft.batch_commands {
+        let why = format!("{} is less than one entry holds (raft.batch_commands, {})", raft.pending_commands, raft.batch_commands);
+        problems.push(Problem::of("raft.pending_commands", why, "make it several times as much").beside(&["raft.batch_commands"]));
     }
-    let storage = &config.storage;
-    for (key, size) in [("storage.cache", storage.cache), ("storage.log_cache", storage.log_cache), ("storage.overlay", storage.overlay)] {
-        at_least(key, size.bytes() as u64, 1 << 20, size.to_string());
-    }
-    at_least("storage.log_tail", storage.log_tail.bytes() as u64, 1 << 20, storage.log_tail.to_string());
-    at_least("storage.flush_interval", storage.flush_interval.millis(), 10, storage.flush_interval.to_string());
-    at_least("workflow.retention", config.workflow.retention.millis(), 1_000, config.workflow.retention.to_string());
-    for (node, limit) in &config.scheduler.node_limits {
-        at_least(&format!("scheduler.node_limits.{node}"), u64::from(*limit), 1, limit.to_string());
+    let least = KEEP_PER_ENTRY_IN_FLIGHT.saturating_mul(raft.entries_in_flight as u64);
+    if raft.log_keep < least {
+        let why = format!("{} is too small: what is in flight must never be purged", raft.log_keep);
+        let remedy = format!("use at least {least}, {KEEP_PER_ENTRY_IN_FLIGHT} times raft.entries_in_flight");
+        problems.push(Problem::of("raft.log_keep", why, remedy).beside(&["raft.entries_in_flight"]));
     }
 }
 
-/// Bounds from above: what is beyond them breaks something that no error would explain.
-fn at_most(config: &Config, problems: &mut Vec<Problem>) {
-    let raft = &config.raft;
-    let batch_bytes = (raft.batch_bytes.bytes() as u64, raft.batch_bytes.to_string());
-    let counted = |count: usize| (count as u64, count.to_string());
-    let all = [
-        ("raft.batch_bytes", batch_bytes, BATCH_BYTES_MAX, "the other members take no larger entries, and the log could never go on"),
-        ("raft.batch_commands", counted(raft.batch_commands), COUNT_MAX, "so many commands are never there at once"),
-        ("raft.entries_in_flight", counted(raft.entries_in_flight), ENTRIES_IN_FLIGHT_MAX, "heartbeats would wait behind them"),
-        ("raft.pending_commands", counted(raft.pending_commands), COUNT_MAX, "they would not fit in memory"),
-    ];
-    for (key, (value, shown), most, because) in all {
-        if value > most {
-            problems.push(Problem::of(key, format!("{shown} is too much: {because}"), format!("use at most {most}")));
-        }
+fn log(config: &Config, problems: &mut Vec<Problem>) {
+    if let Err(cause) = check_level(&config.log.level) {
+        let why = format!("`{}` is neither a level nor directives: {cause}", config.log.level);
+        problems.push(Problem::of("log.level", why, "use error, warn, info, debug or trace, or `info,graftd::scheduler=debug`"));
     }
 }

@@ -9,13 +9,15 @@ pub struct ConfigError {
     pub problems: Vec<Problem>,
 }
 
-/// One thing that is wrong.
+/// One thing that is wrong, or (as a warning) unwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Which key, file or directory.
+    /// Which key, variable, file or directory.
     pub what: String,
-    /// Where it was said: the file, the environment, a flag; empty = several places or a default.
+    /// Where it was said: file and line, variable, flag; empty = nowhere in particular, or a default.
     pub said_in: String,
+    /// Other keys that it does not fit to.
+    pub beside: Vec<&'static str>,
     /// Why it is refused.
     pub why: String,
     /// What to do next.
@@ -25,12 +27,18 @@ pub struct Problem {
 impl Problem {
     /// A problem with a key, wherever it was said.
     pub fn of(what: impl Into<String>, why: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { what: what.into(), said_in: String::new(), why: why.into(), remedy: remedy.into() }
+        Self { what: what.into(), said_in: String::new(), beside: Vec::new(), why: why.into(), remedy: remedy.into() }
     }
 
     /// The same, said there.
     pub fn said_in(mut self, place: impl Into<String>) -> Self {
         self.said_in = place.into();
+        self
+    }
+
+    /// The same, between the key and these others.
+    pub fn beside(mut self, keys: &[&'static str]) -> Self {
+        self.beside = keys.to_vec();
         self
     }
 }
@@ -57,7 +65,7 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.what)?;
         if !self.said_in.is_empty() {
-            write!(f, " (in {})", self.said_in)?;
+            write!(f, " ({})", self.said_in)?;
         }
         write!(f, ": {}", self.why)?;
         if !self.remedy.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::LogFormat;
 
@@ -11,58 +11,177 @@ use super::LogFormat;
 /// With no arguments it is a single development member on loopback that keeps its data in ./graft-data.
 #[derive(Clone, Debug, Default, Parser)]
 #[command(name = "graftd", version, after_help = EXAMPLES)]
+pub struct Cli {
+    /// Settings.
+    #[command(flatten)]
+    pub flags: Flags,
+    /// What to do; nothing: run the daemon.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Settings that can be said on the command line.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Settings")]
 pub struct Flags {
-    /// Configuration file (TOML)
-    #[arg(long, short, value_name = "FILE")]
+    /// Configuration file (TOML); the files conf.d/*.toml beside it are read too [default: /etc/graft/graftd.toml if it exists]
+    #[arg(long, short, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
     /// Where this member keeps its data [node.data_dir; default: ./graft-data]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     pub data_dir: Option<PathBuf>,
     /// Where clients and workers are served [client.listen; default: 127.0.0.1:7420]
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", global = true)]
     pub listen: Option<String>,
     /// This member's name [node.name; default without peers: the host's name]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", global = true)]
     pub name: Option<String>,
     /// How the log is written [log.format; default: auto]
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(long, value_name = "FORMAT", global = true)]
     pub log_format: Option<LogFormat>,
     /// How much is logged: error, warn, info, debug, trace, or directives [log.level; default: info]
-    #[arg(long, value_name = "LEVEL")]
+    #[arg(long, value_name = "LEVEL", global = true)]
     pub log_level: Option<String>,
     /// Allow listening beyond loopback although nothing is encrypted and nobody has to say who they are [security.insecure]
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub insecure: bool,
+}
+
+/// What `graftd` does besides running.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Look at the configuration: check it, show what is in force and who said it, describe it for programs
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// `graftd config ..`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say everything that is wrong with the configuration, and where it was said; starts nothing
+    ///
+    /// Exit code 0: the daemon starts with it. 78: it would refuse it.
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(CheckArgs),
+    /// Show the configuration that is in force, as a file that says the same
+    ///
+    /// Nothing in it is secret: secrets are named by the files that hold them.
+    #[command(after_help = PRINT_EXAMPLES)]
+    Print(PrintArgs),
+    /// Show the JSON Schema (2020-12) of the configuration file
+    #[command(after_help = SCHEMA_EXAMPLES)]
+    Schema,
+}
+
+/// How `config check` looks.
+#[derive(Clone, Debug, Default, Args)]
+pub struct CheckArgs {
+    /// Refuse also what is allowed, but unwise
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// What `config print` shows, and how.
+#[derive(Clone, Debug, Default, Args)]
+pub struct PrintArgs {
+    /// The defaults, whatever is configured
+    #[arg(long)]
+    pub defaults: bool,
+    /// Where each value was said: file and line, variable, flag, or default
+    #[arg(long)]
+    pub show_origin: bool,
+    /// How it is written
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// How `config print` writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// As a configuration file.
+    #[default]
+    Toml,
+    /// For programs.
+    Json,
 }
 
 const EXAMPLES: &str = "\
 Every key of the configuration file can also be set in the environment: GRAFT__RAFT__HEARTBEAT=100ms.
-Flags stand above the environment, the environment above the file.
+Flags stand above the environment, the environment above conf.d, conf.d above the file.
 
 Examples:
   graftd
   graftd --data-dir /var/lib/graft --listen 127.0.0.1:9000
-  graftd --config /etc/graft/graftd.toml";
+  graftd --config /etc/graft/graftd.toml
+  graftd config check --config /etc/graft/graftd.toml";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  graftd config check
+  graftd config check --config graftd.toml --strict
+  GRAFT__RAFT__HEARTBEAT=100ms graftd config check";
+
+const PRINT_EXAMPLES: &str = "\
+Examples:
+  graftd config print --show-origin
+  graftd config print --config graftd.toml --format json
+  graftd config print --defaults > graftd.toml";
+
+const SCHEMA_EXAMPLES: &str = "\
+Examples:
+  graftd config schema > graftd.schema.json";
+
+/// Which flag sets which key.
+const FLAGS: [(&str, &str); 6] = [
+    ("--data-dir", "node.data_dir"),
+    ("--listen", "client.listen"),
+    ("--name", "node.name"),
+    ("--log-format", "log.format"),
+    ("--log-level", "log.level"),
+    ("--insecure", "security.insecure"),
+];
+
+/// The flag that sets a key.
+pub(super) fn flag_of(key: &str) -> Option<&'static str> {
+    FLAGS.iter().find(|(_, sets)| *sets == key).map(|(flag, _)| *flag)
+}
 
 impl Flags {
-    /// What was said, as keys of the configuration.
-    pub(super) fn overrides(&self) -> Vec<(&'static str, String)> {
-        let text = |value: &Option<String>| value.clone();
-        let format = self.log_format.map(|format| match format {
-            LogFormat::Auto => "auto".to_owned(),
-            LogFormat::Text => "text".to_owned(),
-            LogFormat::Json => "json".to_owned(),
-        });
-        [
-            ("node.data_dir", self.data_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned())),
-            ("client.listen", text(&self.listen)),
-            ("node.name", text(&self.name)),
-            ("log.format", format),
-            ("log.level", text(&self.log_level)),
-            ("security.insecure", self.insecure.then(|| "true".to_owned())),
-        ]
-        .into_iter()
-        .filter_map(|(key, value)| Some((key, value?)))
-        .collect()
+    /// What was said: the flag, the key that it sets, the value.
+    pub(super) fn overrides(&self) -> Vec<(&'static str, &'static str, String)> {
+        let format = self.log_format.map(|format| format.to_possible_value().expect("no format is hidden").get_name().to_owned());
+        let values = [
+            self.data_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned()),
+            self.listen.clone(),
+            self.name.clone(),
+            format,
+            self.log_level.clone(),
+            self.insecure.then(|| "true".to_owned()),
+        ];
+        FLAGS.into_iter().zip(values).filter_map(|((flag, key), value)| Some((flag, key, value?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::config::all_keys;
+
+    #[test]
+    fn every_flag_is_of_a_key_and_says_so_in_its_help() {
+        let command = Cli::command();
+        let settings = command.get_arguments().filter(|arg| !matches!(arg.get_id().as_str(), "config" | "help" | "version"));
+        let mut said = Vec::new();
+        for arg in settings {
+            let flag = format!("--{}", arg.get_long().unwrap());
+            let (_, key) = FLAGS.iter().find(|(name, _)| *name == flag).unwrap_or_else(|| panic!("{flag} sets no key"));
+            assert!(arg.get_help().unwrap().to_string().contains(&format!("[{key}")), "{flag} does not name {key}");
+            assert!(all_keys().contains(&(*key).to_owned()), "{key}");
+            said.push(flag);
+        }
+        assert_eq!(said.len(), FLAGS.len());
+        command.debug_assert();
     }
 }

@@ -1,29 +1,68 @@
 //! Configuration: one documented struct is the reference, and every key in it changes what the daemon does.
 //!
-//! Sources, each over the one before: the defaults below, the file of `--config` (TOML), the environment (`GRAFT__SECTION__KEY`), flags.
-//! A key that nobody knows is refused with a suggestion, wherever it stands, since a misspelt key is a setting that silently does not hold.
-//! Durations and sizes are text with a unit (`250ms`, `64MiB`). What the keys mean to each other is checked at the end, all problems at
-//! once, before anything is opened.
+//! # The layers
+//!
+//! Each stands above the one before, key by key:
+//!
+//! 1. the **defaults**: the `Default`s in this file;
+//! 2. the **file**: that of `--config`, or `/etc/graft/graftd.toml` if it exists;
+//! 3. **`conf.d/*.toml`** beside the file, sorted by name: what a package, a secret store or a colleague adds without editing the file;
+//! 4. the **environment**: `GRAFT__RAFT__HEARTBEAT=100ms` is `raft.heartbeat`;
+//! 5. the **flags** of the command line.
+//!
+//! A list is replaced as a whole; `scheduler.node_limits` is a table, and each node in it a key of its own, so that a later layer adds nodes
+//! or changes single ones.
+//!
+//! # From text to `Config`
+//!
+//! `layers.rs` turns each layer into what was *said*: a key, a value, and the place (`origin.rs`: file and line, variable, flag). `load.rs`
+//! looks at every single thing that was said, also at what a later layer hides: is there such a key (`keys.rs`), and is this how it is
+//! written (`units.rs`; in a file a number is a number, in the environment everything is text)? Then the `config` crate lays the layers over
+//! each other, and `check.rs` says what does not fit together (`bounds.rs` has what each key may be by itself). All problems come out at once,
+//! each with where it was said, before anything is opened: correcting a configuration is one round, not ten. A key that nobody knows is
+//! refused, since a misspelt key is a setting that silently does not hold. What is allowed but unwise is a warning (`unwise.rs`).
+//!
+//! # What is made of it
+//!
+//! The struct is the only list of keys. The JSON Schema (`schema.rs`) is derived from it, comments included; the reference page
+//! `deploy/configuration.md` (`reference.rs`) from that schema; `graftd config print` (`print.rs`) shows the values with their origins. A test
+//! of `tests/keys.rs` has a row for each key, with the test that shows what it changes.
+//!
+//! There are no secrets in it: a secret is named by a key that ends in `_file`, so that everything here may be shown.
 //!
 //! A leaf: it sees no floor of the house. `app` carries the values to the options of the floors.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod bounds;
 mod check;
 mod error;
 mod flags;
 mod keys;
+mod layers;
 mod load;
+mod origin;
+mod print;
+mod reference;
+mod schema;
 mod units;
+mod unwise;
 
 pub use check::valid_name;
 pub use error::{ConfigError, Problem};
-pub use flags::Flags;
-pub use load::load;
+pub use flags::{CheckArgs, Cli, Command, ConfigCommand, Flags, Format, PrintArgs};
+pub use keys::{all_keys, variable};
+pub use load::{Loaded, Sources, USUAL_FILE, load};
+pub use origin::Origin;
+pub use print::print;
+pub use reference::page as reference_page;
+pub use schema::schema;
 pub use units::{HostPort, Size, Span};
+pub use unwise::data_dir_usable;
 
 /// Port on which clients and workers are served, unless told otherwise.
 pub const CLIENT_PORT: u16 = 7420;
@@ -31,160 +70,162 @@ pub const CLIENT_PORT: u16 = 7420;
 pub const PEER_PORT: u16 = 7421;
 
 /// Everything that can be configured.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// `[node]`: this member.
+    /// This member.
     pub node: Node,
-    /// `[client]`: where clients and workers are served.
+    /// Where clients and workers are served.
     pub client: Client,
-    /// `[cluster]`: the members together.
+    /// The members together.
     pub cluster: Cluster,
-    /// `[security]`: what is allowed without protection.
+    /// What is allowed without protection.
     pub security: Security,
-    /// `[raft]`: consensus.
+    /// Consensus. The same on all members.
     pub raft: Raft,
-    /// `[storage]`: the two files and the memory before them.
+    /// The two files and the memory before them.
     pub storage: Storage,
-    /// `[scheduler]`: how work is handed out.
+    /// How work is handed out.
     pub scheduler: Scheduler,
-    /// `[workflow]`: defaults for workflows.
+    /// Defaults for workflows.
     pub workflow: Workflow,
-    /// `[log]`: the daemon's own log.
+    /// The daemon's own log, on standard error.
     pub log: Log,
-    /// `[shutdown]`: how it ends.
+    /// How the daemon ends.
     pub shutdown: Shutdown,
 }
 
 /// `[node]`: this member.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Node {
-    /// `node.name`: the member's name, for people, unique in the cluster: letters, digits, `.`, `_`, `-`, at most 63. It is stored when the
+    /// The member's name, for people, unique in the cluster: letters, digits, `.`, `_`, `-`, at most 63. It is stored when the
     /// data directory is formatted and cannot change afterwards. Without peers it may be left out: then it is the host's name.
     pub name: Option<String>,
-    /// `node.data_dir`: where the member keeps its identity, its log and its state. Made (mode 0700) if it does not exist.
+    /// Where the member keeps its identity, its log and its state. Made (mode 0700) if it does not exist.
+    #[schemars(extend("x-graft-type" = "path"))]
     pub data_dir: PathBuf,
 }
 
 /// `[client]`: where clients and workers are served.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Client {
-    /// `client.listen`: `HOST:PORT` for gRPC, HTTP, health and metrics. Port 0 takes a free one.
+    /// The address for gRPC, HTTP, health and metrics. Port 0 takes a free one.
     pub listen: HostPort,
-    /// `client.advertise`: `HOST:PORT` at which others reach it; default: the address it listens on. Needed when that is `0.0.0.0` or `[::]`.
+    /// Where others reach it. When it is left out: the address it listens on. Needed when that is `0.0.0.0` or `[::]`.
     pub advertise: Option<HostPort>,
 }
 
 /// `[cluster]`: the members together.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cluster {
-    /// `cluster.name`: members of another name are ignored, and a data directory of another name is refused.
+    /// The cluster's name. Members of another name are ignored, and a data directory of another name is refused.
     pub name: String,
-    /// `cluster.expect`: how many members form the cluster at its very first start: an odd number. All of them must be there; it never
+    /// How many members form the cluster at its very first start: an odd number. All of them must be there; it never
     /// forms with fewer, however long it waits. Without meaning once the cluster is formed. Needed with `peers`.
     pub expect: Option<u32>,
-    /// `cluster.peers`: where the first members talk to each other (`HOST:PORT`); this member's own address may be among them. None: a
+    /// Where the first members talk to each other (`HOST:PORT`); this member's own address may be among them. None: a
     /// single member.
     #[serde(deserialize_with = "units::list")]
     pub peers: Vec<HostPort>,
-    /// `cluster.peer_listen`: `HOST:PORT` for members. Default: `127.0.0.1:7421` if there are peers, else none is opened.
+    /// Where members are listened for. When it is left out: `127.0.0.1:7421` if there are peers, else none is opened.
     pub peer_listen: Option<HostPort>,
-    /// `cluster.peer_advertise`: `HOST:PORT` at which other members reach it; default: the address it listens on.
+    /// Where other members reach this one. When it is left out: the address it listens on.
     pub peer_advertise: Option<HostPort>,
 }
 
 /// `[security]`: what is allowed without protection.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Security {
-    /// `security.insecure`: serve clients beyond loopback although there is neither TLS nor authentication. Anybody who reaches the port may
+    /// Serve clients beyond loopback although there is neither TLS nor authentication. Anybody who reaches the port may
     /// then do anything. Members speak to each other on loopback only, whatever this says, until they have TLS.
     pub insecure: bool,
 }
 
 /// `[raft]`: consensus. The same on all members.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Raft {
-    /// `raft.heartbeat`: how often a leader shows that it lives.
+    /// How often a leader shows that it lives.
     pub heartbeat: Span,
-    /// `raft.election_min`: silence after which a follower stands for election, at least; more than three heartbeats.
+    /// Silence after which a follower stands for election, at least; more than three heartbeats.
     pub election_min: Span,
-    /// `raft.election_max`: the same, at most. It is also the leader lease: a follower that has heard a leader waits it out first.
+    /// Silence after which a follower stands for election, at most. It is also the leader lease: a follower that has heard a leader waits it
+    /// out first.
     pub election_max: Span,
-    /// `raft.batch_commands`: most commands in one log entry.
+    /// Most commands in one log entry.
     pub batch_commands: usize,
-    /// `raft.batch_bytes`: most bytes of commands in one log entry; a single larger command goes alone.
+    /// Most bytes of commands in one log entry; a single larger command goes alone.
     pub batch_bytes: Size,
-    /// `raft.entries_in_flight`: entries that the leader proposes before the first is applied.
+    /// Entries that the leader proposes before the first is applied.
     pub entries_in_flight: usize,
-    /// `raft.pending_commands`: commands that may wait for an entry; more are refused as overload.
+    /// Commands that may wait for an entry; more are refused as overload.
     pub pending_commands: usize,
-    /// `raft.snapshot_every`: a snapshot point after so many entries, so that the log before it may go.
+    /// A snapshot point after so many entries, so that the log before it may go.
     pub snapshot_every: u64,
-    /// `raft.snapshot_every_bytes`: a snapshot point, too, after so many bytes of entries.
+    /// A snapshot point, too, after so many bytes of entries.
     pub snapshot_every_bytes: Size,
-    /// `raft.log_keep`: entries kept below the snapshot, for followers that are a little behind.
+    /// Entries kept below the snapshot, for followers that are a little behind.
     pub log_keep: u64,
-    /// `raft.log_keep_bytes`: of those, only so many bytes are kept (but never fewer than 16 times `raft.entries_in_flight` entries). The log
+    /// Of the entries of `raft.log_keep`, only so many bytes are kept (but never fewer than 16 times `raft.entries_in_flight` entries). The log
     /// file takes about the sum of the two byte bounds, twice that with large entries.
     pub log_keep_bytes: Size,
 }
 
 /// `[storage]`: the two files and the memory before them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Storage {
-    /// `storage.cache`: page cache of the state file.
+    /// Page cache of the state file.
     pub cache: Size,
-    /// `storage.log_cache`: page cache of the log file.
+    /// Page cache of the log file.
     pub log_cache: Size,
-    /// `storage.overlay`: changes held in memory before they are flushed to the state file; at twice as much, applying waits.
+    /// Changes held in memory before they are flushed to the state file; at twice as much, applying waits.
     pub overlay: Size,
-    /// `storage.flush_interval`: longest time between two flushes.
+    /// Longest time between two flushes.
     pub flush_interval: Span,
-    /// `storage.log_tail`: newest log entries held in memory, for replication and apply.
+    /// Newest log entries held in memory, for replication and apply.
     pub log_tail: Size,
 }
 
 /// `[scheduler]`: how work is handed out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Scheduler {
-    /// `scheduler.lease`: how long a silent worker keeps its attempts.
+    /// How long a silent worker keeps its attempts.
     pub lease: Span,
-    /// `scheduler.total_limit`: attempts held at once in the whole cluster; 0 = no limit. A seed: it is written where no such record stands
+    /// Attempts held at once in the whole cluster; 0 = no limit. A seed: it is written where no such record stands
     /// yet, and a record that stands is left alone.
     pub total_limit: u32,
-    /// `scheduler.node_limits`: the same for single nodes: `ocr = 4`, or `"team-a/ocr" = 4` in another namespace than `default`. What stands
+    /// Attempts of single nodes held at once: `ocr = 4`, or `"team-a/ocr" = 4` in another namespace than `default`. What stands
     /// before the first `/` is the namespace: a node whose own name holds one is written with its namespace in front.
     pub node_limits: BTreeMap<String, u32>,
 }
 
 /// `[workflow]`: defaults for workflows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Workflow {
-    /// `workflow.retention`: how long a finished workflow is kept when its start did not say.
+    /// How long a finished workflow is kept when its start did not say.
     pub retention: Span,
 }
 
 /// `[log]`: the daemon's own log, on standard error.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
-    /// `log.format`: `auto` (text on a terminal, else JSON), `text` or `json`.
+    /// How the log is written: `auto` (text on a terminal, else JSON), `text` or `json`.
     pub format: LogFormat,
-    /// `log.level`: `error`, `warn`, `info`, `debug`, `trace`, or directives per module as in `info,graftd::scheduler=debug`. The
+    /// How much is logged: `error`, `warn`, `info`, `debug`, `trace`, or directives per module as in `info,graftd::scheduler=debug`. The
     /// raft core is held back to warnings unless it is named (`info,openraft=info`).
     pub level: String,
 }
 
 /// How the log is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// Text on a terminal, else JSON.
@@ -197,10 +238,10 @@ pub enum LogFormat {
 }
 
 /// `[shutdown]`: how the daemon ends.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Shutdown {
-    /// `shutdown.grace`: longest time for the drain: leadership handed over, streams closed. What is left then is cut; nothing is lost.
+    /// Longest time for the drain: leadership handed over, streams closed. What is left then is cut; nothing is lost.
     pub grace: Span,
 }
 

@@ -66,15 +66,23 @@ pub fn is_json(asked: Option<bool>) -> bool {
     asked.unwrap_or_else(|| !std::io::stderr().is_terminal())
 }
 
-/// Sets up the log of this process.
-pub fn start(json: bool, level: &str) -> Result<Signature, LoggingError> {
-    let refused = |cause: &dyn fmt::Display| LoggingError::Level { level: level.to_owned(), cause: cause.to_string() };
+/// Whether this can be a level, and if not, why.
+pub fn check_level(level: &str) -> Result<(), String> {
+    filter(level).map(|_| ())
+}
+
+fn filter(level: &str) -> Result<EnvFilter, String> {
     if level.trim().is_empty() {
-        return Err(refused(&"it is empty"));
+        return Err("it is empty".to_owned());
     }
     // The raft core tells its every move at `info`: only who asks for it by name gets it.
     let quiet = if level.contains(CHATTY) { String::new() } else { format!(",{CHATTY}=warn") };
-    let filter = EnvFilter::try_new(format!("{level}{quiet}")).map_err(|e| refused(&e))?;
+    EnvFilter::try_new(format!("{level}{quiet}")).map_err(|error| error.to_string())
+}
+
+/// Sets up the log of this process.
+pub fn start(json: bool, level: &str) -> Result<Signature, LoggingError> {
+    let filter = filter(level).map_err(|cause| LoggingError::Level { level: level.to_owned(), cause })?;
     let signature = Signature::default();
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let set = if json {
