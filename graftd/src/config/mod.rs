@@ -26,7 +26,7 @@
 //!
 //! The struct is the only list of keys. The JSON Schema (`schema.rs`) is derived from it, comments included; the reference page
 //! `deploy/configuration.md` (`reference.rs`) from that schema; `graftd config print` (`print.rs`) shows the values with their origins. A test
-//! of `tests/keys.rs` has a row for each key, with the test that shows what it changes.
+//! of `tests/keys` has a row for each key, with the test that shows what it changes.
 //!
 //! There are no secrets in it: a secret is named by a key that ends in `_file`, so that everything here may be shown.
 //!

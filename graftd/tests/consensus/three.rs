@@ -1,6 +1,7 @@
 //! Three members over loopback TCP.
 
 use std::net::{SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
 
 use graft_machine::reply::Reply;
 use graft_machine::state::StateRead;
@@ -228,4 +229,84 @@ async fn a_call_for_another_member_or_from_another_cluster_is_refused() {
             (answer, expected) => panic!("{answer:?}, expected {expected:?}"),
         }
     }
+}
+
+/// With both followers gone nothing is applied any more, so that what was proposed is what may be under way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn so_many_entries_are_under_way_as_the_options_say() {
+    async fn proposed(adjust: fn(ConsensusOptions) -> ConsensusOptions, entries: u64) {
+        let mut cluster = Cluster::form(adjust).await;
+        let leader = cluster.leader().await;
+        cluster.ensure(leader, "before").await;
+        for follower in (0..3).filter(|at| *at != leader) {
+            cluster.crash(follower).await;
+        }
+        let consensus = cluster.member(leader).consensus.clone();
+        let applied = consensus.status().applied_index;
+        let waiting: Vec<_> = (0..8)
+            .map(|n| {
+                let consensus = consensus.clone();
+                tokio::spawn(async move { consensus.propose(start(&format!("after-{n}"))).await })
+            })
+            .collect();
+        // All have arrived: those that are not under way wait for an entry.
+        let settled = async {
+            let pending = &cluster.member(leader).metrics.proposals_pending;
+            while pending.get() != 8 - entries as i64 || consensus.status().last_index < applied + entries {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), settled).await.expect("as many as may be are under way");
+        assert_eq!(consensus.status().last_index, applied + entries);
+        waiting.iter().for_each(|waits| waits.abort());
+    }
+    proposed(|options| ConsensusOptions { batch_commands: 1, entries_in_flight: 1, ..options }, 1).await;
+    proposed(|options| ConsensusOptions { batch_commands: 1, entries_in_flight: 3, ..options }, 3).await;
+}
+
+/// Each acknowledgement of a heartbeat renews the leader's lease: two followers, so at most two renewals a heartbeat.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_idle_leader_shows_that_it_lives_as_often_as_the_options_say() {
+    async fn renewed(adjust: fn(ConsensusOptions) -> ConsensusOptions) -> Duration {
+        let cluster = Cluster::form(adjust).await;
+        let leader = cluster.leader().await;
+        let consensus = &cluster.member(leader).consensus;
+        cluster.ensure(leader, "before").await;
+        let (begun, mut renewals, mut until) = (Instant::now(), 0, None);
+        while renewals < 10 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let now = consensus.leader_lease_until();
+            // The same renewal may be read a millisecond apart.
+            if now.zip(until).is_none_or(|(now, until): (u64, u64)| now > until + 5) {
+                renewals += 1;
+                until = now;
+            }
+        }
+        begun.elapsed()
+    }
+    let slow = renewed(|options| ConsensusOptions { heartbeat_ms: 400, election_min_ms: 4_000, election_max_ms: 8_000, ..options });
+    assert!(slow.await >= Duration::from_millis(1_400), "renewed more often than every 400 ms");
+}
+
+/// How long nobody leads after the leader has died.
+async fn without_leader(adjust: fn(ConsensusOptions) -> ConsensusOptions) -> Duration {
+    let mut cluster = Cluster::form(adjust).await;
+    let old = cluster.leader().await;
+    cluster.ensure(old, "before").await;
+    let begun = Instant::now();
+    cluster.crash(old).await;
+    cluster.leader().await;
+    begun.elapsed()
+}
+
+/// Only that it does not come too early: how late it comes is up to the machine.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn followers_wait_for_a_silent_leader_as_long_as_the_options_say() {
+    let heartbeat = 50;
+    let by_lease = without_leader(|options| ConsensusOptions { election_min_ms: 200, election_max_ms: 2_000, ..options });
+    let by_both = without_leader(|options| ConsensusOptions { election_min_ms: 1_400, election_max_ms: 1_500, ..options });
+    let (by_lease, by_both) = tokio::join!(by_lease, by_both);
+    let least = |millis: u64| Duration::from_millis(millis - 2 * heartbeat);
+    assert!(by_lease >= least(2_000), "the lease of the leader is election_max: {by_lease:?}");
+    assert!(by_both >= least(1_500 + 1_400), "after the lease at least election_min passes: {by_both:?}");
 }

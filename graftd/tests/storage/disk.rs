@@ -37,6 +37,7 @@ struct Inner {
     durable: Vec<u8>,
     unsynced: Vec<Unsynced>,
     syncs: u64,
+    reads: u64,
     operations_left: Option<u64>,
     held: bool,
     held_up: bool,
@@ -64,6 +65,11 @@ impl Disk {
     /// How often it was synced.
     pub fn syncs(&self) -> u64 {
         self.with(|inner| inner.syncs)
+    }
+
+    /// How often it was read.
+    pub fn reads(&self) -> u64 {
+        self.with(|inner| inner.reads)
     }
 
     /// From now on a sync waits for [`Self::release`].
@@ -125,6 +131,7 @@ impl StorageBackend for Disk {
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         self.with(|inner| {
+            inner.reads += 1;
             let range = offset as usize..offset as usize + out.len();
             out.copy_from_slice(inner.live.get(range).ok_or(io::ErrorKind::UnexpectedEof)?);
             Ok(())

@@ -1,0 +1,198 @@
+//! Declared means wired: for every key of the configuration a test that shows what it changes.
+//!
+//! [`SHOWN`] is the list; a key without a row fails. What shows from outside is shown here, on daemons in this process that read a file as an
+//! operator writes it; the log and exit codes by the real binary (`tests/process.rs`); what only a dying leader, a full disk or a counted read
+//! shows, on the floor that does it (`tests/consensus`, `tests/storage`), where `app/options.rs` carries the key, which is tested there.
+
+mod work;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use futures::stream;
+use graft_proto::v1;
+use graft_proto::v1::cluster_service_client::ClusterServiceClient;
+use graft_proto::v1::workflow_service_client::WorkflowServiceClient;
+use graftd::app::{Daemon, Prepared};
+use graftd::config::{Config, Flags, HostPort, Sources, Span, all_keys, load};
+use http::uri::PathAndQuery;
+use tokio::net::{TcpListener, TcpStream};
+use tonic::Request;
+use tonic::client::Grpc;
+use tonic::transport::{Channel, Endpoint};
+
+/// For each key the file below `graftd/` and the test in it that shows what the key changes.
+const SHOWN: &[(&str, &str, &str)] = &[
+    ("node.name", "tests/keys/main.rs", "others_are_told_the_names_and_the_addresses_that_are_advertised"),
+    ("node.data_dir", "tests/keys/main.rs", "the_data_and_the_ports_are_where_they_were_said_to_be"),
+    ("client.listen", "tests/keys/main.rs", "the_data_and_the_ports_are_where_they_were_said_to_be"),
+    ("client.advertise", "tests/keys/main.rs", "others_are_told_the_names_and_the_addresses_that_are_advertised"),
+    ("cluster.name", "tests/process.rs", "data_of_another_cluster_end_it_with_77"),
+    ("cluster.expect", "tests/formation.rs", "three_members_form_one_cluster_and_stay_it"),
+    ("cluster.peers", "tests/formation.rs", "three_members_form_one_cluster_and_stay_it"),
+    ("cluster.peer_listen", "tests/keys/main.rs", "the_data_and_the_ports_are_where_they_were_said_to_be"),
+    ("cluster.peer_advertise", "tests/keys/main.rs", "others_are_told_the_names_and_the_addresses_that_are_advertised"),
+    ("security.insecure", "tests/keys/main.rs", "beyond_loopback_it_listens_only_if_that_was_said"),
+    ("raft.heartbeat", "tests/consensus/three.rs", "an_idle_leader_shows_that_it_lives_as_often_as_the_options_say"),
+    ("raft.election_min", "tests/consensus/three.rs", "followers_wait_for_a_silent_leader_as_long_as_the_options_say"),
+    ("raft.election_max", "tests/consensus/three.rs", "followers_wait_for_a_silent_leader_as_long_as_the_options_say"),
+    ("raft.batch_commands", "tests/consensus/single.rs", "what_fits_an_entry_and_what_may_wait_is_bounded_as_the_options_say"),
+    ("raft.batch_bytes", "tests/consensus/single.rs", "what_fits_an_entry_and_what_may_wait_is_bounded_as_the_options_say"),
+    ("raft.entries_in_flight", "tests/consensus/three.rs", "so_many_entries_are_under_way_as_the_options_say"),
+    ("raft.pending_commands", "tests/consensus/single.rs", "what_fits_an_entry_and_what_may_wait_is_bounded_as_the_options_say"),
+    ("raft.snapshot_every", "tests/keys/work.rs", "snapshot_points_come_and_the_log_goes_as_the_keys_say"),
+    ("raft.snapshot_every_bytes", "tests/keys/work.rs", "snapshot_points_come_and_the_log_goes_as_the_keys_say"),
+    ("raft.log_keep", "tests/keys/work.rs", "snapshot_points_come_and_the_log_goes_as_the_keys_say"),
+    (
+        "raft.log_keep_bytes",
+        "tests/consensus/single.rs",
+        "the_log_is_bounded_in_bytes_while_large_entries_flow_and_nothing_acknowledged_is_lost",
+    ),
+    ("storage.cache", "tests/storage/caches.rs", "the_cache_of_the_state_spares_reads_as_far_as_it_goes"),
+    ("storage.log_cache", "tests/storage/caches.rs", "the_cache_of_the_log_spares_reads_as_far_as_it_goes"),
+    ("storage.overlay", "tests/keys/work.rs", "the_state_is_flushed_when_the_keys_say"),
+    ("storage.flush_interval", "tests/keys/work.rs", "the_state_is_flushed_when_the_keys_say"),
+    ("storage.log_tail", "tests/storage/caches.rs", "entries_in_the_tail_are_not_read_from_the_disk"),
+    ("scheduler.lease", "tests/keys/work.rs", "a_worker_holds_as_much_and_as_long_as_the_keys_say"),
+    ("scheduler.total_limit", "tests/keys/work.rs", "a_worker_holds_as_much_and_as_long_as_the_keys_say"),
+    ("scheduler.node_limits", "tests/keys/work.rs", "a_worker_holds_as_much_and_as_long_as_the_keys_say"),
+    ("workflow.retention", "tests/keys/main.rs", "an_ended_workflow_is_deleted_after_the_retention"),
+    ("log.format", "tests/process.rs", "the_format_of_the_log_is_as_asked"),
+    ("log.level", "tests/process.rs", "the_level_of_the_log_is_as_asked"),
+    ("shutdown.grace", "tests/keys/main.rs", "a_drain_takes_no_longer_than_its_grace"),
+];
+
+#[test]
+fn every_key_has_a_test_that_shows_what_it_changes() {
+    let keys: BTreeSet<String> = all_keys().into_iter().collect();
+    let shown: BTreeSet<String> = SHOWN.iter().map(|(key, ..)| (*key).to_owned()).collect();
+    assert_eq!(
+        keys, shown,
+        "left: the keys there are; right: those with a test. Write one that shows what the key changes, and a row for it"
+    );
+    for (key, file, test) in SHOWN {
+        let text =
+            std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap_or_else(|e| panic!("{key}: {file}: {e}"));
+        let lines: Vec<&str> = text.lines().collect();
+        let at = lines.iter().position(|line| line.trim_start().trim_start_matches("async ").starts_with(&format!("fn {test}(")));
+        let attribute = at.and_then(|at| at.checked_sub(1)).map_or("", |before| lines[before].trim());
+        assert!(attribute == "#[test]" || attribute.starts_with("#[tokio::test"), "{key}: {file} has no test {test}");
+    }
+}
+
+async fn channel(daemon: &Daemon) -> Channel {
+    Endpoint::from_shared(format!("http://{}", daemon.client_address())).expect("an address").connect().await.expect("it answers")
+}
+
+async fn started(config: Config) -> Daemon {
+    let daemon = Daemon::start(config).await.expect("it starts");
+    daemon.ready().await.expect("it becomes ready");
+    daemon
+}
+
+/// What a file says, as the daemon reads it, on a free port and in a directory of the test's.
+fn said(dir: &Path, text: &str) -> Config {
+    let file = dir.join("graftd.toml");
+    std::fs::write(&file, text).expect("a file");
+    let flags = Flags { config: Some(file), data_dir: Some(dir.join("data")), listen: Some("127.0.0.1:0".into()), ..Flags::default() };
+    load(&flags, &Sources::none()).and_then(|loaded| loaded.accepted()).unwrap_or_else(|e| panic!("{e}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_data_and_the_ports_are_where_they_were_said_to_be() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let free = async || TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("bound");
+    let (clients, members) = (free().await, free().await);
+    let mut config = Config::default();
+    config.node.data_dir = dir.path().join("said/so");
+    config.client.listen = HostPort::loopback(clients.port());
+    config.cluster.peer_listen = Some(HostPort::loopback(members.port()));
+    let daemon = started(config).await;
+    assert_eq!(daemon.client_address(), clients);
+    for address in [clients, members] {
+        TcpStream::connect(address).await.unwrap_or_else(|e| panic!("{address}: {e}"));
+    }
+    assert!(dir.path().join("said/so/state.redb").exists());
+    daemon.shutdown().await;
+}
+
+/// An address that is loopback, though its text does not tell: what is looked at is the text.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beyond_loopback_it_listens_only_if_that_was_said() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut config = Config::in_process(dir.path().join("data"));
+    config.client.listen = "[::ffff:127.0.0.1]:0".parse().expect("an address");
+    let refused = Prepared::new(config.clone()).await.expect_err("it was not said").to_string();
+    assert!(refused.contains("neither TLS nor authentication") && !dir.path().join("data").exists(), "{refused}");
+    config.security.insecure = true;
+    let daemon = started(config).await;
+    TcpStream::connect(("127.0.0.1", daemon.client_address().port())).await.expect("it listens");
+    daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn others_are_told_the_names_and_the_addresses_that_are_advertised() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut config = Config::in_process(dir.path());
+    config.node.name = Some("a-name".into());
+    config.cluster.name = "a-cluster".into();
+    config.client.advertise = Some("clients.example:7420".parse().expect("an address"));
+    config.cluster.peer_listen = Some(HostPort::loopback(0));
+    config.cluster.peer_advertise = Some("members.example:7421".parse().expect("an address"));
+    let daemon = started(config).await;
+    let status =
+        ClusterServiceClient::new(channel(&daemon).await).status(v1::ClusterStatusRequest {}).await.expect("a status").into_inner();
+    let me = &status.members[0];
+    assert_eq!((me.client_address.as_str(), me.peer_address.as_str()), ("clients.example:7420", "members.example:7421"));
+    assert_eq!((me.name.as_str(), status.cluster_name.as_str()), ("a-name", "a-cluster"));
+    daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ended_workflow_is_deleted_after_the_retention() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut config = Config::in_process(dir.path());
+    config.workflow.retention = Span::from_millis(1_000);
+    let daemon = started(config).await;
+    let mut client = WorkflowServiceClient::new(channel(&daemon).await);
+    let start = |id: &str, retention_ms| {
+        let nodes = vec![v1::NewTask { node: "nobody".into(), ..Default::default() }];
+        v1::StartRequest { workflow_id: id.into(), nodes, retention_ms, ..Default::default() }
+    };
+    client.start(start("by-default", 0)).await.expect("started");
+    client.start(start("by-its-start", 3_600_000)).await.expect("started");
+    for id in ["by-default", "by-its-start"] {
+        client.terminate(v1::ControlRequest { workflow_id: id.into(), ..Default::default() }).await.expect("ended");
+    }
+    let begun = Instant::now();
+    while client.get(v1::GetRequest { workflow_id: "by-default".into(), ..Default::default() }).await.is_ok() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it is still there");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(begun.elapsed() >= Duration::from_millis(900), "deleted after {:?}", begun.elapsed());
+    client.get(v1::GetRequest { workflow_id: "by-its-start".into(), ..Default::default() }).await.expect("kept, as its start said");
+    daemon.shutdown().await;
+}
+
+/// A drain waits for requests that are under way, but no longer than the grace.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_takes_no_longer_than_its_grace() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut config = Config::in_process(dir.path());
+    config.shutdown.grace = Span::from_millis(300);
+    let daemon = started(config).await;
+    // A request whose message never comes: it would be waited for far longer.
+    let mut grpc = Grpc::new(channel(&daemon).await);
+    grpc.ready().await.expect("connected");
+    let path = PathAndQuery::from_static("/graft.v1.WorkflowService/Start");
+    let codec = tonic_prost::ProstCodec::<v1::StartRequest, v1::StartResponse>::default();
+    let never = tokio::spawn(async move { grpc.client_streaming(Request::new(stream::pending()), path, codec).await.map(|_| ()) });
+    // It has arrived when a later request on another connection has been answered.
+    ClusterServiceClient::new(channel(&daemon).await).status(v1::ClusterStatusRequest {}).await.expect("a status");
+    let begun = Instant::now();
+    daemon.shutdown().await;
+    assert!(begun.elapsed() < Duration::from_secs(4), "the drain took {:?}", begun.elapsed());
+    never.await.expect("no panic").expect_err("it was cut off");
+    assert!(begun.elapsed() < Duration::from_secs(5), "cut after {:?}", begun.elapsed());
+}
