@@ -262,6 +262,15 @@ fn the_format_of_the_log_is_as_asked() {
 }
 
 #[test]
+fn what_is_unwise_is_logged_when_it_starts() {
+    let log = log_of_a_life(&["--log-format", "json"]);
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let warned = lines.iter().find(|line| line["level"] == "warn" && line["key"] == "client.listen").unwrap_or_else(|| panic!("{log}"));
+    assert_eq!(warned["said_in"], "--listen");
+    assert!(warned["msg"].as_str().unwrap().contains("each start takes another port"), "{warned}");
+}
+
+#[test]
 fn the_level_of_the_log_is_as_asked() {
     let levels = |level: &str| {
         let log = log_of_a_life(&["--log-format", "json", "--log-level", level]);
