@@ -56,9 +56,9 @@ raft.hearbeat (graftd.toml:2): there is no such key
 GRAFT__SCHEDULER__LEESE (environment): there is no such key
   → did you mean `GRAFT__SCHEDULER__LEASE`?
 storage.cache (graftd.toml:6): `lots` is no size; write it like 512B, 64KiB, 64MiB or 2GiB
-  → deploy/configuration.md shows how each key is written
+  → `graftd config print --defaults` shows how each key is written
 client.listen (--listen): `nowhere` is no address; write it as HOST:PORT, like 127.0.0.1:7420 or [::1]:7420
-  → deploy/configuration.md shows how each key is written
+  → `graftd config print --defaults` shows how each key is written
 raft.election_min (graftd.toml:3, raft.heartbeat: conf.d/10-site.toml:2): 120ms is not more than 3 heartbeats of 100ms: one lost heartbeat would unseat a healthy leader
   → raise it, or lower raft.heartbeat
 ";

@@ -14,7 +14,7 @@ pub(super) const PREFIX: &str = "GRAFT__";
 /// How alike two keys must be for one to be suggested for the other (0 to 1).
 const ALIKE_MIN: f64 = 0.7;
 /// Where every key is explained.
-const PAGE: &str = "deploy/configuration.md lists every key";
+const PAGE: &str = "`graftd config print --defaults` lists every key";
 
 /// A key: its steps, as `["raft", "heartbeat"]`.
 pub(super) type Path = Vec<String>;

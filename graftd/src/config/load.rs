@@ -12,7 +12,7 @@ use super::{Config, ConfigError, Flags, Origin, Problem};
 /// The configuration file that is read if no other is named.
 pub const USUAL_FILE: &str = "/etc/graft/graftd.toml";
 /// Where it is said how values are written.
-const HOW: &str = "deploy/configuration.md shows how each key is written";
+const HOW: &str = "`graftd config print --defaults` shows how each key is written";
 
 /// What there is to read, besides the flags.
 #[derive(Clone, Debug)]
@@ -277,7 +277,7 @@ mod tests {
         let said = refusal("", &[("GRAFT__raft__heartbeat", "1s")]);
         assert!(said.contains("did you mean `GRAFT__RAFT__HEARTBEAT`?"), "{said}");
         let said = refusal("[zebra]\nx = 1", &[]);
-        assert!(said.contains("deploy/configuration.md lists every key"), "{said}");
+        assert!(said.contains("`graftd config print --defaults` lists every key"), "{said}");
     }
 
     #[test]
