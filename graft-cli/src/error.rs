@@ -9,7 +9,9 @@ use graft_client::proto::WorkflowStatus;
 use graft_client::{ClientError, codes, status_name};
 use tonic::Code;
 
-use crate::output::say;
+use crate::cli::Format;
+use crate::output::json::{ErrorJson, some};
+use crate::output::{compact, say};
 
 /// Exit codes, as the help lists them.
 pub(crate) mod exit {
@@ -67,6 +69,17 @@ pub(crate) enum CliError {
         /// Why.
         reason: String,
     },
+    /// Something that is not on a server does not exist.
+    NotFound(String),
+    /// Something that is not on a server exists already, or does not allow this.
+    Conflict(String),
+    /// Addresses that were tried do not answer; which, and why, stands on stdout.
+    NotAllAnswer {
+        /// How many do not.
+        silent: usize,
+        /// Of how many.
+        of: usize,
+    },
     /// Ctrl-C.
     Interrupted,
     /// Whoever read stdout has gone: nobody is left to be told.
@@ -79,14 +92,45 @@ pub(crate) enum CliError {
 pub(crate) type CliResult<T = ()> = Result<T, CliError>;
 
 impl CliError {
-    /// Says it on stderr, and answers with the exit code.
-    pub(crate) fn report(&self) -> u8 {
-        match self {
-            Self::ReaderGone => {}
-            Self::Interrupted => say(""),
-            error => say(&format!("error: {error}")),
+    /// Says it on stderr, as a document if programs read the answers, and answers with the exit code.
+    pub(crate) fn report(&self, format: Format) -> u8 {
+        match (self, format) {
+            (Self::ReaderGone, _) => {}
+            (Self::Interrupted, Format::Table | Format::Wide | Format::Name) => say(""),
+            (error, Format::Table | Format::Wide | Format::Name) => say(&format!("error: {error}")),
+            (error, Format::Json | Format::Jsonl | Format::Yaml) => match compact(&error.document()) {
+                Ok(document) => say(&document),
+                Err(_) => say(&format!("error: {error}")),
+            },
         }
         self.exit_code()
+    }
+
+    /// What programs are told.
+    fn document(&self) -> ErrorJson {
+        let exit_code = self.exit_code();
+        match self {
+            Self::Call(error) => ErrorJson {
+                code: some(error.code()),
+                message: error.message().to_owned(),
+                object: some(error.object()),
+                operation: Some(error.operation().to_owned()),
+                remedy: some(error.remedy()),
+                retryable: error.is_retryable(),
+                outcome_unknown: error.outcome_unknown(),
+                exit_code,
+            },
+            error => ErrorJson {
+                code: None,
+                message: error.to_string(),
+                object: None,
+                operation: None,
+                remedy: None,
+                retryable: matches!(exit_code, exit::UNAVAILABLE | exit::TIMEOUT),
+                outcome_unknown: false,
+                exit_code,
+            },
+        }
     }
 
     /// The exit code.
@@ -101,6 +145,9 @@ impl CliError {
                 WorkflowStatus::TimedOut => exit::WORKFLOW_TIMED_OUT,
                 _ => exit::WORKFLOW_FAILED,
             },
+            Self::NotFound(_) => exit::NOT_FOUND,
+            Self::Conflict(_) => exit::CONFLICT,
+            Self::NotAllAnswer { .. } => exit::UNAVAILABLE,
             Self::Interrupted => exit::INTERRUPTED,
             Self::ReaderGone => 0,
             Self::Other(_) => exit::ERROR,
@@ -135,7 +182,8 @@ impl fmt::Display for CliError {
                 "cannot reach graftd at {addr}: {reason}\n  Start one with `graft dev` or `graftd`, or name another address with --addr (or \
                  GRAFT_ADDR)."
             ),
-            Self::Usage(message) | Self::Other(message) => f.write_str(message),
+            Self::Usage(message) | Self::NotFound(message) | Self::Conflict(message) | Self::Other(message) => f.write_str(message),
+            Self::NotAllAnswer { silent, of } => write!(f, "{silent} of {of} addresses do not answer"),
             Self::StillRunning { id, status } => write!(
                 f,
                 "workflow \"{id}\" is still {} and the wait is over\n  Follow it with `graft workflow watch {id}`.",

@@ -8,7 +8,7 @@ use graftd::observability::logging;
 use graftd::shutdown::Signals;
 use tempfile::TempDir;
 
-use crate::cli::Dev;
+use crate::cli::local::Dev;
 use crate::error::{CliError, CliResult};
 use crate::output::say;
 

@@ -1,5 +1,7 @@
 //! The documents that `-o json` writes. Their shape is a promise: keys are added, never renamed or removed.
 //!
+//! Every document begins with `apiVersion` and `kind`, which say how to read the rest; parts of a document have neither.
+//!
 //! Keys are `snake_case`. A point in time is RFC 3339 in UTC with milliseconds under a key that ends in `_at`; a duration is a number under
 //! a key that ends in its unit. What is unknown or has not happened is `null`, so that a key is always there. States and configs are written as
 //! they are. Statuses are the words that `graft workflow list --status` takes. Raft ids are random numbers of 64 bits, which many readers of JSON
@@ -7,11 +9,62 @@
 
 use std::collections::BTreeMap;
 
-use graft_client::proto::{ClusterStatusResponse, Payload, TaskSummary, Worker, WorkflowSummary};
+use graft_client::proto::{ClusterStatusResponse, Member, Payload, TaskSummary, Worker, WorkflowSummary};
 use graft_client::{ListPage, RawJson, Started, Workers, Workflow, status_name};
 use serde::Serialize;
 
 use super::time::rfc3339;
+
+/// Version of the documents. Another one would be a promise broken.
+pub(crate) const API_VERSION: &str = "graft/v1";
+
+/// A document that stands by itself.
+pub(crate) trait Document: Serialize {
+    /// What it is.
+    const KIND: &'static str;
+}
+
+/// A document with what says how to read it.
+#[derive(Serialize)]
+pub(crate) struct Versioned<'a, D> {
+    #[serde(rename = "apiVersion")]
+    api_version: &'static str,
+    kind: &'static str,
+    #[serde(flatten)]
+    document: &'a D,
+}
+
+impl<'a, D: Document> Versioned<'a, D> {
+    /// This document.
+    pub(crate) fn of(document: &'a D) -> Self {
+        Self { api_version: API_VERSION, kind: D::KIND, document }
+    }
+}
+
+/// What went wrong, on stderr.
+#[derive(Serialize)]
+pub(crate) struct ErrorJson {
+    /// Of the catalogue of errors.
+    pub(crate) code: Option<String>,
+    /// Why.
+    pub(crate) message: String,
+    /// On which object.
+    pub(crate) object: Option<String>,
+    /// What was tried, as it reads after "failed to".
+    pub(crate) operation: Option<String>,
+    /// What to do next.
+    pub(crate) remedy: Option<String>,
+    /// Whether the same may work later.
+    pub(crate) retryable: bool,
+    /// Whether it may have taken effect all the same.
+    pub(crate) outcome_unknown: bool,
+    /// As the process ends.
+    pub(crate) exit_code: u8,
+}
+
+impl Document for ErrorJson {
+    const KIND: &'static str = "Error";
+}
 
 /// `graft workflow start`.
 #[derive(Serialize)]
@@ -22,6 +75,10 @@ pub(crate) struct StartedJson {
     created: bool,
     warnings: Vec<String>,
     answered_at: Option<String>,
+}
+
+impl Document for StartedJson {
+    const KIND: &'static str = "StartedWorkflow";
 }
 
 impl From<&Started> for StartedJson {
@@ -46,6 +103,10 @@ pub(crate) struct SummaryJson {
     dead_letters: u32,
     revision: u64,
     labels: BTreeMap<String, String>,
+}
+
+impl Document for SummaryJson {
+    const KIND: &'static str = "WorkflowSummary";
 }
 
 impl From<&WorkflowSummary> for SummaryJson {
@@ -74,6 +135,10 @@ pub(crate) struct WorkflowJson {
     summary: SummaryJson,
     state: RawJson,
     tasks: Vec<TaskJson>,
+}
+
+impl Document for WorkflowJson {
+    const KIND: &'static str = "Workflow";
 }
 
 impl From<&Workflow> for WorkflowJson {
@@ -128,6 +193,10 @@ pub(crate) struct ListJson {
     next_cursor: Option<String>,
 }
 
+impl Document for ListJson {
+    const KIND: &'static str = "WorkflowList";
+}
+
 impl From<&ListPage> for ListJson {
     fn from(page: &ListPage) -> Self {
         Self { workflows: page.workflows.iter().map(SummaryJson::from).collect(), next_cursor: page.next_cursor.clone() }
@@ -142,8 +211,9 @@ pub(crate) struct WorkersJson {
     workers: Vec<WorkerJson>,
 }
 
+/// A worker session.
 #[derive(Serialize)]
-struct WorkerJson {
+pub(crate) struct WorkerJson {
     worker_id: String,
     incarnation: String,
     namespace: String,
@@ -160,15 +230,23 @@ struct WorkerNodeJson {
     held: Option<u32>,
 }
 
-impl From<&Workers> for WorkersJson {
-    fn from(workers: &Workers) -> Self {
-        let live = workers.live;
+impl Document for WorkersJson {
+    const KIND: &'static str = "WorkerList";
+}
+
+impl Document for WorkerJson {
+    const KIND: &'static str = "Worker";
+}
+
+impl WorkerJson {
+    /// A worker, with its live figures if they are known.
+    pub(crate) fn of(worker: &Worker, live: bool) -> Self {
         let node = |node: &graft_client::proto::WorkerNode| WorkerNodeJson {
             node: node.node.clone(),
             capacity: node.capacity,
             held: live.then_some(node.held),
         };
-        let worker = |worker: &Worker| WorkerJson {
+        Self {
             worker_id: worker.worker_id.clone(),
             incarnation: worker.incarnation.clone(),
             namespace: worker.namespace.clone(),
@@ -176,8 +254,13 @@ impl From<&Workers> for WorkersJson {
             opened_at: rfc3339(worker.opened_ms),
             connected: live.then_some(worker.connected),
             nodes: worker.nodes.iter().map(node).collect(),
-        };
-        Self { live, workers: workers.workers.iter().map(worker).collect() }
+        }
+    }
+}
+
+impl From<&Workers> for WorkersJson {
+    fn from(workers: &Workers) -> Self {
+        Self { live: workers.live, workers: workers.workers.iter().map(|worker| WorkerJson::of(worker, workers.live)).collect() }
     }
 }
 
@@ -196,8 +279,9 @@ pub(crate) struct ClusterJson {
     members: Vec<MemberJson>,
 }
 
+/// A member of the cluster.
 #[derive(Serialize)]
-struct MemberJson {
+pub(crate) struct MemberJson {
     raft_id: String,
     name: String,
     role: String,
@@ -208,10 +292,13 @@ struct MemberJson {
     flushed_index: Option<u64>,
 }
 
-impl From<&ClusterStatusResponse> for ClusterJson {
-    fn from(status: &ClusterStatusResponse) -> Self {
-        let known = |number: u64| (number > 0).then_some(number);
-        let member = |member: &graft_client::proto::Member| MemberJson {
+impl Document for ClusterJson {
+    const KIND: &'static str = "ClusterStatus";
+}
+
+impl From<&Member> for MemberJson {
+    fn from(member: &Member) -> Self {
+        Self {
             raft_id: member.raft_id.to_string(),
             name: member.name.clone(),
             role: member.role.clone(),
@@ -220,7 +307,27 @@ impl From<&ClusterStatusResponse> for ClusterJson {
             last_index: known(member.last_index),
             applied_index: known(member.applied_index),
             flushed_index: known(member.flushed_index),
-        };
+        }
+    }
+}
+
+impl Document for MemberJson {
+    const KIND: &'static str = "Member";
+}
+
+/// `graft cluster members`.
+#[derive(Serialize)]
+pub(crate) struct MembersJson {
+    /// The members.
+    pub(crate) members: Vec<MemberJson>,
+}
+
+impl Document for MembersJson {
+    const KIND: &'static str = "MemberList";
+}
+
+impl From<&ClusterStatusResponse> for ClusterJson {
+    fn from(status: &ClusterStatusResponse) -> Self {
         Self {
             cluster_id: some(&status.cluster_id),
             cluster_name: status.cluster_name.clone(),
@@ -231,9 +338,14 @@ impl From<&ClusterStatusResponse> for ClusterJson {
             version: status.version.clone(),
             ready: status.not_ready_reason.is_empty(),
             not_ready_reason: some(&status.not_ready_reason),
-            members: status.members.iter().map(member).collect(),
+            members: status.members.iter().map(MemberJson::from).collect(),
         }
     }
+}
+
+/// A number of 0 is `null`.
+fn known(number: u64) -> Option<u64> {
+    (number > 0).then_some(number)
 }
 
 /// An empty text is `null`.
@@ -249,7 +361,7 @@ pub(crate) fn raw(payload: Option<&Payload>) -> RawJson {
 
 #[cfg(test)]
 mod tests {
-    use graft_client::proto::{Member, WorkerNode, WorkflowStatus};
+    use graft_client::proto::{WorkerNode, WorkflowStatus};
     use serde_json::json;
 
     use super::*;

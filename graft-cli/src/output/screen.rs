@@ -35,9 +35,12 @@ impl Screen {
 
     /// Draws what fits in place of what was drawn before.
     pub(crate) fn draw(&mut self, lines: &[Line]) -> CliResult {
-        // A terminal that was given no size says 0.
-        let rows = size().map_or(0, |(_, rows)| rows);
-        self.replace(&fitting(lines, if rows > 0 { rows } else { ROWS_FALLBACK }))
+        self.replace(&fitting(lines, rows()))
+    }
+
+    /// Draws what fits of a list, whose beginning matters more than its end, in place of what was drawn before.
+    pub(crate) fn draw_top(&mut self, lines: &[Line]) -> CliResult {
+        self.replace(&top(lines, usize::from(rows()).saturating_sub(1)))
     }
 
     /// Draws the last picture.
@@ -66,6 +69,20 @@ impl Drop for Screen {
         // The terminal may be gone; then there is nothing to give back.
         let _ = execute!(self.out, EnableLineWrap, Show);
     }
+}
+
+/// Rows of the terminal. One that was given no size says 0.
+fn rows() -> u16 {
+    size().ok().map(|(_, rows)| rows).filter(|rows| *rows > 0).unwrap_or(ROWS_FALLBACK)
+}
+
+/// The first lines, and one that counts those left out.
+fn top(lines: &[Line], room: usize) -> Vec<Line> {
+    if lines.len() <= room || room == 0 {
+        return lines.iter().take(room).cloned().collect();
+    }
+    let left_out = Line::of(Tone::Dim, format!("… {} lines below", lines.len() - room + 1));
+    lines[..room - 1].iter().cloned().chain([left_out]).collect()
 }
 
 /// The lines that fit on a screen, one row left for the cursor: a picture that scrolled could not be drawn over.
@@ -113,6 +130,13 @@ mod tests {
         for rows in 1..200 {
             assert!(fitting(&lines(100), rows).len() < rows.into(), "{rows} rows");
         }
+    }
+
+    #[test]
+    fn of_a_list_higher_than_the_screen_its_beginning_is_shown() {
+        assert_eq!(text(&top(&lines(100), 4)), ["0", "1", "2", "… 97 lines below"]);
+        assert_eq!(text(&top(&lines(3), 4)), ["0", "1", "2"]);
+        assert_eq!((text(&top(&lines(100), 1)), text(&top(&lines(100), 0)).len()), (vec!["… 100 lines below".to_owned()], 0));
     }
 
     #[test]

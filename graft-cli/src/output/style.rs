@@ -1,6 +1,4 @@
-//! Colours: few, only on a terminal, and never when `NO_COLOR` is set. What they say is also said in words or marks.
-
-use std::io::IsTerminal;
+//! Colours: few. What they say is also said in words or marks, so that nothing is lost without them.
 
 use crossterm::style::{Attribute, Color, ContentStyle, Stylize};
 
@@ -60,11 +58,6 @@ impl Line {
         }
         out
     }
-}
-
-/// Whether stdout takes colours.
-pub(crate) fn colours() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// The text with control characters written out, so that no error message can steer a terminal.

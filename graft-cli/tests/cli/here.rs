@@ -15,7 +15,13 @@ use tokio::sync::{Semaphore, watch};
 /// Longest wait for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A daemon, and a worker that knows six nodes: `count` does one step, `fan` three in parallel and a join; `fail` fails for good, and `paint`
+/// Variables of the environment that `graft` reads.
+pub(crate) const VARIABLES: [&str; 9] =
+    ["GRAFT_ADDR", "GRAFT_NAMESPACE", "GRAFT_CONTEXT", "NO_COLOR", "CLICOLOR_FORCE", "GRAFT_PAGER", "PAGER", "LESS", "COLUMNS"];
+/// Where no contexts are kept: those of whoever runs the tests are none of ours.
+pub(crate) const NO_CONFIG: &str = "/nonexistent";
+
+/// A daemon, and a worker that knows seven nodes: `count` does one step, `fan` three in parallel and a join, `wide` twenty of them; `fail` fails for good, and `paint`
 /// as well, with words that would steer a terminal; `hold` stays until it is let go, whoever cancels it, and goes on with `count`; `split` does
 /// `hold` and `count` in parallel and joins them with `count`.
 pub(crate) struct Here {
@@ -43,6 +49,10 @@ impl Here {
             .node_fn("count", |_: NodeContext, (): (), (): ()| async { Ok(Outcome::done().increment("/n", 1)) })
             .node_fn("fan", |_: NodeContext, (): (), (): ()| async {
                 let tasks = (0..3).map(|_| graft_client::Next::named("count", ()));
+                Ok(Outcome::done().fan_out(tasks).join(graft_client::Next::named("count", ())))
+            })
+            .node_fn("wide", |_: NodeContext, (): (), (): ()| async {
+                let tasks = (0..20).map(|_| graft_client::Next::named("count", ()));
                 Ok(Outcome::done().fan_out(tasks).join(graft_client::Next::named("count", ())))
             })
             .node_fn("split", |_: NodeContext, (): (), (): ()| async {
@@ -139,7 +149,11 @@ pub(crate) async fn graft(words: &[&str]) -> Ran {
 /// Runs `graft` with some variables of the environment set, or not; otherwise none that it reads is.
 pub(crate) async fn graft_with(words: &[&str], variables: &[(&str, Option<&str>)]) -> Ran {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_graft"));
-    command.args(words).env_remove("GRAFT_ADDR").env_remove("GRAFT_NAMESPACE").stdin(Stdio::null()).kill_on_drop(true);
+    command.args(words).stdin(Stdio::null()).kill_on_drop(true);
+    for name in VARIABLES {
+        command.env_remove(name);
+    }
+    command.env("XDG_CONFIG_HOME", NO_CONFIG);
     command.envs(variables.iter().filter_map(|(name, value)| Some((name, (*value)?))));
     within(&format!("the end of graft {words:?}"), command.output()).await.unwrap().into()
 }

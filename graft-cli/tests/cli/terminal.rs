@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use nix::pty::{Winsize, openpty};
 
-use crate::here::{Here, within};
+use crate::here::{Here, NO_CONFIG, VARIABLES, interrupt, within};
 
 const ROWS: u16 = 24;
 const COLUMNS: u16 = 80;
@@ -23,10 +23,19 @@ struct OnTerminal {
 
 impl OnTerminal {
     fn run(words: &[&str]) -> Self {
+        Self::run_with(words, &[])
+    }
+
+    fn run_with(words: &[&str], variables: &[(&str, &str)]) -> Self {
         let size = Winsize { ws_row: ROWS, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
         let terminal = openpty(&size, None).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_graft"));
-        command.args(words).env_remove("GRAFT_ADDR").env_remove("GRAFT_NAMESPACE").env_remove("NO_COLOR");
+        command.args(words);
+        for name in VARIABLES {
+            command.env_remove(name);
+        }
+        // Whoever runs the tests may have no terminal that can do anything; this one can.
+        command.env("XDG_CONFIG_HOME", NO_CONFIG).env("TERM", "xterm").envs(variables.iter().copied());
         let end = |slave: &std::os::fd::OwnedFd| Stdio::from(slave.try_clone().unwrap());
         command.stdin(end(&terminal.slave)).stdout(end(&terminal.slave)).stderr(end(&terminal.slave));
         let child = command.spawn().unwrap();
@@ -150,5 +159,96 @@ async fn a_watch_of_a_failure_says_so_below_the_tree() {
     let rows = shown(&written);
     assert_eq!(code, 10, "{rows:#?}");
     assert!(rows[1].starts_with("✗ paint #1") && rows[2].starts_with("error: workflow \"f\" ended as failed"), "{rows:#?}");
+    here.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_watch_folds_what_is_much_and_unfolds_it_on_demand() {
+    let here = Here::start().await;
+    here.json(&["workflow", "start", "w", "--node", "wide"]).await;
+    let (code, written) = OnTerminal::run(&["--addr", &here.addr, "workflow", "watch", "w"]).end().await;
+    let rows = shown(&written);
+    assert_eq!(code, 0, "{rows:#?}");
+    assert_eq!(timeless(&rows), ["w", "✓ wide #1", "└─ ✓ count ×20", "✓ count #22"], "{rows:#?}");
+    let (_, written) = OnTerminal::run(&["--addr", &here.addr, "workflow", "watch", "w", "--unfold", "count"]).end().await;
+    assert_eq!(timeless(&shown(&written)).len(), 23, "{written}");
+    here.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_terminal_gets_colours_unless_it_is_told_otherwise() {
+    let here = Here::start().await;
+    let coloured = async |words: &[&str], variables: &[(&str, &str)]| {
+        let (code, written) =
+            OnTerminal::run_with(&[&["--addr", here.addr.as_str(), "worker", "list"], words].concat(), variables).end().await;
+        assert_eq!(code, 0, "{written}");
+        written.contains("\u{1b}[")
+    };
+    assert!(coloured(&[], &[]).await);
+    assert!(!coloured(&[], &[("NO_COLOR", "1")]).await);
+    assert!(!coloured(&[], &[("TERM", "dumb")]).await);
+    assert!(!coloured(&["--color", "never"], &[]).await);
+    assert!(coloured(&["--color", "always"], &[("NO_COLOR", "1")]).await);
+    here.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_history_on_a_terminal_goes_through_a_pager() {
+    let here = Here::start().await;
+    here.json(&["workflow", "start", "a", "--node", "wide", "--wait"]).await;
+    let history = async |words: &[&str], variables: &[(&str, &str)]| {
+        let words = [&["--addr", here.addr.as_str(), "--color", "never", "workflow", "history", "a"], words].concat();
+        let (code, written) = OnTerminal::run_with(&words, variables).end().await;
+        assert_eq!(code, 0, "{written}");
+        shown(&written)
+    };
+    let paged = ("PAGER", "sed 's/^/page: /'");
+    let rows = history(&["--all"], &[paged]).await;
+    assert!(rows[0].starts_with("page:     1  ") && rows.iter().all(|row| row.is_empty() || row.starts_with("page: ")), "{rows:#?}");
+    let rows = history(&["--all"], &[paged, ("GRAFT_PAGER", "sed s/^/mine:/")]).await;
+    assert!(rows[0].starts_with("mine:"), "{rows:#?}");
+    for (flags, variables) in
+        [(&["--no-pager"][..], &[paged][..]), (&[], &[("PAGER", "cat")]), (&[], &[("PAGER", "")]), (&["-o", "jsonl"], &[paged])]
+    {
+        let rows = history(flags, variables).await;
+        assert!(rows[0].starts_with("    1  ") || rows[0].starts_with('{'), "{flags:?} {variables:?}: {rows:#?}");
+    }
+    // A pager that is left early, and one that is not there.
+    let rows = history(&["--all"], &[("PAGER", "head -n 1")]).await;
+    assert_eq!(rows.iter().filter(|row| !row.is_empty()).count(), 1, "{rows:#?}");
+    let rows = history(&[], &[("PAGER", "no-such-pager")]).await;
+    assert!(rows[0].contains("no-such-pager") && rows[1].starts_with("    1  "), "{rows:#?}");
+    here.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_watched_list_is_drawn_in_place_and_gives_the_terminal_back() {
+    let here = Here::start().await;
+    here.json(&["workflow", "start", "a", "--node", "nobody"]).await;
+    let watch = OnTerminal::run(&["--addr", &here.addr, "workflow", "list", "--watch=20ms"]);
+    watch.shows("running").await;
+    here.json(&["workflow", "terminate", "a"]).await;
+    let rows = watch.shows("terminated").await;
+    assert_eq!(rows.iter().filter(|row| !row.is_empty()).count(), 2, "drawn over: {rows:#?}");
+    interrupt(watch.child.id());
+    let (code, written) = watch.end().await;
+    assert_eq!(code, 130);
+    assert!(written.contains("\u{1b}[?25h"), "the cursor is there again");
+    here.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_takes_long_shows_a_sign_of_life_on_a_terminal_only() {
+    let here = Here::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let bench = ["--addr", &here.addr, "bench", "--duration", "500ms", "--warmup", "100ms", "--concurrency", "2", "--fsync-dir"];
+    let bench = [&bench[..], &[directory.path().to_str().unwrap()]].concat();
+    let (code, written) = OnTerminal::run(&bench).end().await;
+    assert_eq!(code, 0, "{written}");
+    assert!(written.contains("measuring"), "{written}");
+    let (_, quiet) = OnTerminal::run(&[&bench[..], &["-q"]].concat()).end().await;
+    assert!(!quiet.contains("measuring") && quiet.contains("workflows/s"), "{quiet}");
+    let elsewhere = here.graft(&bench[2..]).await;
+    assert_eq!((elsewhere.code, elsewhere.stderr.as_str()), (0, ""));
     here.stop().await;
 }

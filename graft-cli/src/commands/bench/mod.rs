@@ -25,10 +25,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use super::client;
 use super::reach::reach;
-use super::{addr, client};
-use crate::cli::{Bench, Global};
+use crate::cli::Global;
+use crate::cli::local::Bench;
+use crate::contexts::Place;
 use crate::error::{CliError, CliResult};
+use crate::output::spinner::Spinner;
 use crate::output::{Output, say};
 use disk::Disk;
 use lanes::{Lanes, Tally};
@@ -55,10 +58,10 @@ impl Interrupt {
 }
 
 /// Runs the bench. The first Ctrl-C ends it in good order, a second one at once.
-pub(crate) async fn run(global: &Global, args: &Bench) -> CliResult {
+pub(crate) async fn run(global: &Global, output: Output, args: &Bench) -> CliResult {
     let (press, pressed) = watch::channel(false);
     let interrupt = Interrupt(pressed);
-    let mut bench = pin!(bench(global, args, &interrupt));
+    let mut bench = pin!(bench(global, output, args, &interrupt));
     tokio::select! {
         done = &mut bench => return done,
         Ok(()) = ctrl_c() => {}
@@ -72,26 +75,30 @@ pub(crate) async fn run(global: &Global, args: &Bench) -> CliResult {
 }
 
 /// Measures, and prints the figures. Workflows that went wrong are counted, not fatal.
-async fn bench(global: &Global, args: &Bench, interrupt: &Interrupt) -> CliResult {
-    let named = addr(global)?;
+async fn bench(global: &Global, output: Output, args: &Bench, interrupt: &Interrupt) -> CliResult {
+    // Load goes only where somebody said so for this command: the current context may be a cluster that serves others.
+    let place = Place::of(global)?;
+    let named = place.is_named;
     let directory = args.fsync_dir.clone().unwrap_or_else(|| PathBuf::from("."));
     let mut disk = Disk::default();
     probe(&mut disk, &directory).await;
-    let (addr, here) = match named {
-        Some(addr) => (addr.to_owned(), None),
-        None => {
-            let here = interrupt.or(Here::start(&directory)).await?;
-            (here.addr(), Some(here))
-        }
+    let (addr, here) = if named {
+        (place.addr.clone(), None)
+    } else {
+        let here = interrupt.or(Here::start(&directory)).await?;
+        (here.addr(), Some(here))
     };
-    client(&addr, &global.namespace, global.timeout)?; // an address that is none is a mistake, whether anybody answers or not
-    let figures = match interrupt.or(reach(&addr, global.timeout)).await {
-        Ok(()) => measured(global, args, &addr, interrupt).await,
+    let place = Place { addr, ..place };
+    client(&place.addr, &place.namespace, global.timeout)?; // an address that is none is a mistake, whether anybody answers or not
+    let spinner = Spinner::start("measuring");
+    let figures = match interrupt.or(reach(&place.addr, global.timeout)).await {
+        Ok(()) => measured(&place, global.timeout, args, interrupt).await,
         Err(error) => Err(error),
     };
     if let Some(here) = here {
         here.stop().await;
     }
+    drop(spinner);
     let (plan, window) = figures?;
     probe(&mut disk, &directory).await;
     if let Some(error) = &window.first_error {
@@ -104,7 +111,7 @@ async fn bench(global: &Global, args: &Bench, interrupt: &Interrupt) -> CliResul
     if window.server.is_none() {
         say("The leader changed while it was measured: figures of the server are not known.");
     }
-    report::print(Output::new(global.output), args, &plan, &window, &disk, named.is_none())
+    report::print(output, args, &plan, &window, &disk, !named)
 }
 
 /// What a plain fdatasync costs is measured beside the runtime's threads. Where nothing can be written there is no figure.
@@ -118,9 +125,9 @@ async fn probe(disk: &mut Disk, directory: &Path) {
 }
 
 /// Starts workers and lanes, measures, and stops them again. However it ends, nothing stays in flight.
-async fn measured(global: &Global, args: &Bench, addr: &str, interrupt: &Interrupt) -> CliResult<(Arc<Plan>, report::Window)> {
+async fn measured(place: &Place, timeout: Duration, args: &Bench, interrupt: &Interrupt) -> CliResult<(Arc<Plan>, report::Window)> {
     let plan = Arc::new(Plan::new(args));
-    let connect = || client(addr, &global.namespace, global.timeout);
+    let connect = || client(&place.addr, &place.namespace, timeout);
     let (stop_workers, stopped) = watch::channel(false);
     let mut workers = JoinSet::new();
     for number in 0..args.workers {

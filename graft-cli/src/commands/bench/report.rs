@@ -9,11 +9,13 @@ use super::disk::Disk;
 use super::latency::Sums;
 use super::server::Counted;
 use super::workload::Plan;
-use crate::cli::Bench;
+use crate::cli::local::Bench;
 use crate::error::CliResult;
-use crate::output::Output;
+use crate::output::json::Document;
+use crate::output::style::Line;
 use crate::output::table::facts;
 use crate::output::time::three_digits;
+use crate::output::{Answer, Output, View};
 
 /// What was measured.
 #[derive(Debug)]
@@ -39,7 +41,7 @@ pub(crate) struct Window {
 }
 
 /// `graft bench -o json`. What is not known is `null`.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 struct Report {
     workload: String,
     workflows_per_s: f64,
@@ -78,7 +80,7 @@ struct Report {
     in_process: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 struct LatencyUs {
     p50: Option<u64>,
     p99: Option<u64>,
@@ -126,29 +128,45 @@ impl Report {
     }
 }
 
+impl Document for Report {
+    const KIND: &'static str = "BenchReport";
+}
+
+impl Answer for Report {
+    type Document = Self;
+
+    fn document(&self) -> Self {
+        self.clone()
+    }
+
+    fn names(&self) -> Vec<String> {
+        vec![self.workload.clone()]
+    }
+
+    fn people(&self, _: View) -> Vec<Line> {
+        let us = |us: Option<u64>| us.map_or_else(|| "?".to_owned(), three_digits);
+        let number = |number: Option<f64>| number.map_or_else(|| "?".to_owned(), |number| number.to_string());
+        let LatencyUs { p50, p99, p999 } = &self.latency_us;
+        let memory = self.peak_memory_bytes.map_or_else(|| "?".to_owned(), |bytes| format!("{} MiB", bytes >> 20));
+        let with = if self.in_process { " (with the workers and clients of this process)" } else { "" };
+        facts(&[
+            ("workload", format!("{}, {} in flight, {} s", self.workload, self.concurrency, self.duration_s)),
+            ("workflows/s", format!("{:.0}", self.workflows_per_s)),
+            ("steps/s", format!("{:.0}", self.steps_per_s)),
+            ("latency", format!("p50 {}  p99 {}  p99.9 {}", us(*p50), us(*p99), us(*p999))),
+            ("commands/step", number(self.commands_per_step)),
+            ("log entries/step", number(self.entries_per_step)),
+            ("fsyncs/s", number(self.fsyncs_per_s)),
+            ("4 KiB fdatasync", format!("p50 {}", us(self.fdatasync_us_p50))),
+            ("peak memory", format!("{memory}{with}")),
+            ("errors", self.errors.to_string()),
+        ])
+    }
+}
+
 /// Prints the figures.
 pub(crate) fn print(output: Output, args: &Bench, plan: &Plan, window: &Window, disk: &Disk, in_process: bool) -> CliResult {
-    let report = Report::new(args, plan, window, disk, in_process);
-    if output.is_json() {
-        return output.document(&report);
-    }
-    let us = |us: Option<u64>| us.map_or_else(|| "?".to_owned(), three_digits);
-    let number = |number: Option<f64>| number.map_or_else(|| "?".to_owned(), |number| number.to_string());
-    let LatencyUs { p50, p99, p999 } = &report.latency_us;
-    let memory = report.peak_memory_bytes.map_or_else(|| "?".to_owned(), |bytes| format!("{} MiB", bytes >> 20));
-    let with = if in_process { " (with the workers and clients of this process)" } else { "" };
-    output.lines(&facts(&[
-        ("workload", format!("{}, {} in flight, {} s", report.workload, report.concurrency, report.duration_s)),
-        ("workflows/s", format!("{:.0}", report.workflows_per_s)),
-        ("steps/s", format!("{:.0}", report.steps_per_s)),
-        ("latency", format!("p50 {}  p99 {}  p99.9 {}", us(*p50), us(*p99), us(*p999))),
-        ("commands/step", number(report.commands_per_step)),
-        ("log entries/step", number(report.entries_per_step)),
-        ("fsyncs/s", number(report.fsyncs_per_s)),
-        ("4 KiB fdatasync", format!("p50 {}", us(report.fdatasync_us_p50))),
-        ("peak memory", format!("{memory}{with}")),
-        ("errors", report.errors.to_string()),
-    ]))
+    output.show(&Report::new(args, plan, window, disk, in_process))
 }
 
 fn round(value: f64, digits: i32) -> f64 {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use graft_client::{Client, Next, NodeContext, NodeOptions, Outcome, RawJson, StartWorkflow, Worker};
 
-use crate::cli::{Bench, Workload};
+use crate::cli::local::{Bench, Workload};
 use crate::error::CliResult;
 
 /// Most attempts of a node that a worker of the bench takes at once.

@@ -1,2 +1,3 @@
 //! Verbs of `graft cluster`.
+pub(super) mod members;
 pub(super) mod status;

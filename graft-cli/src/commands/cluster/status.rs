@@ -1,15 +1,34 @@
 //! `graft cluster status`
 
-use crate::commands::Session;
+use std::ops::ControlFlow;
+
+use graft_client::proto::ClusterStatusResponse;
+
+use crate::cli::which::Watching;
+use crate::commands::{Session, watching};
 use crate::error::CliResult;
 use crate::output::json::ClusterJson;
-use crate::output::table;
+use crate::output::style::Line;
+use crate::output::{Answer, View, table};
 
-/// Shows members, leader and log positions.
-pub(crate) async fn run(session: &Session) -> CliResult {
-    let status = session.client.cluster_status().await?;
-    if session.output.is_json() {
-        return session.output.document(&ClusterJson::from(&status));
+/// Shows leader, members and log positions.
+pub(crate) async fn run(session: &Session, watched: &Watching) -> CliResult {
+    watching::show(session, watched, async || Ok(ControlFlow::Continue(session.client.cluster_status().await?))).await?;
+    Ok(())
+}
+
+impl Answer for ClusterStatusResponse {
+    type Document = ClusterJson;
+
+    fn document(&self) -> ClusterJson {
+        self.into()
     }
-    session.output.lines(&table::cluster(&status))
+
+    fn names(&self) -> Vec<String> {
+        vec![self.cluster_name.clone()]
+    }
+
+    fn people(&self, view: View) -> Vec<Line> {
+        table::cluster(self, view)
+    }
 }

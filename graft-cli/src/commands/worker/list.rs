@@ -1,23 +1,51 @@
 //! `graft worker list`
 
-use crate::cli::WorkerList;
-use crate::commands::Session;
+use std::ops::ControlFlow;
+
+use graft_client::Workers;
+
+use crate::cli::place::WorkerList;
+use crate::commands::{Session, watching};
 use crate::error::CliResult;
-use crate::output::json::WorkersJson;
-use crate::output::{say, table, time};
+use crate::output::json::{WorkerJson, WorkersJson};
+use crate::output::style::Line;
+use crate::output::{Answer, View, compact, note, table};
 
 /// Lists workers, what they serve and what they hold.
 pub(crate) async fn run(session: &Session, args: &WorkerList) -> CliResult {
-    let workers = if args.all_namespaces { session.client.all_workers().await? } else { session.client.workers().await? };
-    if session.output.is_json() {
-        return session.output.document(&WorkersJson::from(&workers));
+    let ask = async || {
+        let workers = if args.all_namespaces { session.client.all_workers().await? } else { session.client.workers().await? };
+        Ok(ControlFlow::Continue(workers))
+    };
+    let workers = watching::show(session, &args.watching, ask).await?;
+    if !session.output.is_for_people() {
+        return Ok(());
     }
-    session.output.lines(&table::workers(&workers, time::now_ms()))?;
     if workers.workers.is_empty() && !args.all_namespaces {
-        say(&format!("No worker serves namespace \"{}\"; --all-namespaces shows those of others.", session.client.namespace()));
+        note(&format!("No worker serves namespace \"{}\"; --all-namespaces shows those of others.", session.client.namespace()));
     }
     if !workers.live {
-        say("The member that answered could not ask the leader: what is connected and held is not known.");
+        note("The member that answered could not ask the leader: what is connected and held is not known.");
     }
     Ok(())
+}
+
+impl Answer for Workers {
+    type Document = WorkersJson;
+
+    fn document(&self) -> WorkersJson {
+        self.into()
+    }
+
+    fn each(&self) -> CliResult<Vec<String>> {
+        self.workers.iter().map(|worker| compact(&WorkerJson::of(worker, self.live))).collect()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.workers.iter().map(|worker| worker.worker_id.clone()).collect()
+    }
+
+    fn people(&self, view: View) -> Vec<Line> {
+        table::workers(self, view)
+    }
 }

@@ -1,17 +1,40 @@
 //! `graft workflow get`
 
+use std::ops::ControlFlow;
+
+use graft_client::Workflow;
+
 use super::handle;
-use crate::cli::Target;
-use crate::commands::Session;
+use crate::cli::workflow::Get;
+use crate::commands::{Session, watching};
 use crate::error::CliResult;
 use crate::output::json::WorkflowJson;
-use crate::output::{table, time};
+use crate::output::style::Line;
+use crate::output::{Answer, View, table};
 
-/// Shows a workflow with its state and open tasks.
-pub(crate) async fn run(session: &Session, target: &Target) -> CliResult {
-    let workflow = handle(session, target).get().await?;
-    if session.output.is_json() {
-        return session.output.document(&WorkflowJson::from(&workflow));
+/// Shows a workflow with its state and open tasks; a watch ends with it.
+pub(crate) async fn run(session: &Session, args: &Get) -> CliResult {
+    let workflow = handle(session, &args.target);
+    let ask = async || {
+        let workflow = workflow.get().await?;
+        Ok(if workflow.has_ended() { ControlFlow::Break(workflow) } else { ControlFlow::Continue(workflow) })
+    };
+    watching::show(session, &args.watching, ask).await?;
+    Ok(())
+}
+
+impl Answer for Workflow {
+    type Document = WorkflowJson;
+
+    fn document(&self) -> WorkflowJson {
+        self.into()
     }
-    session.output.lines(&table::workflow(&workflow, time::now_ms()))
+
+    fn names(&self) -> Vec<String> {
+        vec![self.summary.workflow_id.clone()]
+    }
+
+    fn people(&self, view: View) -> Vec<Line> {
+        table::workflow(self, view)
+    }
 }

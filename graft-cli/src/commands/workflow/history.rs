@@ -1,11 +1,16 @@
 //! `graft workflow history`
 
+use graft_client::HistoryPage;
+
 use super::{handle, page_size};
-use crate::cli::History;
+use crate::cli::workflow::History;
 use crate::commands::Session;
 use crate::error::CliResult;
 use crate::output::event::{EventJson, HistoryJson, line};
-use crate::output::say;
+use crate::output::pager::Pages;
+use crate::output::spinner::Spinner;
+use crate::output::style::Line;
+use crate::output::{Answer, View, compact, note};
 
 /// Shows the events of a run, a page or all of them.
 pub(crate) async fn run(session: &Session, args: &History) -> CliResult {
@@ -14,24 +19,60 @@ pub(crate) async fn run(session: &Session, args: &History) -> CliResult {
     let mut page = workflow.history(limit, &args.page.cursor).await?;
     // The run that the first page named: a new run must not get mixed in.
     let workflow = workflow.run(page.run);
-    if session.output.is_json() {
-        let mut events: Vec<EventJson> = page.events.drain(..).map(Into::into).collect();
+    if !session.output.is_for_people() && !session.output.is_by_line() {
+        let spinner = Spinner::start("reading the history");
         while let Some(cursor) = page.next_cursor.take_if(|_| args.page.all) {
-            page = workflow.history(limit, &cursor).await?;
-            events.extend(page.events.drain(..).map(EventJson::from));
+            spinner.say(|| format!("reading the history: {} events", page.events.len()));
+            let more = workflow.history(limit, &cursor).await?;
+            page.events.extend(more.events);
+            page.next_cursor = more.next_cursor;
         }
-        let (workflow_id, next_cursor) = (args.target.id.clone(), page.next_cursor);
-        return session.output.document(&HistoryJson { workflow_id, run: page.run, events, next_cursor });
+        drop(spinner);
+        return session.output.show(&Told { workflow_id: args.target.id.clone(), page });
     }
+    let mut pages = Pages::open(session.output, !args.no_pager);
+    let mut told = Told { workflow_id: args.target.id.clone(), page };
     loop {
-        session.output.lines(&page.events.iter().map(line).collect::<Vec<_>>())?;
-        match page.next_cursor {
+        if session.output.is_for_people() {
+            pages.lines(&told.people(session.output.view()))?;
+        } else {
+            session.output.show(&told)?;
+        }
+        match told.page.next_cursor.take() {
             None => return Ok(()),
-            Some(cursor) if args.page.all => page = workflow.history(limit, &cursor).await?,
+            Some(cursor) if args.page.all => told.page = workflow.history(limit, &cursor).await?,
             Some(cursor) => {
-                say(&format!("There are more: --all shows them, --cursor {cursor} the next page."));
+                drop(pages);
+                note(&format!("There are more: --all shows them, --cursor {cursor} the next page."));
                 return Ok(());
             }
         }
+    }
+}
+
+/// Events of a run.
+struct Told {
+    workflow_id: String,
+    page: HistoryPage,
+}
+
+impl Answer for Told {
+    type Document = HistoryJson;
+
+    fn document(&self) -> HistoryJson {
+        let events = self.page.events.iter().cloned().map(EventJson::from).collect();
+        HistoryJson { workflow_id: self.workflow_id.clone(), run: self.page.run, events, next_cursor: self.page.next_cursor.clone() }
+    }
+
+    fn each(&self) -> CliResult<Vec<String>> {
+        self.page.events.iter().cloned().map(|event| compact(&EventJson::from(event))).collect()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.page.events.iter().map(|event| event.number.to_string()).collect()
+    }
+
+    fn people(&self, _: View) -> Vec<Line> {
+        self.page.events.iter().map(line).collect()
     }
 }

@@ -1,33 +1,82 @@
 //! `graft workflow list`
 
+use std::ops::ControlFlow;
+
 use graft_client::proto::WorkflowStatus;
 use graft_client::{ListFilter, ListPage};
 
 use super::page_size;
-use crate::cli::{List, Status};
-use crate::commands::Session;
+use crate::cli::workflow::{List, Status};
+use crate::commands::{Session, watching};
 use crate::error::CliResult;
-use crate::output::json::ListJson;
-use crate::output::{say, table, time};
+use crate::output::json::{ListJson, SummaryJson};
+use crate::output::spinner::Spinner;
+use crate::output::style::Line;
+use crate::output::{Answer, View, compact, note, table};
 
 /// Lists workflows, a page or all of them.
 pub(crate) async fn run(session: &Session, args: &List) -> CliResult {
     let filter = args.status.iter().fold(ListFilter::new(), |filter, status| filter.status(wire(*status)));
     let filter = filter.id_prefix(&args.prefix).limit(page_size(&args.page)).cursor(&args.page.cursor);
+    if args.page.all && args.watching.watch.is_none() && session.output.is_by_line() {
+        return streamed(session, filter).await;
+    }
+    let ask = async || Ok(ControlFlow::Continue(pages(session, filter.clone(), args.page.all).await?));
+    let page = watching::show(session, &args.watching, ask).await?;
+    if session.output.is_for_people()
+        && let Some(words) = remark(session.client.namespace(), args, &page)
+    {
+        note(&words);
+    }
+    Ok(())
+}
+
+/// One page, or all of them as one.
+async fn pages(session: &Session, filter: ListFilter, all: bool) -> CliResult<ListPage> {
     let mut page = session.client.list(filter.clone()).await?;
-    while let Some(cursor) = page.next_cursor.take_if(|_| args.page.all) {
+    if page.next_cursor.is_none() || !all {
+        return Ok(page);
+    }
+    let spinner = Spinner::start("listing");
+    while let Some(cursor) = page.next_cursor.take() {
+        spinner.say(|| format!("listing: {} workflows", page.workflows.len()));
         let ListPage { workflows, next_cursor } = session.client.list(filter.clone().cursor(cursor)).await?;
         page.workflows.extend(workflows);
         page.next_cursor = next_cursor;
     }
-    if session.output.is_json() {
-        return session.output.document(&ListJson::from(&page));
+    Ok(page)
+}
+
+/// All pages, each written when it comes.
+async fn streamed(session: &Session, filter: ListFilter) -> CliResult {
+    let mut page = session.client.list(filter.clone()).await?;
+    loop {
+        session.output.show(&page)?;
+        match page.next_cursor.take() {
+            Some(cursor) => page = session.client.list(filter.clone().cursor(cursor)).await?,
+            None => return Ok(()),
+        }
     }
-    session.output.lines(&table::workflows(&page.workflows, time::now_ms()))?;
-    if let Some(words) = remark(session.client.namespace(), args, &page) {
-        say(&words);
+}
+
+impl Answer for ListPage {
+    type Document = ListJson;
+
+    fn document(&self) -> ListJson {
+        self.into()
     }
-    Ok(())
+
+    fn each(&self) -> CliResult<Vec<String>> {
+        self.workflows.iter().map(|summary| compact(&SummaryJson::from(summary))).collect()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.workflows.iter().map(|summary| summary.workflow_id.clone()).collect()
+    }
+
+    fn people(&self, view: View) -> Vec<Line> {
+        table::workflows(&self.workflows, view)
+    }
 }
 
 /// What is to be said about a page: where the next one is, or why nothing is on this one. The server looks through so many workflows for a
@@ -59,28 +108,28 @@ fn wire(status: Status) -> WorkflowStatus {
 
 #[cfg(test)]
 mod tests {
-    use clap::ValueEnum;
+    use clap::{Parser, ValueEnum};
 
     use super::*;
-    use crate::cli::Page;
+    use crate::cli::workflow::Workflow;
+    use crate::cli::{Cli, Noun};
 
     #[test]
     fn an_empty_page_is_told_from_an_empty_list() {
-        let said = |status: &[Status], at: &str, next: Option<&str>, rows| {
-            let args =
-                List { status: status.to_vec(), prefix: String::new(), page: Page { limit: None, all: false, cursor: at.to_owned() } };
+        let said = |flags: &str, next: Option<&str>, rows| {
+            let words = ["graft", "workflow", "list"].into_iter().chain(flags.split_whitespace());
+            let Noun::Workflow(Workflow::List(args)) = Cli::try_parse_from(words).unwrap().noun else { panic!("another verb") };
             let page = ListPage { workflows: vec![Default::default(); rows], next_cursor: next.map(str::to_owned) };
             remark("sales", &args, &page).unwrap_or_default()
         };
-        assert_eq!(said(&[], "", None, 0), "There is no workflow in namespace \"sales\".");
-        assert_eq!(said(&[Status::Paused], "", None, 0), "No workflow of namespace \"sales\" matches.");
-        assert_eq!(
-            said(&[Status::Paused], "", Some("c"), 0),
-            "Nothing on this page matches; --all looks on, --cursor c shows the next page."
-        );
-        assert_eq!(said(&[], "", Some("c"), 3), "There may be more: --all shows them, --cursor c the next page.");
-        assert_eq!(said(&[], "b", None, 0), "There are no more.");
-        assert_eq!(said(&[], "", None, 3), "");
+        assert_eq!(said("", None, 0), "There is no workflow in namespace \"sales\".");
+        for filter in ["--status paused", "--prefix x"] {
+            assert_eq!(said(filter, None, 0), "No workflow of namespace \"sales\" matches.");
+        }
+        assert_eq!(said("--status paused", Some("c"), 0), "Nothing on this page matches; --all looks on, --cursor c shows the next page.");
+        assert_eq!(said("", Some("c"), 3), "There may be more: --all shows them, --cursor c the next page.");
+        assert_eq!(said("--cursor b", None, 0), "There are no more.");
+        assert_eq!(said("", None, 3), "");
     }
 
     #[test]

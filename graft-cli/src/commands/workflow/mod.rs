@@ -1,6 +1,7 @@
 //! Verbs of `graft workflow`.
 pub(super) mod cancel;
 pub(super) mod get;
+pub(super) mod graph;
 pub(super) mod history;
 pub(super) mod list;
 pub(super) mod pause;
@@ -13,10 +14,12 @@ use graft_client::WorkflowHandle;
 use graft_client::proto::{WorkflowStatus, WorkflowSummary};
 
 use super::Session;
-use crate::cli::{Page, Target};
+use crate::cli::value::Wait;
+use crate::cli::which::{Page, Target};
 use crate::error::{CliError, CliResult};
 use crate::output::json::SummaryJson;
-use crate::output::table;
+use crate::output::style::Line;
+use crate::output::{Answer, View, table};
 
 /// Rows of a page, unless somebody says otherwise.
 const PAGE: u32 = 100;
@@ -29,7 +32,7 @@ fn handle(session: &Session, target: &Target) -> WorkflowHandle {
 }
 
 /// Rows that are asked for at a time: what was said, or else few for somebody who reads a page and many for somebody who wants all.
-fn page_size(page: &Page) -> u32 {
+pub(super) fn page_size(page: &Page) -> u32 {
     page.limit.unwrap_or(if page.all { PAGE_OF_ALL } else { PAGE })
 }
 
@@ -41,12 +44,39 @@ fn verdict(id: &str, status: WorkflowStatus, reason: &str) -> CliResult {
     }
 }
 
+/// Waits for the end of a run and shows it. What is `wanted` beside completion is no failure.
+pub(super) async fn ended(session: &Session, workflow: &WorkflowHandle, wait: Wait, wanted: &[WorkflowStatus]) -> CliResult {
+    let ended = match wait {
+        Wait::Forever => Some(workflow.wait().await?),
+        Wait::AtMost(time) => workflow.wait_for(time).await?,
+    };
+    let Some(ended) = ended else {
+        let status = workflow.get().await?.status();
+        return Err(CliError::StillRunning { id: workflow.id().to_owned(), status });
+    };
+    session.output.show(&ended)?;
+    if wanted.contains(&ended.status()) { Ok(()) } else { verdict(workflow.id(), ended.status(), &ended.summary.reason) }
+}
+
 /// What a verb that steers answers.
 fn steered(session: &Session, summary: &WorkflowSummary) -> CliResult {
-    if session.output.is_json() {
-        return session.output.document(&SummaryJson::from(summary));
+    session.output.show(summary)
+}
+
+impl Answer for WorkflowSummary {
+    type Document = SummaryJson;
+
+    fn document(&self) -> SummaryJson {
+        self.into()
     }
-    session.output.lines(&table::steered(summary))
+
+    fn names(&self) -> Vec<String> {
+        vec![self.workflow_id.clone()]
+    }
+
+    fn people(&self, _: View) -> Vec<Line> {
+        table::steered(self)
+    }
 }
 
 #[cfg(test)]

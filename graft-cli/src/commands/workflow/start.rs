@@ -6,34 +6,34 @@ use std::time::SystemTime;
 use graft_client::{Next, RawJson, StartWorkflow, Started};
 use tokio::task::spawn_blocking;
 
-use super::verdict;
-use crate::cli::{OnConflict, Start, Wait};
+use super::ended;
+use crate::cli::workflow::{OnConflict, Start};
 use crate::commands::Session;
 use crate::error::{CliError, CliResult};
-use crate::output::json::{StartedJson, WorkflowJson};
-use crate::output::{say, table, time};
+use crate::output::json::StartedJson;
+use crate::output::style::Line;
+use crate::output::{Answer, View, note, say, table};
 
 /// Largest document that is read from a file or from stdin, in bytes: what a message may hold.
 const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
 
 /// Starts a workflow; with `--wait`, waits for its end.
 pub(crate) async fn run(session: &Session, args: Start) -> CliResult {
-    let wait = args.wait;
+    let wait = args.waiting.wait;
     // Stdin, or a file that is a pipe, may keep us waiting: it is read beside the runtime, so that Ctrl-C is heard.
     let request = spawn_blocking(move || request(args)).await.map_err(|error| CliError::Other(format!("failed to read: {error}")))??;
     let started = session.client.start(request).await?;
     for warning in &started.warnings {
         say(&format!("warning: {warning}"));
     }
-    match wait {
-        Some(wait) => ended(session, &started, wait).await,
-        None if session.output.is_json() => session.output.document(&StartedJson::from(&started)),
-        None => {
-            session.output.lines(&table::started(&started))?;
-            say(&format!("Follow it with: graft workflow watch {}", started.workflow_id));
-            Ok(())
-        }
+    if let Some(wait) = wait {
+        return ended(session, &session.client.workflow(&started.workflow_id).run(started.run), wait, &[]).await;
     }
+    session.output.show(&started)?;
+    if session.output.is_for_people() {
+        note(&format!("Follow it with: graft workflow watch {}", started.workflow_id));
+    }
+    Ok(())
 }
 
 fn request(args: Start) -> CliResult<StartWorkflow> {
@@ -64,7 +64,7 @@ fn request(args: Start) -> CliResult<StartWorkflow> {
 }
 
 /// The document that an argument holds or names. It is checked here, where the place of a mistake can be told, and passed on as it is.
-fn document(flag: &str, argument: &str) -> CliResult<RawJson> {
+pub(crate) fn document(flag: &str, argument: &str) -> CliResult<RawJson> {
     let (from, bytes) = match argument.strip_prefix('@') {
         Some(path) => (format!("the file {path} ({flag})"), read(flag, path, std::fs::File::open(path))?),
         None if argument == "-" && flag == "--state" => (format!("stdin ({flag})"), read(flag, "stdin", Ok(std::io::stdin()))?),
@@ -85,23 +85,20 @@ fn read(flag: &str, name: &str, source: std::io::Result<impl Read>) -> CliResult
     Ok(bytes)
 }
 
-/// Waits for the end and shows it.
-async fn ended(session: &Session, started: &Started, wait: Wait) -> CliResult {
-    let workflow = session.client.workflow(&started.workflow_id).run(started.run);
-    let ended = match wait {
-        Wait::Forever => Some(workflow.wait().await?),
-        Wait::AtMost(time) => workflow.wait_for(time).await?,
-    };
-    let Some(ended) = ended else {
-        let status = workflow.get().await?.status();
-        return Err(CliError::StillRunning { id: started.workflow_id.clone(), status });
-    };
-    if session.output.is_json() {
-        session.output.document(&WorkflowJson::from(&ended))?;
-    } else {
-        session.output.lines(&table::workflow(&ended, time::now_ms()))?;
+impl Answer for Started {
+    type Document = StartedJson;
+
+    fn document(&self) -> StartedJson {
+        self.into()
     }
-    verdict(&started.workflow_id, ended.status(), &ended.summary.reason)
+
+    fn names(&self) -> Vec<String> {
+        vec![self.workflow_id.clone()]
+    }
+
+    fn people(&self, _: View) -> Vec<Line> {
+        table::started(self)
+    }
 }
 
 #[cfg(test)]

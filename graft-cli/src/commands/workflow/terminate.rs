@@ -1,7 +1,7 @@
 //! `graft workflow terminate`
 
 use super::{handle, steered};
-use crate::cli::Control;
+use crate::cli::workflow::Control;
 use crate::commands::Session;
 use crate::error::CliResult;
 

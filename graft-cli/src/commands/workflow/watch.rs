@@ -9,15 +9,17 @@ use graft_client::proto::{Event, WorkflowStatus};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{handle, verdict};
-use crate::cli::Target;
+use crate::cli::workflow::Watch;
 use crate::commands::Session;
 use crate::error::CliResult;
 use crate::output::event::{EventJson, line};
+use crate::output::graph::{Folding, Graph, tree};
 use crate::output::progress::Progress;
 use crate::output::screen::Screen;
-use crate::output::{time, tree};
+use crate::output::style::Line;
+use crate::output::{Answer, View, time};
 
-/// How often the tree is drawn, at most.
+/// How often the graph is drawn, at most.
 const FRAME: Duration = Duration::from_millis(150);
 /// Events that are taken at a time, at most, so that drawing has its turn.
 const EVENTS_AT_ONCE: usize = 1_024;
@@ -26,11 +28,11 @@ const EVENTS_AT_ONCE: usize = 1_024;
 type End = (WorkflowStatus, String);
 
 /// Follows a workflow until it ends.
-pub(crate) async fn run(session: &Session, target: &Target) -> CliResult {
-    let events = handle(session, target).watch();
-    let end = if session.output.is_live() { live(session, &target.id, events).await? } else { told(session, events).await? };
+pub(crate) async fn run(session: &Session, args: &Watch) -> CliResult {
+    let events = handle(session, &args.target).watch();
+    let end = if session.output.is_live() { live(session, args, events).await? } else { told(session, events).await? };
     match end {
-        Some((status, reason)) => verdict(&target.id, status, &reason),
+        Some((status, reason)) => verdict(&args.target.id, status, &reason),
         None => Ok(()),
     }
 }
@@ -54,20 +56,34 @@ async fn told(session: &Session, mut events: impl Stream<Item = Result<Event, Cl
     while let Some(event) = events.next().await {
         let event = event?;
         ended = end(&event).or(ended);
-        if session.output.is_json() {
-            session.output.document_line(&EventJson::from(event))?;
-        } else {
-            session.output.lines(&[line(&event)])?;
-        }
+        session.output.show_next(&event)?;
     }
     Ok(ended)
 }
 
-/// A tree that grows.
-async fn live(session: &Session, id: &str, events: impl Stream<Item = Result<Event, ClientError>> + Unpin) -> CliResult<Option<End>> {
+impl Answer for Event {
+    type Document = EventJson;
+
+    fn document(&self) -> EventJson {
+        self.clone().into()
+    }
+
+    fn names(&self) -> Vec<String> {
+        vec![self.number.to_string()]
+    }
+
+    fn people(&self, _: View) -> Vec<Line> {
+        vec![line(self)]
+    }
+}
+
+/// A graph that grows.
+async fn live(session: &Session, args: &Watch, events: impl Stream<Item = Result<Event, ClientError>> + Unpin) -> CliResult<Option<End>> {
     let mut ended = None;
     let mut events = events.ready_chunks(EVENTS_AT_ONCE);
     let mut progress = Progress::default();
+    let folding = Folding::new(&args.unfold);
+    let drawn = |progress: &Progress| tree::lines(&args.target.id, &Graph::of(progress, &folding, time::now_ms()));
     // The terminal is taken once there is something to see: an unknown workflow is answered with plain words.
     let mut screen: Option<Screen> = None;
     let mut frames = interval(FRAME);
@@ -87,13 +103,13 @@ async fn live(session: &Session, id: &str, events: impl Stream<Item = Result<Eve
             }
             _ = frames.tick() => {
                 if let Some(screen) = &mut screen {
-                    screen.draw(&tree::lines(id, &progress, time::now_ms()))?;
+                    screen.draw(&drawn(&progress))?;
                 }
             }
         }
     }
     if let Some(screen) = screen {
-        screen.finish(&tree::lines(id, &progress, time::now_ms()))?;
+        screen.finish(&drawn(&progress))?;
     }
     Ok(ended)
 }

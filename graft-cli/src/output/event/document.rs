@@ -6,7 +6,7 @@ use graft_client::proto::operation::Change;
 use graft_client::proto::{CreatedTask, Event, OnExhausted, OpenedScope, Operation, on_exhausted};
 use serde::Serialize;
 
-use crate::output::json::{raw, some};
+use crate::output::json::{Document, raw, some};
 use crate::output::time::rfc3339;
 
 /// `graft workflow history`.
@@ -149,6 +149,14 @@ struct ControlledJson {
 struct EndedJson {
     reason: Option<String>,
     task: Option<u32>,
+}
+
+impl Document for HistoryJson {
+    const KIND: &'static str = "WorkflowHistory";
+}
+
+impl Document for EventJson {
+    const KIND: &'static str = "Event";
 }
 
 impl From<Event> for EventJson {

@@ -1,0 +1,72 @@
+//! The tree of commands is sound, and every example in it is one.
+
+use clap::CommandFactory;
+
+use super::workflow::Start;
+use super::*;
+
+#[test]
+fn the_tree_is_sound() {
+    Cli::command().debug_assert();
+}
+
+fn verbs(command: &clap::Command, path: &str, found: &mut Vec<(String, String)>) {
+    let path = format!("{path}{}", command.get_name());
+    if !command.has_subcommands() {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        found.push((path, help));
+        return;
+    }
+    for sub in command.get_subcommands() {
+        verbs(sub, &format!("{path} "), found);
+    }
+}
+
+#[test]
+fn the_help_of_every_verb_has_an_example_of_that_verb_that_parses() {
+    let mut found = Vec::new();
+    verbs(&Cli::command(), "", &mut found);
+    assert!(found.len() >= 21, "{found:?}");
+    for (path, help) in found {
+        let examples: Vec<&str> = help.lines().filter_map(|line| line.find(&path).map(|at| &line[at..])).collect();
+        assert!(!examples.is_empty(), "the help of `{path}` has no example: {help}");
+        for example in examples {
+            let words = words(example.split(" | ").next().unwrap().split(" > ").next().unwrap());
+            Cli::try_parse_from(&words).unwrap_or_else(|error| panic!("the example of `{path}` does not parse: {words:?}: {error}"));
+        }
+    }
+}
+
+/// Splits at spaces, as a shell does: what is quoted stays together.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut quoted) = (vec![String::new()], false);
+    for c in line.chars() {
+        match c {
+            '\'' => quoted = !quoted,
+            ' ' if !quoted => words.push(String::new()),
+            c => words.last_mut().unwrap().push(c),
+        }
+    }
+    words
+}
+
+#[test]
+fn a_wait_takes_its_bound_after_an_equals_sign() {
+    use super::value::Wait;
+    let wait = |words: &[&str]| {
+        let cli = Cli::try_parse_from([&["graft", "workflow", "start", "a", "--node", "n"], words].concat()).unwrap();
+        let Noun::Workflow(Workflow::Start(Start { waiting, .. })) = cli.noun else { panic!("another verb") };
+        waiting.wait
+    };
+    assert_eq!(wait(&[]), None);
+    assert_eq!(wait(&["--wait"]), Some(Wait::Forever));
+    assert_eq!(wait(&["--wait=5s"]), Some(Wait::AtMost(Duration::from_secs(5))));
+}
+
+#[test]
+fn flags_that_contradict_each_other_are_refused() {
+    for line in ["graft -q -v workflow list", "graft workflow list --all --cursor c"] {
+        let refused = Cli::try_parse_from(line.split(' '));
+        assert!(refused.is_err(), "{line} was taken");
+    }
+}

@@ -1,0 +1,156 @@
+//! The tree of commands: names, flags, help. It decides nothing.
+//!
+//! Every verb's help ends in examples that can be pasted. Each noun has a file ([`workflow`], [`place`], [`local`]); [`which`] holds the
+//! arguments that several share, [`value`] reads what is written in them.
+pub(crate) mod local;
+pub(crate) mod place;
+pub(crate) mod value;
+pub(crate) mod which;
+pub(crate) mod workflow;
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+
+use local::{Bench, Completions, Dev, Man};
+use place::{Cluster, Context, Worker};
+use workflow::Workflow;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0 done   1 error   2 usage   3 not found   4 conflict   5 not allowed   6 unavailable, try again   7 timeout
+  10 workflow failed   11 workflow cancelled or terminated   12 workflow timed out   130 interrupted
+Environment:
+  GRAFT_ADDR, GRAFT_NAMESPACE, GRAFT_CONTEXT   as --addr, --namespace and --context, which win over them
+  NO_COLOR, CLICOLOR_FORCE   colours never, always   GRAFT_PAGER, PAGER   what shows a history on a terminal
+Examples:
+  graft dev
+  graft workflow start order-1042 --node validate --state '{\"items\":3}'
+  graft workflow watch order-1042";
+
+/// Manage workflows and clusters of graftd.
+#[derive(Debug, Parser)]
+#[command(name = "graft", version, propagate_version = true, after_help = EXIT_CODES, max_term_width = 120)]
+pub(crate) struct Cli {
+    /// Flags that every command takes.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) noun: Noun,
+}
+
+/// Flags that every command takes.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Where the cluster answers; several members separated by commas [env: GRAFT_ADDR] [default: http://127.0.0.1:7420].
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) addr: Option<String>,
+    /// Namespace of the workflows [env: GRAFT_NAMESPACE] [default: default].
+    #[arg(short, long, global = true)]
+    pub(crate) namespace: Option<String>,
+    /// Address and namespace by name, as `graft context add` noted them [env: GRAFT_CONTEXT].
+    #[arg(short, long, global = true, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// How answers are written: for people, or for programs.
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    pub(crate) output: Format,
+    /// Leave the headers of tables out.
+    #[arg(long, global = true)]
+    pub(crate) no_headers: bool,
+    /// When colours are used.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub(crate) color: Color,
+    /// Say nothing on stderr but warnings and errors.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Say on stderr who is asked, in which namespace, and how long it took.
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+    /// How long a request may take, repeats included (250ms, 10s, 5m).
+    #[arg(long, global = true, default_value = "30s", value_parser = value::duration, value_name = "DURATION")]
+    pub(crate) timeout: Duration,
+}
+
+/// How answers are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Table,
+    /// For people with wide terminals: more columns.
+    Wide,
+    /// For programs: one document, or one per line where there is no end.
+    Json,
+    /// For programs: one line for each thing.
+    Jsonl,
+    /// For programs, and for people who like it.
+    Yaml,
+    /// Only what the thing is called, one per line, as other verbs take it.
+    Name,
+}
+
+/// When colours are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What a command is about.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Noun {
+    /// Start, look at and steer workflows.
+    #[command(subcommand, visible_alias = "wf")]
+    Workflow(Workflow),
+    /// See who does the work.
+    #[command(subcommand)]
+    Worker(Worker),
+    /// See the members.
+    #[command(subcommand)]
+    Cluster(Cluster),
+    /// Name clusters, and choose between them.
+    #[command(subcommand)]
+    Context(Context),
+    /// Run a development server in this process, its data in a temporary directory that is removed at the end.
+    #[command(after_help = "Examples:\n  graft dev\n  graft dev --data-dir ./graft-data --listen 127.0.0.1:7500")]
+    Dev(Dev),
+    /// Measure a server with workers and clients of this process; without --addr or --context the server runs in this process, too.
+    #[command(
+        after_help = "Examples:\n  graft bench --workload chain --steps 3 --concurrency 256 --duration 10s --addr http://127.0.0.1:7420\n  \
+        graft bench --workload single --concurrency 1 -o json"
+    )]
+    Bench(Bench),
+    /// Write what a shell needs to complete commands and flags.
+    #[command(after_help = "Examples:\n  graft completions bash > ~/.local/share/bash-completion/completions/graft\n  \
+        graft completions zsh > ~/.zfunc/_graft\n  graft completions fish > ~/.config/fish/completions/graft.fish")]
+    Completions(Completions),
+    /// Write manual pages, one for each verb.
+    #[command(after_help = "Example:\n  graft man ./man1")]
+    Man(Man),
+}
+
+/// Colours of help and of mistakes in the command line, which are told before the flags are read: as `--color` says, wherever it stands.
+pub(crate) fn color_of(words: impl Iterator<Item = OsString>) -> ColorChoice {
+    let (mut choice, mut next) = (ColorChoice::Auto, false);
+    for word in words {
+        let word = word.to_string_lossy();
+        let value = if next { Some(&*word) } else { word.strip_prefix("--color=") };
+        choice = match value {
+            Some("always") => ColorChoice::Always,
+            Some("never") => ColorChoice::Never,
+            _ => choice,
+        };
+        next = word == "--color";
+    }
+    choice
+}
+
+#[cfg(test)]
+#[path = "cli_tests.rs"]
+mod tests;

@@ -1,0 +1,40 @@
+//! `graft cluster members`
+
+use std::ops::ControlFlow;
+
+use graft_client::proto::ClusterStatusResponse;
+
+use crate::cli::which::Watching;
+use crate::commands::{Session, watching};
+use crate::error::CliResult;
+use crate::output::json::{MemberJson, MembersJson};
+use crate::output::style::Line;
+use crate::output::{Answer, View, compact, table};
+
+/// Lists the members.
+pub(crate) async fn run(session: &Session, watched: &Watching) -> CliResult {
+    watching::show(session, watched, async || Ok(ControlFlow::Continue(Members(session.client.cluster_status().await?)))).await?;
+    Ok(())
+}
+
+struct Members(ClusterStatusResponse);
+
+impl Answer for Members {
+    type Document = MembersJson;
+
+    fn document(&self) -> MembersJson {
+        MembersJson { members: self.0.members.iter().map(MemberJson::from).collect() }
+    }
+
+    fn each(&self) -> CliResult<Vec<String>> {
+        self.document().members.iter().map(compact).collect()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0.members.iter().map(|member| member.name.clone()).collect()
+    }
+
+    fn people(&self, view: View) -> Vec<Line> {
+        table::members(&self.0, view)
+    }
+}

@@ -1,0 +1,160 @@
+//! Every screen, as it is: what `graft` writes, compared with the files in `screens/`. After a change that is meant, run the tests once with
+//! `UPDATE_SCREENS=1` and look at the difference.
+//!
+//! What differs from run to run is written as a word: times, durations, addresses, ids that are random. Runs of spaces are one width, since the
+//! width of a column depends on them.
+
+use std::path::PathBuf;
+
+use crate::here::{Here, Ran, graft};
+
+/// Compares a screen with its file.
+fn screen(name: &str, ran: &Ran) {
+    compare(name, ran, steady);
+}
+
+/// Compares a screen on which nothing differs from run to run.
+fn plain_screen(name: &str, ran: &Ran) {
+    compare(name, ran, str::to_owned);
+}
+
+/// Compares a screen that names this machine, and positions in the log.
+async fn screen_of_members(here: &Here, name: &str, words: &[&str]) {
+    let member = here.json(&["cluster", "members"]).await["members"][0]["name"].as_str().unwrap().to_owned();
+    let word = |word: &str| match word {
+        word if word == member => "MEMBER".to_owned(),
+        word if word.bytes().all(|byte| byte.is_ascii_digit()) => "INDEX".to_owned(),
+        word => word.to_owned(),
+    };
+    let line = |line: &str| line.split(' ').map(word).collect::<Vec<_>>().join(" ") + "\n";
+    compare(name, &here.graft(words).await, |text| steady(text).lines().map(line).collect());
+}
+
+fn compare(name: &str, ran: &Ran, steady: impl Fn(&str) -> String) {
+    let mut text = format!("exit {}\n", ran.code);
+    for (stream, words) in [("stdout", &ran.stdout), ("stderr", &ran.stderr)] {
+        if !words.is_empty() {
+            text += &format!("--- {stream}\n{}", steady(words));
+        }
+    }
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/cli/screens").join(format!("{name}.txt"));
+    if std::env::var_os("UPDATE_SCREENS").is_some() {
+        std::fs::write(&path, &text).unwrap();
+        return;
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}; UPDATE_SCREENS=1 writes it", path.display()));
+    assert_eq!(text, expected, "the screen {name} is another; if it is meant to be, UPDATE_SCREENS=1 writes it anew");
+}
+
+/// The text without what differs from run to run.
+fn steady(text: &str) -> String {
+    text.lines().map(|line| steady_line(line) + "\n").collect()
+}
+
+fn steady_line(line: &str) -> String {
+    let indent = line.len() - line.trim_start().len();
+    let words = line.trim().split(' ').filter(|word| !word.is_empty());
+    let gaps = |at: usize| if line[at..].starts_with("  ") { "  " } else { " " };
+    let mut out = " ".repeat(indent);
+    for word in words {
+        let start = word.as_ptr() as usize - line.as_ptr() as usize;
+        out += &steady_word(word);
+        if start + word.len() < line.trim_end().len() {
+            out += gaps(start + word.len());
+        }
+    }
+    out
+}
+
+fn steady_word(word: &str) -> String {
+    let core = word.trim_matches(|c: char| "()[],;:\"".contains(c));
+    let put = |name: &str| word.replace(core, name);
+    let digits = core.chars().filter(char::is_ascii_digit).count();
+    let is_duration = digits > 0
+        && core.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len() < core.len()
+        && core.chars().all(|c| c.is_ascii_digit() || ".µmshd".contains(c))
+        && core.ends_with(['s', 'm', 'h', 'd']);
+    let is_address = core.contains("127.0.0.1:") && !core.ends_with(":1") && !core.contains(":7420");
+    let is_time = digits >= 9 && !is_address && core.contains(':') && core.chars().all(|c| c.is_ascii_digit() || "-T:.Z".contains(c));
+    let is_uuid = core.len() == 36 && core.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+    match core {
+        "" => word.to_owned(),
+        _ if is_duration => put("TIME"),
+        _ if is_time => put("AT"),
+        _ if is_uuid => put("UUID"),
+        _ if is_address => put("ADDRESS"),
+        _ if digits > 15 && digits == core.len() => put("NUMBER"),
+        _ if core == env!("CARGO_PKG_VERSION") => put("VERSION"),
+        _ => word.to_owned(),
+    }
+}
+
+#[test]
+fn what_differs_from_run_to_run_is_left_out_and_nothing_else() {
+    let cases = [
+        ("a   running  3.0s ago  12ms", "a  running  TIME ago  TIME"),
+        ("  at 2026-11-24T04:05:06.789Z (1m05s ago)", "  at AT (TIME ago)"),
+        ("    3  04:05:06.789  done       fan #1  340µs  → count #2", "    3  AT  done  fan #1  TIME  → count #2"),
+        ("http://127.0.0.1:40123 127.0.0.1:40123", "ADDRESS ADDRESS"),
+        ("http://127.0.0.1:7420 graft m s id #14 7 of 8", "http://127.0.0.1:7420 graft m s id #14 7 of 8"),
+    ];
+    for (line, steady) in cases {
+        assert_eq!(steady_line(line), steady);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn screens_of_workflows() {
+    let here = Here::start().await;
+    let screen_of = async |name: &str, words: &[&str]| screen(name, &here.graft(words).await);
+    screen_of("workflow-list-empty", &["workflow", "list"]).await;
+    screen_of("workflow-start", &["workflow", "start", "order-1", "--node", "wide", "--state", "{\"n\":1}", "--label", "team=sales"]).await;
+    here.graft(&["workflow", "watch", "order-1"]).await;
+    screen_of("workflow-start-unknown-node", &["workflow", "start", "order-2", "--node", "cuont"]).await;
+    screen_of("workflow-start-wait", &["workflow", "start", "order-3", "--node", "fan", "--wait"]).await;
+    screen_of("workflow-start-wait-failed", &["workflow", "start", "order-4", "--node", "fail", "--wait"]).await;
+    screen_of("workflow-list", &["workflow", "list"]).await;
+    screen_of("workflow-list-wide", &["workflow", "list", "-o", "wide"]).await;
+    screen_of("workflow-list-page", &["workflow", "list", "--limit", "1", "--status", "failed"]).await;
+    screen_of("workflow-list-name", &["workflow", "list", "-o", "name"]).await;
+    screen_of("workflow-get", &["workflow", "get", "order-2"]).await;
+    screen_of("workflow-get-yaml", &["workflow", "get", "order-1", "-o", "yaml"]).await;
+    screen_of("workflow-get-json", &["workflow", "get", "order-2", "-o", "json"]).await;
+    screen_of("workflow-watch", &["workflow", "watch", "order-4"]).await;
+    screen_of("workflow-graph", &["workflow", "graph", "order-1"]).await;
+    screen_of("workflow-graph-mermaid", &["workflow", "graph", "order-1", "--format", "mermaid"]).await;
+    screen_of("workflow-graph-dot", &["workflow", "graph", "order-1", "--format", "dot"]).await;
+    screen_of("workflow-pause", &["workflow", "pause", "order-2", "--reason", "lunch"]).await;
+    screen_of("workflow-resume", &["workflow", "resume", "order-2"]).await;
+    screen_of("workflow-cancel", &["workflow", "cancel", "order-2", "--wait"]).await;
+    screen_of("workflow-history", &["workflow", "history", "order-2"]).await;
+    screen_of("workflow-terminate-ended", &["workflow", "terminate", "order-1"]).await;
+    screen_of("worker-list", &["worker", "list"]).await;
+    screen_of_members(&here, "cluster-status", &["cluster", "status"]).await;
+    screen_of_members(&here, "cluster-members", &["cluster", "members", "-o", "wide"]).await;
+    screen_of_members(&here, "context-test", &["context", "test"]).await;
+    here.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn screens_of_mistakes() {
+    let here = Here::start().await;
+    screen("error-not-found", &here.graft(&["workflow", "get", "nowhere"]).await);
+    screen("error-not-found-json", &here.graft(&["workflow", "get", "nowhere", "-o", "json"]).await);
+    screen("error-state", &here.graft(&["workflow", "start", "a", "--node", "n", "--state", "[1]"]).await);
+    here.stop().await;
+    screen("error-unreachable", &graft(&["--addr", "http://127.0.0.1:1", "--timeout", "50ms", "workflow", "list"]).await);
+    screen("error-verb", &graft(&["workflow", "strat"]).await);
+    screen("error-context", &graft(&["workflow", "list", "--context", "prod"]).await);
+}
+
+#[tokio::test]
+async fn screens_of_help() {
+    plain_screen("help", &graft(&["--help"]).await);
+    for noun in ["workflow", "worker", "cluster", "context"] {
+        plain_screen(&format!("help-{noun}"), &graft(&[noun, "--help"]).await);
+    }
+    for (noun, verb) in [("workflow", "start"), ("workflow", "graph")] {
+        plain_screen(&format!("help-{noun}-{verb}"), &graft(&[noun, verb, "--help"]).await);
+    }
+}
