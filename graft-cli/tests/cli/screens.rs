@@ -23,7 +23,7 @@ async fn screen_of_members(here: &Here, name: &str, words: &[&str]) {
     let member = here.json(&["cluster", "members"]).await["members"][0]["name"].as_str().unwrap().to_owned();
     let word = |word: &str| match word {
         word if word == member => "MEMBER".to_owned(),
-        word if word.bytes().all(|byte| byte.is_ascii_digit()) => "INDEX".to_owned(),
+        word if !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit()) => "INDEX".to_owned(),
         word => word.to_owned(),
     };
     let line = |line: &str| line.split(' ').map(word).collect::<Vec<_>>().join(" ") + "\n";
