@@ -33,7 +33,7 @@
 //!
 //! # Reading order
 //!
-//! The words ([`ids`], [`time`], [`names`], [`limits`]); what is asked and answered ([`command`], [`reply`], [`event`], [`effect`]); what is
+//! The words ([`ids`], [`time`], [`names`], [`limits`]); what is asked and answered ([`command`], [`result`], [`reply`], [`event`], [`effect`]); what is
 //! stored ([`workflow`], [`task`], [`session`], [`tables`], [`state`], [`memory`]); then [`mod@apply`], one file per command in `commands/`,
 //! and what they share in `step/`. [`view`] is for reading; [`invariants`] says what is true of every state.
 
@@ -46,6 +46,7 @@ pub mod command;
 pub mod effect;
 pub mod event;
 pub mod reply;
+pub mod result;
 
 pub mod memory;
 pub mod session;

@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 use tonic::Status;
 
-use super::errors::{ApiError, Kind};
+use graft_proto::errors::{ErrorCode, Fault};
 
 /// How long the body of a request may take to arrive, from when it is first waited for.
 pub const BODY_READ_MAX: Duration = Duration::from_secs(20);
@@ -82,12 +82,12 @@ impl Bounded {
 
 fn too_slow() -> Status {
     let detail = format!("has not arrived within {} s", BODY_READ_MAX.as_secs());
-    ApiError::new(Kind::TooSlow, "the message", detail).into()
+    Fault::new(ErrorCode::TooSlow, "the message", detail).into()
 }
 
 fn overloaded() -> Status {
-    let error = ApiError::new(Kind::Overloaded, "this member", format!("is reading {BODY_BYTES_MAX} bytes of requests already"));
-    ApiError { retry_after_ms: RETRY_AFTER_MS, ..error }.into()
+    let error = Fault::new(ErrorCode::Overloaded, "this member", format!("is reading {BODY_BYTES_MAX} bytes of requests already"));
+    Fault { retry_after_ms: RETRY_AFTER_MS, ..error }.into()
 }
 
 #[cfg(test)]

@@ -11,11 +11,12 @@ use graft_proto::v1::cluster_service_server::ClusterService;
 use prost::Message;
 use tonic::{Request, Response, Status};
 
-use super::convert::{names, sessions};
-use super::errors::{ApiError, quoted};
+use super::sessions;
 use super::{Shared, forward};
 use crate::consensus::ClusterStatus;
 use crate::observability::process;
+use graft_convert::names;
+use graft_proto::errors::{Fault, quoted};
 
 /// Sessions that are read at once.
 const SESSIONS_STEP: usize = 256;
@@ -107,7 +108,7 @@ fn members(status: &ClusterStatus) -> Vec<v1::Member> {
 }
 
 /// The sessions as workers, by name.
-fn workers(state: &impl StateRead, namespace: Option<&str>, live: Option<&Live>) -> Result<Vec<v1::Worker>, ApiError> {
+fn workers(state: &impl StateRead, namespace: Option<&str>, live: Option<&Live>) -> Result<Vec<v1::Worker>, Fault> {
     let mut workers = Vec::new();
     let mut bytes = 0;
     let mut after: Option<String> = None;
@@ -123,7 +124,7 @@ fn workers(state: &impl StateRead, namespace: Option<&str>, live: Option<&Live>)
         if bytes > WORKERS_BYTES_MAX {
             let whose = namespace.map_or("all namespaces".to_owned(), |namespace| format!("namespace {}", quoted(namespace)));
             let detail = format!("of {whose} are more than one answer holds ({WORKERS_BYTES_MAX} bytes)");
-            return Err(ApiError::too_large("the workers", detail).remedy("ask for one namespace"));
+            return Err(Fault::too_large("the workers", detail).remedy("ask for one namespace"));
         }
         match page.last() {
             Some(last) if page.len() == SESSIONS_STEP => after = Some(last.incarnation.clone()),

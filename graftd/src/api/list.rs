@@ -11,8 +11,8 @@ use graft_machine::workflow::StatusKind;
 use graft_proto::v1;
 use prost::Message;
 
-use super::convert::{cursors, names, workflows};
-use super::errors::ApiError;
+use graft_convert::{cursors, names, workflows};
+use graft_proto::errors::Fault;
 
 /// Rows of a page if the client does not say.
 pub const PAGE_DEFAULT: usize = 100;
@@ -20,13 +20,12 @@ pub const PAGE_DEFAULT: usize = 100;
 pub const PAGE_BYTES_MAX: usize = 2 << 20;
 
 /// The rows of a page as asked for: 0 = [`PAGE_DEFAULT`], at most [`PAGE_MAX`].
-pub fn page_limit(asked: u32) -> Result<usize, ApiError> {
+pub fn page_limit(asked: u32) -> Result<usize, Fault> {
     match asked as usize {
         0 => Ok(PAGE_DEFAULT),
         rows if rows <= PAGE_MAX => Ok(rows),
         rows => {
-            Err(ApiError::too_large("limit", format!("is {rows}, at most {PAGE_MAX} are allowed"))
-                .remedy("ask for the rest with the cursor"))
+            Err(Fault::too_large("limit", format!("is {rows}, at most {PAGE_MAX} are allowed")).remedy("ask for the rest with the cursor"))
         }
     }
 }
@@ -43,9 +42,9 @@ pub struct Query {
 
 impl Query {
     /// Checks a request.
-    pub fn new(request: v1::ListRequest) -> Result<Self, ApiError> {
+    pub fn new(request: v1::ListRequest) -> Result<Self, Fault> {
         if request.id_prefix.len() > ID_BYTES_MAX || request.id_prefix.chars().any(char::is_control) {
-            return Err(ApiError::invalid(
+            return Err(Fault::invalid(
                 "id_prefix",
                 format!("is no beginning of an id: at most {ID_BYTES_MAX} bytes, no control characters"),
             ));
@@ -65,7 +64,7 @@ impl Query {
     }
 
     /// The page.
-    pub fn page(&self, state: &impl StateRead) -> Result<v1::ListResponse, ApiError> {
+    pub fn page(&self, state: &impl StateRead) -> Result<v1::ListResponse, Fault> {
         if !self.id_prefix.is_empty() {
             self.by_id(state)
         } else if !self.statuses.is_empty() {
@@ -75,12 +74,12 @@ impl Query {
         }
     }
 
-    fn after<K: TableKey>(&self, belongs: impl FnOnce(&K) -> bool) -> Result<Option<K>, ApiError> {
+    fn after<K: TableKey>(&self, belongs: impl FnOnce(&K) -> bool) -> Result<Option<K>, Fault> {
         let Some(bytes) = cursors::read(&self.question(), &self.cursor)? else { return Ok(None) };
         K::from_bytes(&bytes).filter(belongs).map(Some).ok_or_else(|| cursors::broken(&self.cursor))
     }
 
-    fn by_age(&self, state: &impl StateRead) -> Result<v1::ListResponse, ApiError> {
+    fn by_age(&self, state: &impl StateRead) -> Result<v1::ListResponse, Fault> {
         let after = self.after(|key: &TimeKey| key.namespace == self.namespace)?;
         let keys = state.scan::<TimeList>(Prefix::new().text(&self.namespace).as_bytes(), after.as_ref(), self.limit + 1);
         let mut page = Page::new(self);
@@ -92,7 +91,7 @@ impl Query {
         Ok(page.done(false))
     }
 
-    fn by_status(&self, state: &impl StateRead) -> Result<v1::ListResponse, ApiError> {
+    fn by_status(&self, state: &impl StateRead) -> Result<v1::ListResponse, Fault> {
         let after = self.after(|_: &RunKey| true)?;
         let mut runs = Vec::new();
         for status in &self.statuses {
@@ -111,7 +110,7 @@ impl Query {
         Ok(page.done(false))
     }
 
-    fn by_id(&self, state: &impl StateRead) -> Result<v1::ListResponse, ApiError> {
+    fn by_id(&self, state: &impl StateRead) -> Result<v1::ListResponse, Fault> {
         let mut after = self.after(|key: &NameKey| key.namespace == self.namespace)?;
         let prefix = Prefix::new().text(&self.namespace).text_start(&self.id_prefix);
         let mut page = Page::new(self);

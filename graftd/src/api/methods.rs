@@ -12,9 +12,9 @@ use graft_proto::ERROR_DETAIL_METADATA;
 use http::{HeaderMap, StatusCode, Version, header};
 use tonic::{Code, Status};
 
-use super::errors::{ApiError, Kind, quoted};
 use super::http::problem;
 use super::{Shared, bodies};
+use graft_proto::errors::{ErrorCode, Fault, quoted};
 
 /// Every method, as the path names it.
 pub const METHODS: [&str; 14] = [
@@ -62,7 +62,7 @@ fn unknown(shared: &Shared, path: &str) -> Status {
     let mut services: Vec<_> = METHODS.iter().filter_map(|method| method.split('/').next()).collect();
     services.dedup();
     let detail = format!("is not spoken here: graftd {} speaks {}", shared.api.info.version, services.join(", "));
-    ApiError::new(Kind::UnknownMethod, format!("method {}", quoted(path)), detail).into()
+    Fault::new(ErrorCode::UnknownMethod, format!("method {}", quoted(path)), detail).into()
 }
 
 fn needs_http2(method: &str) -> Response {
@@ -92,10 +92,10 @@ pub(super) fn explained(status: Status) -> Status {
         // tonic's code for a message beyond the receive limit.
         Code::OutOfRange => {
             let detail = format!("is larger than {} bytes: {}", graft_proto::MESSAGE_BYTES_MAX, status.message());
-            ApiError::too_large("the message", detail).into()
+            Fault::too_large("the message", detail).into()
         }
         Code::Internal if status.message().contains("decode") => {
-            ApiError::new(Kind::Undecodable, "the message", format!("cannot be read: {}", status.message())).into()
+            Fault::new(ErrorCode::Undecodable, "the message", format!("cannot be read: {}", status.message())).into()
         }
         _ => status,
     }
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_status_of_our_own_stays_as_it_is() {
-        let status = explained(ApiError::shutting_down().into());
+        let status = explained(Fault::shutting_down().into());
         assert_eq!(status.code(), Code::Unavailable);
         assert!(status.message().starts_with("this member is shutting down"));
     }

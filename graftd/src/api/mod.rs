@@ -9,18 +9,17 @@
 //!    that this version lacks.
 //! 3. The services (`workflows`, `watch`, `worker`, `cluster`) say what happens, in terms of the floors below: *propose* a command,
 //!    *read* behind a barrier, *connect* a session.
-//! 4. `convert` turns messages into the machine's own types and back, and is where everything that users write is checked for shape and
+//! 4. The crate `graft-convert` turns messages into the machine's own types and back, and is where everything that users write is checked for shape and
 //!    size. What passes there is only refused further down for reasons that depend on the state.
 //!
-//! Every refusal is an `errors::ApiError`: one table gives each its stable code, its gRPC code and its remedy. Nothing else in this floor
-//! makes a status.
+//! Every refusal is a [`graft_proto::errors::Fault`]: the catalogue gives each its stable code, its gRPC code and its remedy. Nothing else in
+//! this floor makes a status.
 //!
 //! Any member answers. What changes something goes to the leader by itself (consensus does that); reads are linearizable unless the client
 //! asks for less; single records are read from the newest state, pages from a view, so that no page holds up apply.
 
 mod bodies;
 mod cluster;
-mod convert;
 mod errors;
 mod first_bytes;
 mod forward;
@@ -32,6 +31,7 @@ mod requests;
 mod router;
 mod served;
 mod server;
+mod sessions;
 mod start;
 mod watch;
 mod worker;

@@ -6,6 +6,7 @@ use graft_machine::command::{Command, Envelope};
 use graft_machine::ids::Run;
 use graft_machine::limits::NOT_AFTER_AHEAD_MAX;
 use graft_machine::names::check_name;
+use graft_machine::reply::{Done, Reply};
 use graft_machine::state::StateRead;
 use graft_machine::view;
 use graft_machine::workflow::Workflow;
@@ -17,9 +18,9 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::Shared;
-use super::convert::names;
-use super::errors::{ApiError, Kind};
 use crate::consensus::{Latest, Leadership, ProposeError};
+use graft_convert::{names, rejections};
+use graft_proto::errors::{ErrorCode, Fault};
 
 /// Metadata in which a client gives its name, for the history. Not an authentication: that comes with security.
 pub const CLIENT_METADATA: &str = "graft-client";
@@ -51,7 +52,7 @@ pub struct Identity {
 impl Identity {
     /// Checks what the client gave, and makes what it left out. `now` is the machine's time: it is what judges the not-after, whatever
     /// this member's wall clock says.
-    pub fn of(principal: String, meta: Option<v1::RequestMeta>, payload_hash: u64, now: u64) -> Result<Self, ApiError> {
+    pub fn of(principal: String, meta: Option<v1::RequestMeta>, payload_hash: u64, now: u64) -> Result<Self, Fault> {
         let meta = meta.unwrap_or_default();
         let request_id = match meta.request_id {
             id if id.is_empty() => Uuid::new_v4().to_string(),
@@ -111,33 +112,33 @@ pub struct Target {
 
 impl Target {
     /// Checks the names.
-    pub fn new(namespace: String, id: String, run: Run) -> Result<Self, ApiError> {
+    pub fn new(namespace: String, id: String, run: Run) -> Result<Self, Fault> {
         Ok(Self { namespace: names::namespace(namespace)?, id: names::workflow_id(id)?, run })
     }
 
     /// The workflow, if it is there.
-    pub fn find(&self, state: &impl StateRead) -> Result<Arc<Workflow>, ApiError> {
+    pub fn find(&self, state: &impl StateRead) -> Result<Arc<Workflow>, Fault> {
         view::find(state, &self.namespace, &self.id, self.run).ok_or_else(|| self.not_found())
     }
 
     /// What to say if it is not there.
-    pub fn not_found(&self) -> ApiError {
-        ApiError::new(Kind::WorkflowNotFound, names::workflow_object(&self.namespace, &self.id, self.run), "does not exist")
+    pub fn not_found(&self) -> Fault {
+        Fault::new(ErrorCode::WorkflowNotFound, names::workflow_object(&self.namespace, &self.id, self.run), "does not exist")
     }
 }
 
 impl Shared {
     /// Waits until reads here are as fresh as asked.
-    pub(crate) async fn fresh(&self, consistency: i32) -> Result<(), ApiError> {
+    pub(crate) async fn fresh(&self, consistency: i32) -> Result<(), Fault> {
         match v1::Consistency::try_from(consistency) {
             Ok(v1::Consistency::Stale) => Ok(()),
             Ok(v1::Consistency::Unspecified | v1::Consistency::Linearizable) => self.linearizable().await,
-            Err(_) => Err(ApiError::invalid("consistency", format!("is {consistency}, which this version does not know"))),
+            Err(_) => Err(Fault::invalid("consistency", format!("is {consistency}, which this version does not know"))),
         }
     }
 
     /// Waits until reads here see everything that was acknowledged before.
-    pub(crate) async fn linearizable(&self) -> Result<(), ApiError> {
+    pub(crate) async fn linearizable(&self) -> Result<(), Fault> {
         match self.api.consensus.read_barrier().await {
             Ok(_) => Ok(()),
             // A read changes nothing, so nothing about it can be unknown.
@@ -151,13 +152,27 @@ impl Shared {
         self.api.consensus.latest()
     }
 
+    /// Proposes a command, and waits for the machine's answer. What it refuses is a fault like any other.
+    pub(crate) async fn ask(&self, identity: Identity, command: Command) -> Result<Reply, Fault> {
+        let answer = self.api.consensus.propose(identity.envelope(command)).await;
+        answer.map_err(|error| self.pointed_at_leader(error))?.map_err(rejections::fault)
+    }
+
+    /// Proposes a command whose answer is only that it is done.
+    pub(crate) async fn done(&self, verb: &str, identity: Identity, command: Command) -> Result<Done, Fault> {
+        match self.ask(identity, command).await? {
+            Reply::Done(done) => Ok(done),
+            other => Err(Fault::new(ErrorCode::Internal, format!("a {verb}"), format!("was answered with {other:?}"))),
+        }
+    }
+
     /// An error of consensus, with the leader's address where it may help.
-    pub(crate) fn pointed_at_leader(&self, error: ProposeError) -> ApiError {
-        let mut error = ApiError::from(error);
-        if error.kind == Kind::NoLeader
+    pub(crate) fn pointed_at_leader(&self, error: ProposeError) -> Fault {
+        let mut error = Fault::from(error);
+        if error.code == ErrorCode::NoLeader
             && let Leadership::Follower { leader: Some(leader), .. } = &*self.api.consensus.leadership().borrow()
         {
-            error.leader_address = super::convert::sessions::url(&leader.client_address);
+            error.leader_address = super::sessions::url(&leader.client_address);
         }
         error
     }
@@ -223,7 +238,7 @@ mod tests {
         assert_eq!(target("a", 0).find(&state).expect("the current run").run, 7);
         assert_eq!(target("a", 7).find(&state).expect("that run").run, 7);
         for (id, run) in [("b", 0), ("b", 7), ("a", 6)] {
-            assert_eq!(target(id, run).find(&state).expect_err("absent").kind, Kind::WorkflowNotFound);
+            assert_eq!(target(id, run).find(&state).expect_err("absent").code, ErrorCode::WorkflowNotFound);
         }
         assert!(target("a", 6).not_found().to_string().starts_with("run 6 of workflow \"a\" in namespace \"default\" does not exist"));
     }

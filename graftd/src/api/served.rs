@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use graft_machine::state::StateRead;
 use graft_machine::view;
 
-use super::errors::quoted;
+use graft_proto::errors::quoted;
 
 /// How long a node that was served counts as served, in milliseconds.
 const REMEMBERED_MS: u64 = 5_000;

@@ -8,15 +8,15 @@ use graft_proto::v1;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tonic::Request;
 
-use super::convert::workflows;
-use super::errors::{ApiError, Kind};
 use super::requests::{Identity, made_workflow_id, payload_hash, principal};
 use super::{STARTS_IN_FLIGHT_MAX, Shared};
+use graft_convert::workflows;
+use graft_proto::errors::{ErrorCode, Fault};
 
 /// Advice to a client whose start was shed, in milliseconds.
 const RETRY_AFTER_MS: u64 = 200;
 
-pub(super) async fn start(shared: &Arc<Shared>, request: Request<v1::StartRequest>) -> Result<v1::StartResponse, ApiError> {
+pub(super) async fn start(shared: &Arc<Shared>, request: Request<v1::StartRequest>) -> Result<v1::StartResponse, Fault> {
     let _place = admit(&shared.starts)?;
     let principal = principal(request.metadata());
     let mut request = request.into_inner();
@@ -30,20 +30,19 @@ pub(super) async fn start(shared: &Arc<Shared>, request: Request<v1::StartReques
 
     let (namespace, workflow_id) = (command.namespace.clone(), command.id.clone());
     let nodes: Vec<String> = command.nodes.iter().map(|task| task.node.clone()).collect();
-    let answer = shared.api.consensus.propose(identity.envelope(Command::Start(command))).await;
-    let started = match answer.map_err(|error| shared.pointed_at_leader(error))?? {
+    let started = match shared.ask(identity, Command::Start(command)).await? {
         Reply::Started(started) => started,
-        other => return Err(ApiError::new(Kind::Internal, "a start", format!("was answered with {other:?}"))),
+        other => return Err(Fault::new(ErrorCode::Internal, "a start", format!("was answered with {other:?}"))),
     };
     let warnings = shared.served.warnings(|| shared.latest(), &namespace, nodes.iter().map(String::as_str), shared.clock.monotonic_ms());
     Ok(v1::StartResponse { namespace, workflow_id, run: started.run, created: started.created, warnings, time_ms: started.time })
 }
 
 /// A place among the starts that are under way.
-fn admit(starts: &Semaphore) -> Result<SemaphorePermit<'_>, ApiError> {
+fn admit(starts: &Semaphore) -> Result<SemaphorePermit<'_>, Fault> {
     starts.try_acquire().map_err(|_| {
-        let error = ApiError::new(Kind::Overloaded, "this member", format!("has {STARTS_IN_FLIGHT_MAX} starts under way already"));
-        ApiError { retry_after_ms: RETRY_AFTER_MS, ..error }
+        let error = Fault::new(ErrorCode::Overloaded, "this member", format!("has {STARTS_IN_FLIGHT_MAX} starts under way already"));
+        Fault { retry_after_ms: RETRY_AFTER_MS, ..error }
     })
 }
 
@@ -56,7 +55,7 @@ mod tests {
         let starts = Semaphore::new(1);
         let place = admit(&starts).expect("the first");
         let error = admit(&starts).expect_err("the second");
-        assert_eq!((error.kind, error.retry_after_ms), (Kind::Overloaded, RETRY_AFTER_MS));
+        assert_eq!((error.code, error.retry_after_ms), (ErrorCode::Overloaded, RETRY_AFTER_MS));
         drop(place);
         drop(admit(&starts).expect("there is room again"));
     }

@@ -13,11 +13,11 @@ use graft_proto::v1;
 use prometheus::IntGauge;
 use tonic::Status;
 
-use super::convert::events;
-use super::errors::ApiError;
 use super::requests::Target;
 use super::{Shared, history};
 use crate::consensus::RunSubscription;
+use graft_convert::events;
+use graft_proto::errors::Fault;
 
 /// Events that are read at once from the newest state, which is locked meanwhile.
 const NEWS_PAGE: usize = 32;
@@ -52,7 +52,7 @@ impl Drop for Counted {
 
 impl Watcher {
     /// Subscribes to the run that the target names now. The state here has to be fresh.
-    pub(super) async fn new(shared: Arc<Shared>, mut target: Target, from_number: u64) -> Result<Self, ApiError> {
+    pub(super) async fn new(shared: Arc<Shared>, mut target: Target, from_number: u64) -> Result<Self, Fault> {
         let epoch = {
             let state = shared.latest();
             target.run = target.find(&state)?.run;
@@ -85,19 +85,19 @@ impl Watcher {
             }
             tokio::select! {
                 () = self.news.changed() => {}
-                () = self.shared.shutdown.cancelled() => return Err(ApiError::shutting_down().into()),
+                () = self.shared.shutdown.cancelled() => return Err(Fault::shutting_down().into()),
             }
         }
         Ok(None)
     }
 
     /// The next events, in order; `ended` and `behind` are set by what was seen.
-    async fn read(&mut self) -> Result<Vec<v1::Event>, ApiError> {
+    async fn read(&mut self) -> Result<Vec<v1::Event>, Fault> {
         let run = self.target.run;
         let (page, is_final) = if self.behind {
             let (target, after) = (self.target.clone(), self.after.clone());
             let read = move |view: &crate::consensus::View| {
-                Ok::<_, ApiError>((history::page(view, run, after.as_ref(), BACKLOG_PAGE), target.find(view)?.kind().is_final()))
+                Ok::<_, Fault>((history::page(view, run, after.as_ref(), BACKLOG_PAGE), target.find(view)?.kind().is_final()))
             };
             self.shared.read_view(read).await??
         } else {

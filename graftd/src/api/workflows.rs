@@ -15,12 +15,12 @@ use graft_proto::v1::workflow_service_server::WorkflowService;
 use prost::Message;
 use tonic::{Request, Response, Status};
 
-use super::convert::{cursors, events, tasks, workflows};
-use super::errors::{ApiError, Kind};
 use super::requests::{Identity, Target, payload_hash, principal};
 use super::watch::{EventStream, Watcher};
 use super::{Shared, history, list, start};
 use crate::consensus::View;
+use graft_convert::{cursors, events, tasks, workflows};
+use graft_proto::errors::{ErrorCode, Fault};
 
 /// Tasks that `Get` shows, at most.
 pub const TASKS_SHOWN_MAX: usize = 100;
@@ -100,7 +100,7 @@ impl WorkflowService for Workflows {
             tokio::select! {
                 () = news.changed() => {}
                 () = tokio::time::sleep_until(deadline) => {}
-                () = self.shared.shutdown.cancelled() => return Err(ApiError::shutting_down().into()),
+                () = self.shared.shutdown.cancelled() => return Err(Fault::shutting_down().into()),
             }
         }
     }
@@ -146,7 +146,7 @@ impl Workflows {
             Identity::of(principal, meta, payload_hash(verb, &request, &HashMap::new()), self.shared.api.consensus.machine_time())?;
         if request.reason.len() > ERROR_BYTES_MAX {
             let detail = format!("has {} bytes, at most {ERROR_BYTES_MAX} are allowed", request.reason.len());
-            return Err(ApiError::too_large("the reason", detail).into());
+            return Err(Fault::too_large("the reason", detail).into());
         }
         let mut target = Target::new(request.namespace, request.workflow_id, request.run)?;
         let asked = ControlWorkflow {
@@ -157,11 +157,7 @@ impl Workflows {
             grace: request.grace_ms,
             idle: false,
         };
-        let answer = self.shared.api.consensus.propose(identity.envelope(command(asked))).await;
-        target.run = match answer.map_err(|error| self.shared.pointed_at_leader(error))?.map_err(ApiError::from)? {
-            graft_machine::reply::Reply::Done(done) => done.run,
-            other => return Err(ApiError::new(Kind::Internal, format!("a {verb}"), format!("was answered with {other:?}")).into()),
-        };
+        target.run = self.shared.done(verb, identity, command(asked)).await?.run;
         // It has happened, so the answer is no error even if the summary cannot be read as fresh as it should be.
         let workflow = match self.shared.linearizable().await {
             Ok(()) => target.find(&self.shared.latest()).ok(),
@@ -193,7 +189,7 @@ fn open_tasks(state: &impl StateRead, run: Run) -> Vec<v1::TaskSummary> {
     shown
 }
 
-fn history_page(view: &View, target: &Target, limit: usize, cursor: &str) -> Result<v1::HistoryResponse, ApiError> {
+fn history_page(view: &View, target: &Target, limit: usize, cursor: &str) -> Result<v1::HistoryResponse, Fault> {
     // A cursor names its run: the pages of one history are of one run, even if another one replaces it meanwhile.
     let question = format!("history\0{}\0{}", target.namespace, target.id);
     let after = match cursors::read(&question, cursor)? {
@@ -217,13 +213,10 @@ fn history_page(view: &View, target: &Target, limit: usize, cursor: &str) -> Res
 
 impl Shared {
     /// Reads pages of a view on a thread where disk may be waited for.
-    pub(crate) async fn read_view<T: Send + 'static>(
-        self: &Arc<Self>,
-        read: impl FnOnce(&View) -> T + Send + 'static,
-    ) -> Result<T, ApiError> {
+    pub(crate) async fn read_view<T: Send + 'static>(self: &Arc<Self>, read: impl FnOnce(&View) -> T + Send + 'static) -> Result<T, Fault> {
         let view = self.api.consensus.view();
         tokio::task::spawn_blocking(move || read(&view))
             .await
-            .map_err(|error| ApiError::new(Kind::Internal, "reading a view", format!("failed: {error}")))
+            .map_err(|error| Fault::new(ErrorCode::Internal, "reading a view", format!("failed: {error}")))
     }
 }

@@ -31,9 +31,9 @@ mod timers;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use graft_machine::command::{BlockTask, CompleteTask, FailTask};
 use graft_machine::ids::{AttemptRef, Lease};
 use graft_machine::reply::Resolution;
+use graft_machine::result::TaskResult;
 
 pub use link::{Scheduler, SchedulerStopped, SessionLink};
 pub use options::{SchedulerOptions, SeedLimits};
@@ -99,28 +99,6 @@ pub struct Held {
     pub node: String,
     /// Progress.
     pub progress: String,
-}
-
-/// The result of one attempt, as the machine's own command (the `worker` field is filled by the scheduler).
-#[derive(Clone, Debug, PartialEq)]
-pub enum TaskResult {
-    /// It finished.
-    Completed(CompleteTask),
-    /// It failed.
-    Failed(FailTask),
-    /// `can_start` said no.
-    Blocked(BlockTask),
-    /// It is given back untouched.
-    HandedBack {
-        /// The attempt.
-        at: AttemptRef,
-        /// Its lease.
-        lease: Lease,
-        /// Why.
-        reason: String,
-        /// Progress that the attempt reported last; empty = none.
-        progress: String,
-    },
 }
 
 /// What a member sends to a worker.

@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use graft_machine::command::{Command, FailTask, FailureKind, LoseTask, LostReason};
+use graft_machine::command::{Command, FailTask, FailureKind, LostReason};
 use graft_machine::ids::{AttemptRef, Lease};
 use graft_machine::reply::{Answer, Reply, Resolution};
 
@@ -38,7 +38,7 @@ impl Core {
     pub(super) fn results(&mut self, session: SessionId, results: Vec<TaskResult>) {
         let mut stale = Vec::new();
         for mut result in results {
-            let (at, lease) = name(&result);
+            let (at, lease) = result.of();
             let mut foreign = false;
             if let TaskResult::HandedBack { progress, .. } = &mut result
                 && progress.is_empty()
@@ -64,7 +64,7 @@ impl Core {
                 }
             }
             let worker = self.sessions.incarnation(session).to_owned();
-            let command = command(result, worker.clone());
+            let command = result.into_command(worker.clone());
             self.propose_result(format!("worker:{worker}"), command, Pending::Result { session, at, lease, foreign });
         }
         self.tally.results[Resolution::Stale as usize] += stale.len() as u64;
@@ -207,35 +207,6 @@ impl Core {
     fn acknowledge(&mut self, session: SessionId, acks: Vec<(AttemptRef, Lease, Resolution)>) {
         for chunk in acks.chunks(ACKS_PER_MESSAGE) {
             self.send(session, ToWorker::Acks(chunk.to_vec()));
-        }
-    }
-}
-
-fn name(result: &TaskResult) -> (AttemptRef, Lease) {
-    match result {
-        TaskResult::Completed(result) => (result.at, result.lease),
-        TaskResult::Failed(result) => (result.at, result.lease),
-        TaskResult::Blocked(result) => (result.at, result.lease),
-        TaskResult::HandedBack { at, lease, .. } => (*at, *lease),
-    }
-}
-
-fn command(result: TaskResult, worker: String) -> Command {
-    match result {
-        TaskResult::Completed(mut result) => {
-            result.worker = worker;
-            Command::Complete(result)
-        }
-        TaskResult::Failed(mut result) => {
-            result.worker = worker;
-            Command::Fail(result)
-        }
-        TaskResult::Blocked(mut result) => {
-            result.worker = worker;
-            Command::Block(result)
-        }
-        TaskResult::HandedBack { at, lease, reason: detail, progress } => {
-            Command::Lose(LoseTask { at, lease, reason: LostReason::HandedBack as i32, worker, detail, progress })
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use graft_machine::command::{BlockTask, Change, CompleteTask, FailTask, FailureKind, FanOut, Operation, StartWorkflow};
 use graft_machine::ids::{AttemptRef, Lease};
+use graft_machine::result::TaskResult;
 use graft_machine::task::{NewTask, RetryPolicy};
-use graftd::scheduler::{Assignment, TaskResult};
+use graftd::scheduler::Assignment;
 
 use super::rng::Rng;
 

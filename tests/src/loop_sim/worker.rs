@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use graft_machine::ids::{AttemptRef, Lease};
-use graftd::scheduler::{Assignment, FromWorker, Held, SessionHello, StopReason, TaskResult, ToWorker};
+use graft_machine::result::TaskResult;
+use graftd::scheduler::{Assignment, FromWorker, Held, SessionHello, StopReason, ToWorker};
 
 use super::rng::Rng;
 use super::script::{self, NODES};

@@ -44,7 +44,7 @@ async fn front(State(shared): State<Arc<Shared>>) -> String {
 
 async fn not_found(uri: Uri) -> Response {
     let paths: Vec<_> = ENDPOINTS.iter().map(|(path, _)| *path).collect();
-    let path = super::errors::quoted(uri.path());
+    let path = graft_proto::errors::quoted(uri.path());
     let detail =
         format!("there is nothing at {path}; HTTP endpoints are {}; everything else is gRPC (graft.v1) over HTTP/2", paths.join(", "));
     problem(StatusCode::NOT_FOUND, "no such endpoint", &detail)

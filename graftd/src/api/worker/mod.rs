@@ -22,8 +22,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Shared;
-use super::convert::sessions;
-use super::errors::{ApiError, Kind};
+use super::sessions;
+use graft_proto::errors::{ErrorCode, Fault};
 
 /// How long a new stream may take to greet.
 pub const HELLO_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -57,7 +57,7 @@ impl WorkerService for Workers {
 }
 
 async fn first_message(inbound: &mut Streaming<v1::FromWorker>) -> Result<v1::Hello, Status> {
-    let broken = |detail: &str| Status::from(ApiError::new(Kind::ProtocolBroken, "the worker's stream", detail));
+    let broken = |detail: &str| Status::from(Fault::new(ErrorCode::ProtocolBroken, "the worker's stream", detail));
     match tokio::time::timeout(HELLO_WAIT_MAX, inbound.message()).await {
         Err(_) => Err(broken(&format!("brought no Hello within {} s", HELLO_WAIT_MAX.as_secs()))),
         Ok(Ok(Some(v1::FromWorker { message: Some(Message::Hello(hello)) }))) => Ok(hello),

@@ -10,10 +10,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Status, Streaming};
 
-use crate::api::convert::{outcomes, sessions};
-use crate::api::errors::{ApiError, Kind, cut, quoted};
 use crate::api::methods;
+use crate::api::sessions;
 use crate::scheduler::{FromWorker, SessionLink, ToWorker};
+use graft_convert::outcomes;
+use graft_proto::errors::{ErrorCode, Fault, cut, quoted};
 
 /// Most attempts that one inventory may name.
 const HELD_MAX: usize = 1_000_000;
@@ -55,17 +56,17 @@ async fn pump(worker: &str, nodes: &BTreeSet<String>, inbound: &mut Streaming<v1
             tracing::info!(worker, reason, "worker says goodbye");
         }
         if link.send(message).await.is_err() {
-            return Err(ApiError::shutting_down().into());
+            return Err(Fault::shutting_down().into());
         }
     }
     Ok(())
 }
 
 /// Puts the parts of an inventory together: `None` while more are to come.
-fn whole(mut message: v1::FromWorker, parts: &mut Vec<v1::HeldAttempt>) -> Result<Option<v1::FromWorker>, ApiError> {
+fn whole(mut message: v1::FromWorker, parts: &mut Vec<v1::HeldAttempt>) -> Result<Option<v1::FromWorker>, Fault> {
     if let Some(Message::Inventory(inventory)) = &mut message.message {
         if parts.len() + inventory.held.len() > HELD_MAX {
-            return Err(ApiError::new(Kind::ProtocolBroken, "an inventory", format!("names more than {HELD_MAX} attempts")));
+            return Err(Fault::new(ErrorCode::ProtocolBroken, "an inventory", format!("names more than {HELD_MAX} attempts")));
         }
         parts.append(&mut inventory.held);
         if inventory.more {
@@ -77,8 +78,8 @@ fn whole(mut message: v1::FromWorker, parts: &mut Vec<v1::HeldAttempt>) -> Resul
 }
 
 /// A message of the stream, after Hello. An error breaks the stream, so it is for the worker's SDK, never for what a node did.
-fn from_worker(message: v1::FromWorker, nodes: &BTreeSet<String>) -> Result<FromWorker, ApiError> {
-    let broken = |object: &str, detail: String| ApiError::new(Kind::ProtocolBroken, object, detail);
+fn from_worker(message: v1::FromWorker, nodes: &BTreeSet<String>) -> Result<FromWorker, Fault> {
+    let broken = |object: &str, detail: String| Fault::new(ErrorCode::ProtocolBroken, object, detail);
     Ok(match message.message {
         Some(Message::Inventory(inventory)) => {
             FromWorker::Inventory { term: inventory.term, held: inventory.held.into_iter().map(sessions::held).collect::<Result<_, _>>()? }
@@ -104,7 +105,7 @@ fn from_worker(message: v1::FromWorker, nodes: &BTreeSet<String>) -> Result<From
                     let (at, lease) = outcomes::held(held.at, held.lease, "progress")?;
                     Ok((at, lease, cut(&held.progress, ERROR_BYTES_MAX)))
                 })
-                .collect::<Result<_, ApiError>>()?,
+                .collect::<Result<_, Fault>>()?,
         },
         Some(Message::Results(results)) => {
             FromWorker::Results(results.results.into_iter().map(outcomes::result).collect::<Result<_, _>>()?)
@@ -161,12 +162,12 @@ impl Outgoing {
             match self.news().await {
                 News::Message(Some(message)) => self.ready.extend(sessions::told(message, self.member)),
                 // The scheduler stops with the member, and may be faster.
-                News::Message(None) if self.shutdown.is_cancelled() => self.close(ApiError::shutting_down().into()),
+                News::Message(None) if self.shutdown.is_cancelled() => self.close(Fault::shutting_down().into()),
                 News::Message(None) => self.end = Some(None),
                 News::Broken(Ok(status)) => self.close(status),
                 // The worker has closed its half: what is still owed to it (acknowledgements) is sent until the scheduler drops the stream.
                 News::Broken(Err(_)) => self.broken = None,
-                News::Shutdown => self.close(ApiError::shutting_down().into()),
+                News::Shutdown => self.close(Fault::shutting_down().into()),
             }
         }
     }

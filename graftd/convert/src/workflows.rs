@@ -4,20 +4,20 @@ use graft_machine::command::{OnConflict, StartWorkflow};
 use graft_machine::workflow::{Status, StatusKind, Workflow};
 use graft_proto::v1;
 
-use super::{names, payload, tasks};
-use crate::api::errors::{ApiError, quoted};
+use crate::{names, payload, tasks};
+use graft_proto::errors::{Fault, quoted};
 
 /// What a start asks for. `id_if_none` makes the id if the client has chosen none.
 pub fn start(
     request: v1::StartRequest,
     retention_default_ms: u64,
     id_if_none: impl FnOnce(&str) -> String,
-) -> Result<StartWorkflow, ApiError> {
+) -> Result<StartWorkflow, Fault> {
     let on_conflict = match v1::OnConflict::try_from(request.on_conflict) {
         Ok(v1::OnConflict::Unspecified | v1::OnConflict::Fail) => OnConflict::Fail,
         Ok(v1::OnConflict::UseExisting) => OnConflict::UseExisting,
         Ok(v1::OnConflict::ReplaceFinished) => OnConflict::ReplaceFinished,
-        Err(_) => return Err(ApiError::invalid("on_conflict", format!("is {}, which this version does not know", request.on_conflict))),
+        Err(_) => return Err(Fault::invalid("on_conflict", format!("is {}, which this version does not know", request.on_conflict))),
     };
     let namespace = names::namespace(request.namespace)?;
     let id = match request.workflow_id {
@@ -26,7 +26,7 @@ pub fn start(
     };
     if request.nodes.is_empty() {
         let object = names::workflow_object(&namespace, &id, 0);
-        return Err(ApiError::invalid(object, "is started without a node").remedy("name at least one node to begin with"));
+        return Err(Fault::invalid(object, "is started without a node").remedy("name at least one node to begin with"));
     }
     tasks::check_count(request.nodes.len())?;
     Ok(StartWorkflow {
@@ -86,12 +86,12 @@ pub fn status(kind: StatusKind) -> v1::WorkflowStatus {
 }
 
 /// The statuses of a filter, each once, in the order of their numbers.
-pub fn statuses(asked: &[i32]) -> Result<Vec<StatusKind>, ApiError> {
+pub fn statuses(asked: &[i32]) -> Result<Vec<StatusKind>, Fault> {
     let mut kinds = Vec::new();
     for number in asked {
         match StatusKind::ALL.into_iter().find(|kind| status(*kind) as i32 == *number) {
             Some(kind) => kinds.push(kind),
-            None => return Err(ApiError::invalid("the status filter", format!("holds {number}, which is no status"))),
+            None => return Err(Fault::invalid("the status filter", format!("holds {number}, which is no status"))),
         }
     }
     kinds.sort();

@@ -10,9 +10,9 @@ use graft_proto::{WORKER_PROTOCOL, v1};
 use prost::Message as _;
 use uuid::Uuid;
 
-use super::{events, names, outcomes, payload};
-use crate::api::errors::{ApiError, Kind, cut, quoted};
 use crate::scheduler::{Assignment, Held, SessionHello, StopReason, ToWorker};
+use graft_convert::{events, names, outcomes, payload};
+use graft_proto::errors::{ErrorCode, Fault, cut, quoted};
 
 /// Lowest version of the worker protocol that this daemon speaks; the highest is [`WORKER_PROTOCOL`].
 pub const WORKER_PROTOCOL_MIN: u32 = 1;
@@ -22,30 +22,30 @@ pub const CAPACITY_MAX: u32 = 100_000;
 pub const TASKS_MESSAGE_BYTES_MAX: usize = 2 << 20;
 
 /// Checks a greeting: version, cluster, names, capacities.
-pub fn hello(hello: v1::Hello, cluster_id: &str) -> Result<SessionHello, ApiError> {
+pub fn hello(hello: v1::Hello, cluster_id: &str) -> Result<SessionHello, Fault> {
     let worker = format!("worker {}", quoted(&hello.worker_id));
     if hello.protocol_max < WORKER_PROTOCOL_MIN || hello.protocol_min > WORKER_PROTOCOL || hello.protocol_min > hello.protocol_max {
         let detail = format!(
             "speaks versions {} to {} of the worker protocol, this daemon speaks {WORKER_PROTOCOL_MIN} to {WORKER_PROTOCOL}",
             hello.protocol_min, hello.protocol_max
         );
-        return Err(ApiError::new(Kind::ProtocolVersion, worker, detail));
+        return Err(Fault::new(ErrorCode::ProtocolVersion, worker, detail));
     }
     if !hello.cluster_id.is_empty() && hello.cluster_id != cluster_id {
         let detail = format!("belongs to cluster {}, this is cluster {}", quoted(&hello.cluster_id), quoted(cluster_id));
-        return Err(ApiError::new(Kind::ClusterMismatch, worker, detail));
+        return Err(Fault::new(ErrorCode::ClusterMismatch, worker, detail));
     }
     if Uuid::parse_str(&hello.incarnation).is_err() {
-        return Err(ApiError::invalid(worker, format!("has incarnation {}, which is no UUID", quoted(&hello.incarnation))));
+        return Err(Fault::invalid(worker, format!("has incarnation {}, which is no UUID", quoted(&hello.incarnation))));
     }
     if hello.build_id.len() > ID_BYTES_MAX {
-        return Err(ApiError::too_large(
+        return Err(Fault::too_large(
             worker,
             format!("has a build id of {} bytes, at most {ID_BYTES_MAX} are allowed", hello.build_id.len()),
         ));
     }
     if hello.nodes.is_empty() || hello.nodes.len() > NODES_PER_SESSION_MAX {
-        return Err(ApiError::invalid(worker, format!("serves {} nodes, allowed are 1 to {NODES_PER_SESSION_MAX}", hello.nodes.len())));
+        return Err(Fault::invalid(worker, format!("serves {} nodes, allowed are 1 to {NODES_PER_SESSION_MAX}", hello.nodes.len())));
     }
     let mut seen = BTreeSet::new();
     let mut nodes = Vec::with_capacity(hello.nodes.len());
@@ -53,10 +53,10 @@ pub fn hello(hello: v1::Hello, cluster_id: &str) -> Result<SessionHello, ApiErro
         let node = names::node(served.node).map_err(|error| error.within(&worker))?;
         if served.capacity == 0 || served.capacity > CAPACITY_MAX {
             let detail = format!("has capacity {} for node {}, allowed are 1 to {CAPACITY_MAX}", served.capacity, quoted(&node));
-            return Err(ApiError::invalid(worker, detail));
+            return Err(Fault::invalid(worker, detail));
         }
         if !seen.insert(node.clone()) {
-            return Err(ApiError::invalid(worker, format!("names node {} twice", quoted(&node))));
+            return Err(Fault::invalid(worker, format!("names node {} twice", quoted(&node))));
         }
         nodes.push((node, served.capacity, served.cluster_limit));
     }
@@ -70,7 +70,7 @@ pub fn hello(hello: v1::Hello, cluster_id: &str) -> Result<SessionHello, ApiErro
 }
 
 /// An attempt that a worker says it holds.
-pub fn held(held: v1::HeldAttempt) -> Result<Held, ApiError> {
+pub fn held(held: v1::HeldAttempt) -> Result<Held, Fault> {
     let (at, lease) = outcomes::held(held.at, held.lease, "a held attempt")?;
     Ok(Held { at, lease, node: names::node(held.node)?, progress: cut(&held.progress, ERROR_BYTES_MAX) })
 }
@@ -197,7 +197,7 @@ mod tests {
     fn versions_that_do_not_meet_are_refused_naming_both_ranges() {
         for (min, max) in [(2, 5), (0, 0), (3, 1)] {
             let error = hello(v1::Hello { protocol_min: min, protocol_max: max, ..greeting() }, "c").expect_err("refused");
-            assert_eq!(error.kind, Kind::ProtocolVersion);
+            assert_eq!(error.code, ErrorCode::ProtocolVersion);
             assert!(error.detail.contains(&format!("versions {min} to {max}")) && error.detail.contains("speaks 1 to 1"), "{error}");
         }
     }

@@ -7,7 +7,7 @@ use graft_machine::limits::{CONFIG_BYTES_MAX, JSON_DEPTH_MAX, PATCH_BYTES_MAX, S
 use graft_proto::v1::{Encoding, Payload};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use crate::api::errors::ApiError;
+use graft_proto::errors::Fault;
 
 /// Wraps JSON; nothing if there is none.
 pub fn json(data: &Bytes) -> Option<Payload> {
@@ -15,30 +15,30 @@ pub fn json(data: &Bytes) -> Option<Payload> {
 }
 
 /// The first state of a workflow: an object, or nothing.
-pub fn state(payload: Option<Payload>) -> Result<Bytes, ApiError> {
+pub fn state(payload: Option<Payload>) -> Result<Bytes, Fault> {
     object("the state", payload, STATE_BYTES_MAX)
 }
 
 /// A merge patch: an object, or nothing.
-pub fn patch(payload: Option<Payload>) -> Result<Bytes, ApiError> {
+pub fn patch(payload: Option<Payload>) -> Result<Bytes, Fault> {
     object("the patch", payload, PATCH_BYTES_MAX)
 }
 
 /// A config: any document, or nothing.
-pub fn config(payload: Option<Payload>) -> Result<Bytes, ApiError> {
+pub fn config(payload: Option<Payload>) -> Result<Bytes, Fault> {
     document("the config", payload, CONFIG_BYTES_MAX)
 }
 
 /// A value that an operation appends: any document, but one.
-pub fn appended(payload: Payload) -> Result<Bytes, ApiError> {
+pub fn appended(payload: Payload) -> Result<Bytes, Fault> {
     let what = "the value to append";
     match document(what, Some(payload), PATCH_BYTES_MAX)? {
-        value if value.is_empty() => Err(ApiError::invalid(what, "is absent")),
+        value if value.is_empty() => Err(Fault::invalid(what, "is absent")),
         value => Ok(value),
     }
 }
 
-fn object(what: &str, payload: Option<Payload>, bytes_max: usize) -> Result<Bytes, ApiError> {
+fn object(what: &str, payload: Option<Payload>, bytes_max: usize) -> Result<Bytes, Fault> {
     let data = document(what, payload, bytes_max)?;
     match data.iter().find(|byte| !byte.is_ascii_whitespace()) {
         None | Some(b'{') => Ok(data),
@@ -50,24 +50,24 @@ fn object(what: &str, payload: Option<Payload>, bytes_max: usize) -> Result<Byte
                 b't' | b'f' => "a boolean",
                 _ => "a number",
             };
-            Err(ApiError::invalid(what, format!("is {found}, but has to be a JSON object")).remedy("send an object, such as {}"))
+            Err(Fault::invalid(what, format!("is {found}, but has to be a JSON object")).remedy("send an object, such as {}"))
         }
     }
 }
 
-fn document(what: &str, payload: Option<Payload>, bytes_max: usize) -> Result<Bytes, ApiError> {
+fn document(what: &str, payload: Option<Payload>, bytes_max: usize) -> Result<Bytes, Fault> {
     let Some(Payload { encoding, data }) = payload else { return Ok(Bytes::new()) };
     match Encoding::try_from(encoding) {
         Ok(Encoding::Unspecified | Encoding::Json) => {}
         Err(_) => {
-            return Err(ApiError::invalid(what, format!("has encoding {encoding}, which this version does not know")).remedy("send JSON"));
+            return Err(Fault::invalid(what, format!("has encoding {encoding}, which this version does not know")).remedy("send JSON"));
         }
     }
     if data.len() > bytes_max {
-        return Err(ApiError::too_large(what, format!("has {} bytes, at most {bytes_max} are allowed", data.len())));
+        return Err(Fault::too_large(what, format!("has {} bytes, at most {bytes_max} are allowed", data.len())));
     }
     if !data.is_empty() {
-        check(&data).map_err(|reason| ApiError::invalid(what, format!("is no JSON that Graft takes: {reason}")))?;
+        check(&data).map_err(|reason| Fault::invalid(what, format!("is no JSON that Graft takes: {reason}")))?;
     }
     Ok(data)
 }
@@ -140,7 +140,7 @@ impl<'de> Visitor<'de> for Nested {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::errors::Kind;
+    use graft_proto::errors::ErrorCode;
 
     fn payload(text: impl Into<Bytes>) -> Option<Payload> {
         Some(Payload { encoding: Encoding::Json as i32, data: text.into() })
@@ -167,7 +167,7 @@ mod tests {
     fn what_is_no_json_is_refused_with_the_place() {
         for text in ["{", "{\"a\":}", "{} {}", "{'a':1}", "{\"a\":1e999}", "{\"a\":\"\\ud800\"}", "{\"a\":01}", "nul"] {
             let error = state(payload(text)).expect_err(text);
-            assert_eq!(error.kind, Kind::Invalid);
+            assert_eq!(error.code, ErrorCode::Invalid);
             assert!(error.detail.contains("line 1"), "{error}");
         }
         let error = config(payload(&b"\"\xff\""[..])).expect_err("not UTF-8");
@@ -195,7 +195,7 @@ mod tests {
         let of_size = |bytes: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(bytes - 8));
         assert_eq!(state(payload(of_size(STATE_BYTES_MAX))).expect("at the bound").len(), STATE_BYTES_MAX);
         let error = state(payload(of_size(STATE_BYTES_MAX + 1))).expect_err("beyond it");
-        assert_eq!(error.kind, Kind::TooLarge);
+        assert_eq!(error.code, ErrorCode::TooLarge);
         assert!(error.detail.contains("1048577 bytes, at most 1048576"), "{error}");
     }
 

@@ -6,11 +6,11 @@ use graft_machine::task::{Exhausted, NewTask, OnExhausted, RetryPolicy, Task, Ta
 use graft_proto::v1;
 use graft_proto::v1::on_exhausted::Then;
 
-use super::{names, payload};
-use crate::api::errors::{ApiError, quoted};
+use crate::{names, payload};
+use graft_proto::errors::{Fault, quoted};
 
 /// A task as a start or an outcome asks for it.
-pub fn new_task(task: v1::NewTask) -> Result<NewTask, ApiError> {
+pub fn new_task(task: v1::NewTask) -> Result<NewTask, Fault> {
     let node = names::node(task.node)?;
     let whole = format!("task of node {}", quoted(&node));
     let idempotency_key = match task.idempotency_key {
@@ -31,37 +31,34 @@ pub fn new_task(task: v1::NewTask) -> Result<NewTask, ApiError> {
 }
 
 /// Several tasks.
-pub fn new_tasks(tasks: Vec<v1::NewTask>) -> Result<Vec<NewTask>, ApiError> {
+pub fn new_tasks(tasks: Vec<v1::NewTask>) -> Result<Vec<NewTask>, Fault> {
     tasks.into_iter().map(new_task).collect()
 }
 
 /// A fan-out.
-pub fn fan_out(fan_out: v1::FanOut) -> Result<FanOut, ApiError> {
+pub fn fan_out(fan_out: v1::FanOut) -> Result<FanOut, Fault> {
     Ok(FanOut { tasks: new_tasks(fan_out.tasks)?, continuation: fan_out.continuation.map(new_task).transpose()? })
 }
 
 /// Refuses more tasks than one command may create.
-pub fn check_count(count: usize) -> Result<(), ApiError> {
+pub fn check_count(count: usize) -> Result<(), Fault> {
     if count > TASKS_PER_COMMAND_MAX {
         let detail = format!("creates {count} tasks, at most {TASKS_PER_COMMAND_MAX} are allowed at once");
-        return Err(ApiError::too_large("the request", detail).remedy("create them in stages, from several tasks"));
+        return Err(Fault::too_large("the request", detail).remedy("create them in stages, from several tasks"));
     }
     Ok(())
 }
 
-fn retry_policy(policy: v1::RetryPolicy) -> Result<RetryPolicy, ApiError> {
+fn retry_policy(policy: v1::RetryPolicy) -> Result<RetryPolicy, Fault> {
     let what = "the retry policy";
     if policy.max_attempts == 0 || policy.max_attempts > ATTEMPTS_MAX {
-        return Err(ApiError::invalid(what, format!("has max_attempts {}, allowed are 1 to {ATTEMPTS_MAX}", policy.max_attempts)));
+        return Err(Fault::invalid(what, format!("has max_attempts {}, allowed are 1 to {ATTEMPTS_MAX}", policy.max_attempts)));
     }
     if policy.factor_permille < 1_000 {
-        return Err(ApiError::invalid(
-            what,
-            format!("has factor_permille {}, at least 1000 (no growth) is needed", policy.factor_permille),
-        ));
+        return Err(Fault::invalid(what, format!("has factor_permille {}, at least 1000 (no growth) is needed", policy.factor_permille)));
     }
     if policy.jitter_permille > 1_000 {
-        return Err(ApiError::invalid(what, format!("has jitter_permille {}, at most 1000 is allowed", policy.jitter_permille)));
+        return Err(Fault::invalid(what, format!("has jitter_permille {}, at most 1000 is allowed", policy.jitter_permille)));
     }
     Ok(RetryPolicy {
         max_attempts: policy.max_attempts,
@@ -72,7 +69,7 @@ fn retry_policy(policy: v1::RetryPolicy) -> Result<RetryPolicy, ApiError> {
     })
 }
 
-fn on_exhausted(choice: v1::OnExhausted) -> Result<OnExhausted, ApiError> {
+fn on_exhausted(choice: v1::OnExhausted) -> Result<OnExhausted, Fault> {
     let then = match choice.then {
         None | Some(Then::Fail(_)) => Exhausted::Fail(()),
         Some(Then::Pause(_)) => Exhausted::Pause(()),

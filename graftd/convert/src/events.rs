@@ -7,7 +7,7 @@ use graft_machine::tables::RunEventKey;
 use graft_proto::v1;
 use graft_proto::v1::event as told;
 
-use super::{cursors, outcomes, payload, tasks};
+use crate::{cursors, outcomes, payload, tasks};
 
 /// An event and its place.
 pub fn event(epoch: u64, key: &RunEventKey, event: &Event) -> v1::Event {

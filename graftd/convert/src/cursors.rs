@@ -5,7 +5,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::api::errors::{ApiError, Kind, quoted};
+use graft_proto::errors::{ErrorCode, Fault, quoted};
 
 /// First byte of every cursor: the version of this layout.
 const LAYOUT: u8 = 1;
@@ -26,11 +26,11 @@ pub fn make(question: &str, key: &[u8]) -> String {
 }
 
 /// The key in a cursor; `None` if there is no cursor.
-pub fn read(question: &str, cursor: &str) -> Result<Option<Vec<u8>>, ApiError> {
+pub fn read(question: &str, cursor: &str) -> Result<Option<Vec<u8>>, Fault> {
     if cursor.is_empty() {
         return Ok(None);
     }
-    let refused = |detail: &str| ApiError::new(Kind::BadCursor, format!("cursor {}", quoted(cursor)), detail);
+    let refused = |detail: &str| Fault::new(ErrorCode::BadCursor, format!("cursor {}", quoted(cursor)), detail);
     let bytes = unhex(cursor).ok_or_else(|| refused("is none that this service makes"))?;
     let key = bytes.strip_prefix(&[LAYOUT]).ok_or_else(|| refused("is none that this version makes"))?;
     match key.split_first_chunk() {
@@ -40,13 +40,13 @@ pub fn read(question: &str, cursor: &str) -> Result<Option<Vec<u8>>, ApiError> {
 }
 
 /// What to say of a cursor whose key is none of its table.
-pub fn broken(cursor: &str) -> ApiError {
-    ApiError::new(Kind::BadCursor, format!("cursor {}", quoted(cursor)), "is damaged")
+pub fn broken(cursor: &str) -> Fault {
+    Fault::new(ErrorCode::BadCursor, format!("cursor {}", quoted(cursor)), "is damaged")
 }
 
 /// What to say of a cursor that goes with another run than the one that was asked for.
-pub fn of_another_run(cursor: &str, run: u64) -> ApiError {
-    ApiError::new(Kind::BadCursor, format!("cursor {}", quoted(cursor)), format!("belongs to run {run}"))
+pub fn of_another_run(cursor: &str, run: u64) -> Fault {
+    Fault::new(ErrorCode::BadCursor, format!("cursor {}", quoted(cursor)), format!("belongs to run {run}"))
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
@@ -79,7 +79,7 @@ mod tests {
             ("01ff", "belongs to another list"),
         ] {
             let error = read("workflows of other", text).expect_err(text);
-            assert_eq!(error.kind, Kind::BadCursor);
+            assert_eq!(error.code, ErrorCode::BadCursor);
             assert!(error.detail.contains(needle), "{error}");
         }
     }

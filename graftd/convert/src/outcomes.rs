@@ -12,12 +12,12 @@ use graft_proto::v1;
 use graft_proto::v1::operation;
 use graft_proto::v1::result::Outcome;
 
-use super::{payload, tasks};
-use crate::api::errors::{ApiError, Kind, cut, quoted};
-use crate::scheduler::TaskResult;
+use crate::{payload, tasks};
+use graft_machine::result::TaskResult;
+use graft_proto::errors::{ErrorCode, Fault, cut, quoted};
 
 /// A result; refused only if it names no attempt or no lease.
-pub fn result(result: v1::Result) -> Result<TaskResult, ApiError> {
+pub fn result(result: v1::Result) -> Result<TaskResult, Fault> {
     let (at, lease) = held(result.at, result.lease, "a result")?;
     let execution_us = result.execution_us;
     let taken = match result.outcome {
@@ -28,7 +28,7 @@ pub fn result(result: v1::Result) -> Result<TaskResult, ApiError> {
             let (reason, progress) = (cut(&back.reason, ERROR_BYTES_MAX), cut(&back.progress, ERROR_BYTES_MAX));
             Ok(TaskResult::HandedBack { at, lease, reason, progress })
         }
-        None => Err(ApiError::invalid("the result", "has no outcome that this version knows")),
+        None => Err(Fault::invalid("the result", "has no outcome that this version knows")),
     };
     Ok(taken.unwrap_or_else(|error| {
         let message = format!("the outcome was refused: {} {}", error.object, error.detail);
@@ -46,20 +46,20 @@ pub fn result(result: v1::Result) -> Result<TaskResult, ApiError> {
 }
 
 /// An attempt and the right to it, both of which every message about an attempt has to name.
-pub fn held(at: Option<v1::AttemptRef>, lease: Option<v1::Lease>, what: &str) -> Result<(AttemptRef, Lease), ApiError> {
+pub fn held(at: Option<v1::AttemptRef>, lease: Option<v1::Lease>, what: &str) -> Result<(AttemptRef, Lease), Fault> {
     match (at, lease) {
         (Some(at), Some(lease)) => {
             Ok((AttemptRef { run: at.run, task: at.task, attempt: at.attempt }, Lease { term: lease.term, sequence: lease.sequence }))
         }
-        (None, _) => Err(ApiError::new(Kind::ProtocolBroken, what, "names no attempt")),
-        (_, None) => Err(ApiError::new(Kind::ProtocolBroken, what, "names no lease")),
+        (None, _) => Err(Fault::new(ErrorCode::ProtocolBroken, what, "names no attempt")),
+        (_, None) => Err(Fault::new(ErrorCode::ProtocolBroken, what, "names no lease")),
     }
 }
 
-fn complete(at: AttemptRef, lease: Lease, execution_us: u64, completed: v1::Completed) -> Result<CompleteTask, ApiError> {
+fn complete(at: AttemptRef, lease: Lease, execution_us: u64, completed: v1::Completed) -> Result<CompleteTask, Fault> {
     if completed.operations.len() > OPERATIONS_MAX {
         let detail = format!("has {} operations, at most {OPERATIONS_MAX} are allowed", completed.operations.len());
-        return Err(ApiError::too_large("the outcome", detail));
+        return Err(Fault::too_large("the outcome", detail));
     }
     let created = completed.fan_outs.iter().map(|fan_out| fan_out.tasks.len() + 1).sum::<usize>() + completed.next.len();
     tasks::check_count(created)?;
@@ -68,7 +68,7 @@ fn complete(at: AttemptRef, lease: Lease, execution_us: u64, completed: v1::Comp
         operations.iter().map(|operation| if let Some(Change::Append(value)) = &operation.change { value.len() } else { 0 }).sum();
     if appended > PATCH_BYTES_MAX {
         let detail = format!("append {appended} bytes together, at most {PATCH_BYTES_MAX} are allowed");
-        return Err(ApiError::too_large("the operations", detail));
+        return Err(Fault::too_large("the operations", detail));
     }
     Ok(CompleteTask {
         at,
@@ -83,15 +83,15 @@ fn complete(at: AttemptRef, lease: Lease, execution_us: u64, completed: v1::Comp
     })
 }
 
-fn operation(operation: v1::Operation) -> Result<Operation, ApiError> {
+fn operation(operation: v1::Operation) -> Result<Operation, Fault> {
     let whole = format!("operation at {}", quoted(&operation.pointer));
     check_pointer(&operation.pointer)?;
     let change = match operation.change {
         Some(operation::Change::Append(value)) => Change::Append(payload::appended(value).map_err(|error| error.within(&whole))?),
         Some(operation::Change::Increment(by)) => Change::Increment(by),
         Some(operation::Change::IncrementFloat(by)) if by.is_finite() => Change::IncrementFloat(by),
-        Some(operation::Change::IncrementFloat(by)) => return Err(ApiError::invalid(whole, format!("adds {by}, which is not finite"))),
-        None => return Err(ApiError::invalid(whole, "has no change that this version knows")),
+        Some(operation::Change::IncrementFloat(by)) => return Err(Fault::invalid(whole, format!("adds {by}, which is not finite"))),
+        None => return Err(Fault::invalid(whole, "has no change that this version knows")),
     };
     Ok(Operation { pointer: operation.pointer, change: Some(change) })
 }
@@ -125,10 +125,10 @@ fn fail(at: AttemptRef, lease: Lease, execution_us: u64, failed: v1::Failed) -> 
     }
 }
 
-fn block(at: AttemptRef, lease: Lease, blocked: v1::Blocked) -> Result<BlockTask, ApiError> {
+fn block(at: AttemptRef, lease: Lease, blocked: v1::Blocked) -> Result<BlockTask, Fault> {
     if blocked.wake_on.len() > WAKE_ON_MAX {
         let detail = format!("names {} pointers, at most {WAKE_ON_MAX} are allowed", blocked.wake_on.len());
-        return Err(ApiError::too_large("wake_on", detail));
+        return Err(Fault::too_large("wake_on", detail));
     }
     for pointer in &blocked.wake_on {
         check_pointer(pointer)?;
@@ -138,8 +138,8 @@ fn block(at: AttemptRef, lease: Lease, blocked: v1::Blocked) -> Result<BlockTask
 }
 
 /// A JSON pointer (RFC 6901): empty, or parts that begin with `/`; `~` only in `~0` and `~1`.
-fn check_pointer(pointer: &str) -> Result<(), ApiError> {
-    let refused = |detail: &str| Err(ApiError::invalid(format!("JSON pointer {}", quoted(pointer)), detail));
+fn check_pointer(pointer: &str) -> Result<(), Fault> {
+    let refused = |detail: &str| Err(Fault::invalid(format!("JSON pointer {}", quoted(pointer)), detail));
     if pointer.len() > POINTER_BYTES_MAX {
         return refused(&format!("has {} bytes, at most {POINTER_BYTES_MAX} are allowed", pointer.len()));
     }
@@ -268,7 +268,10 @@ mod tests {
     fn a_result_without_outcome_fails_and_one_without_attempt_breaks_the_protocol() {
         let failed = result(v1::Result { at: Some(AT), lease: Some(LEASE), ..v1::Result::default() }).expect("the stream goes on");
         assert!(matches!(failed, TaskResult::Failed(failed) if failed.kind() == FailureKind::BadOutcome));
-        assert_eq!(result(v1::Result { lease: Some(LEASE), ..v1::Result::default() }).expect_err("no attempt").kind, Kind::ProtocolBroken);
-        assert_eq!(result(v1::Result { at: Some(AT), ..v1::Result::default() }).expect_err("no lease").kind, Kind::ProtocolBroken);
+        assert_eq!(
+            result(v1::Result { lease: Some(LEASE), ..v1::Result::default() }).expect_err("no attempt").code,
+            ErrorCode::ProtocolBroken
+        );
+        assert_eq!(result(v1::Result { at: Some(AT), ..v1::Result::default() }).expect_err("no lease").code, ErrorCode::ProtocolBroken);
     }
 }
