@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 
 use graft_client::proto::WorkflowStatus;
-use graft_client::{ClientError, codes, status_name};
+use graft_client::{ClientError, ErrorCode, status_name};
 use tonic::Code;
 
 use crate::cli::Format;
@@ -136,7 +136,7 @@ impl CliError {
     /// The exit code.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Call(error) => code_of(error.grpc_code(), error.code()),
+            Self::Call(error) => code_of(error.grpc_code(), error.kind()),
             Self::Unreachable { .. } => exit::UNAVAILABLE,
             Self::Usage(_) => exit::USAGE,
             Self::StillRunning { .. } => exit::TIMEOUT,
@@ -156,7 +156,7 @@ impl CliError {
 }
 
 /// The exit code for a refusal: by the gRPC status, or, where no server was asked, by the client's own code.
-fn code_of(grpc: Option<Code>, code: &str) -> u8 {
+fn code_of(grpc: Option<Code>, code: Option<ErrorCode>) -> u8 {
     match grpc {
         Some(Code::NotFound) => exit::NOT_FOUND,
         Some(Code::AlreadyExists | Code::FailedPrecondition | Code::Aborted) => exit::CONFLICT,
@@ -165,9 +165,9 @@ fn code_of(grpc: Option<Code>, code: &str) -> u8 {
         Some(Code::DeadlineExceeded) => exit::TIMEOUT,
         Some(Code::InvalidArgument | Code::OutOfRange) => exit::USAGE,
         _ => match code {
-            codes::UNREACHABLE => exit::UNAVAILABLE,
-            codes::TIMED_OUT => exit::TIMEOUT,
-            codes::BAD_ENDPOINT | codes::NOT_SERIALIZABLE => exit::USAGE,
+            Some(ErrorCode::Unreachable) => exit::UNAVAILABLE,
+            Some(ErrorCode::TimedOut) => exit::TIMEOUT,
+            Some(ErrorCode::BadEndpoint | ErrorCode::NotSerializable) => exit::USAGE,
             _ => exit::ERROR,
         },
     }
@@ -237,10 +237,11 @@ mod tests {
             (Code::Internal, 1),
         ];
         for (grpc, exit) in cases {
-            assert_eq!(code_of(Some(grpc), "GR0001"), exit, "{grpc:?}");
+            assert_eq!(code_of(Some(grpc), Some(ErrorCode::Invalid)), exit, "{grpc:?}");
         }
-        for (code, exit) in [(codes::UNREACHABLE, 6), (codes::TIMED_OUT, 7), (codes::BAD_ENDPOINT, 2), (codes::BAD_ANSWER, 1)] {
-            assert_eq!(code_of(None, code), exit, "{code}");
+        for (code, exit) in [(ErrorCode::Unreachable, 6), (ErrorCode::TimedOut, 7), (ErrorCode::BadEndpoint, 2), (ErrorCode::BadAnswer, 1)]
+        {
+            assert_eq!(code_of(None, Some(code)), exit, "{code}");
         }
     }
 

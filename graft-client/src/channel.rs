@@ -23,7 +23,9 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::backoff::Backoff;
 use crate::endpoints::normal;
-use crate::error::{ClientError, codes};
+use graft_proto::errors::ErrorCode;
+
+use crate::error::ClientError;
 
 /// Longest wait for the answer of one member while there are others to ask. Longer than a cluster needs for an election, and than a dead
 /// connection needs to be found out.
@@ -146,7 +148,7 @@ impl Connections {
     /// A connection to `url` of its own, for a stream that lasts.
     pub(crate) fn fresh(&self, url: &str) -> Result<Channel, ClientError> {
         let endpoint = Endpoint::from_shared(url.to_owned())
-            .map_err(|error| ClientError::new(codes::BAD_ENDPOINT, "connect", format!("address {url}"), error.to_string()))?;
+            .map_err(|error| ClientError::new(ErrorCode::BadEndpoint, "connect", format!("address {url}"), error.to_string()))?;
         Ok(endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
@@ -235,9 +237,8 @@ impl Connections {
                 Err(_elapsed) => {
                     doubt |= kind == Kind::Change;
                     let message = format!("no answer within {} ms", began.elapsed().as_millis());
-                    ClientError::new(codes::TIMED_OUT, operation, format!("server {url}"), message)
+                    ClientError::new(ErrorCode::TimedOut, operation, format!("server {url}"), message)
                         .remedied("Ask again with the same request id, or give the client a longer request_timeout.")
-                        .retryable()
                 }
             };
             if !error.is_retryable() && error.leader_address().is_none() {

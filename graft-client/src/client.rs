@@ -16,7 +16,9 @@ use tonic::transport::Channel;
 
 use crate::channel::{Connections, Kind, Place};
 use crate::endpoints::Endpoints;
-use crate::error::{ClientError, codes};
+use graft_proto::errors::ErrorCode;
+
+use crate::error::ClientError;
 use crate::handle::WorkflowHandle;
 use crate::limits;
 use crate::start::{StartWorkflow, Started, named};
@@ -95,7 +97,7 @@ impl ClientBuilder {
 /// A server takes a name that it does not allow for none, and writes "anonymous" into the history: it is refused here.
 fn principal(identity: &str) -> Result<MetadataValue<Ascii>, ClientError> {
     let refused = |why: String| {
-        ClientError::new(codes::BAD_IDENTITY, "make a client", format!("identity {identity:?}"), why)
+        ClientError::new(ErrorCode::BadIdentity, "make a client", format!("identity {identity:?}"), why)
             .remedied(format!("Allowed are letters, digits and - _ . : /, at least one and at most {IDENTITY_BYTES_MAX}."))
     };
     if identity.is_empty() {
@@ -367,7 +369,7 @@ mod tests {
             (&"x".repeat(129), "129"),
         ] {
             let error = build(identity).unwrap_err();
-            assert_eq!(error.code(), codes::BAD_IDENTITY);
+            assert_eq!(error.code(), ErrorCode::BadIdentity.name());
             assert!(error.to_string().contains(why) && error.remedy().contains("letters, digits"), "{error}");
         }
     }

@@ -1,6 +1,8 @@
 //! Where servers answer.
 
-use crate::error::{ClientError, codes};
+use graft_proto::errors::ErrorCode;
+
+use crate::error::ClientError;
 
 /// Addresses of members, at least one: a URL, several separated by commas, or a list.
 ///
@@ -44,7 +46,7 @@ pub(crate) fn normal(address: &str) -> Result<String, ClientError> {
 }
 
 fn bad(message: impl Into<String>) -> ClientError {
-    ClientError::new(codes::BAD_ENDPOINT, "connect", "", message)
+    ClientError::new(ErrorCode::BadEndpoint, "connect", "", message)
         .remedied("Give the client address of a graftd, such as http://127.0.0.1:7420.")
 }
 
@@ -93,7 +95,7 @@ mod tests {
     fn an_address_that_is_none_is_refused_with_an_example() {
         for text in ["", " , ", "ftp://a:1", "http://", "a b"] {
             let error = Endpoints::from(text).into_urls().unwrap_err();
-            assert_eq!(error.code(), codes::BAD_ENDPOINT, "{text}");
+            assert_eq!(error.code(), ErrorCode::BadEndpoint.name(), "{text}");
             assert!(error.to_string().contains("http://127.0.0.1:7420"), "{error}");
         }
     }

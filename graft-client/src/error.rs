@@ -4,41 +4,14 @@
 //! has: would the same request work later ([`ClientError::is_retryable`]), and can it have taken effect all the same
 //! ([`ClientError::has_no_side_effects`])? Nobody has to read its text.
 //!
-//! Codes `GR0001` to `GR8999` come from the server; `GR9xxx` are the SDK's own, listed in [`codes`].
+//! Codes `GR0001` to `GR8999` come from the server; `GR9001` to `GR9099` are the SDK's own. All stand in one catalogue: [`ErrorCode`].
 
 use std::fmt;
 use std::time::Duration;
 
+use graft_proto::errors::ErrorCode;
 use graft_proto::v1::ErrorDetail;
 use prost::Message;
-
-/// Codes of errors that this crate itself makes.
-pub mod codes {
-    /// No server could be reached.
-    pub const UNREACHABLE: &str = "GR9001";
-    /// An address is no URL of a server.
-    pub const BAD_ENDPOINT: &str = "GR9002";
-    /// A value could not be written as JSON.
-    pub const NOT_SERIALIZABLE: &str = "GR9003";
-    /// A JSON document does not fit the type that was asked for.
-    pub const NOT_DESERIALIZABLE: &str = "GR9004";
-    /// A result was asked for, but the workflow ended otherwise.
-    pub const NOT_COMPLETED: &str = "GR9005";
-    /// No answer came within the time given.
-    pub const TIMED_OUT: &str = "GR9006";
-    /// The server answered something that this version does not understand.
-    pub const BAD_ANSWER: &str = "GR9007";
-    /// The worker cannot run as it was built.
-    pub const BAD_WORKER: &str = "GR9008";
-    /// The server refused with a bare gRPC status, without details of its own.
-    pub const BARE_STATUS: &str = "GR9009";
-    /// A change took effect, but what became of the workflow could not be read.
-    pub const UNREAD: &str = "GR9010";
-    /// A request is larger than what the server takes; it was not sent.
-    pub const TOO_LARGE: &str = "GR9011";
-    /// The client was given a name for whoever asks that no history can hold.
-    pub const BAD_IDENTITY: &str = "GR9012";
-}
 
 /// Why a call failed: the operation, the object, the reason, and what to do next.
 #[derive(Clone)]
@@ -56,18 +29,21 @@ struct Facts {
 }
 
 impl ClientError {
-    pub(crate) fn new(code: &str, operation: impl Into<String>, object: impl Into<String>, message: impl Into<String>) -> Self {
-        let detail = ErrorDetail { code: code.to_owned(), object: object.into(), ..ErrorDetail::default() };
+    /// An error that this crate makes. What the catalogue says of its code holds, as far as nobody who knows more says otherwise.
+    pub(crate) fn new(code: ErrorCode, operation: impl Into<String>, object: impl Into<String>, message: impl Into<String>) -> Self {
+        let detail = ErrorDetail {
+            code: code.name().to_owned(),
+            object: object.into(),
+            remedy: code.remedy().to_owned(),
+            retryable: code.retryable(),
+            outcome_unknown: code.outcome_unknown(),
+            ..ErrorDetail::default()
+        };
         Self(Box::new(Facts { operation: operation.into(), detail, message: message.into(), grpc: None, took_effect: false }))
     }
 
     pub(crate) fn remedied(mut self, remedy: impl Into<String>) -> Self {
         self.0.detail.remedy = remedy.into();
-        self
-    }
-
-    pub(crate) fn retryable(mut self) -> Self {
-        self.0.detail.retryable = true;
         self
     }
 
@@ -102,9 +78,14 @@ impl ClientError {
         Self(Box::new(Facts { operation: operation.to_owned(), detail, message, grpc: Some(status.code()), took_effect: false }))
     }
 
-    /// Stable code: `GR` and four digits. The ones that this crate makes stand in [`codes`].
+    /// Stable code: `GR` and four digits. A newer server may send one that this version does not know.
     pub fn code(&self) -> &str {
         &self.0.detail.code
+    }
+
+    /// The code with all that the catalogue says about it, `None` if this version does not know it.
+    pub fn kind(&self) -> Option<ErrorCode> {
+        self.code().parse().ok()
     }
 
     /// The object concerned, as a person names it: `workflow "a" in namespace "default"`. May be empty.
@@ -172,10 +153,10 @@ fn bare(server: &str, status: &tonic::Status) -> (ErrorDetail, bool) {
     use tonic::Code;
     let broken = std::error::Error::source(status).is_some();
     let (code, transport) = match status.code() {
-        Code::Unavailable => (codes::UNREACHABLE, true),
-        Code::DeadlineExceeded => (codes::TIMED_OUT, true),
-        Code::Unknown | Code::Cancelled | Code::Internal if broken => (codes::UNREACHABLE, true),
-        _ => (codes::BARE_STATUS, false),
+        Code::Unavailable => (ErrorCode::Unreachable, true),
+        Code::DeadlineExceeded => (ErrorCode::TimedOut, true),
+        Code::Unknown | Code::Cancelled | Code::Internal if broken => (ErrorCode::Unreachable, true),
+        _ => (ErrorCode::BareStatus, false),
     };
     let remedy = match status.code() {
         Code::Unimplemented => "Check that the address belongs to a graftd of a version that has this call.".to_owned(),
@@ -185,7 +166,7 @@ fn bare(server: &str, status: &tonic::Status) -> (ErrorDetail, bool) {
         _ => String::new(),
     };
     let detail = ErrorDetail {
-        code: code.to_owned(),
+        code: code.name().to_owned(),
         object: format!("server {server}"),
         remedy,
         // Who speaks of trouble in general, in other words than graftd's, may do so after the fact.
@@ -230,7 +211,7 @@ impl fmt::Display for ClientError {
             write!(f, "{}: ", detail.object)?;
         }
         write!(f, "{}", if message.is_empty() { "no reason was given" } else { message })?;
-        write!(f, " [{}]", if detail.code.is_empty() { codes::BARE_STATUS } else { &detail.code })?;
+        write!(f, " [{}]", if detail.code.is_empty() { ErrorCode::BareStatus.name() } else { &detail.code })?;
         if detail.outcome_unknown {
             write!(f, " (the request may have taken effect)")?;
         }
@@ -297,7 +278,7 @@ mod tests {
     fn a_broken_connection_may_have_had_side_effects() {
         let error = ClientError::from_status("start a workflow", "http://h:1", &tonic::Status::unavailable("gone"));
         assert!(error.is_retryable() && error.outcome_unknown());
-        assert_eq!(error.code(), codes::UNREACHABLE);
+        assert_eq!(error.code(), ErrorCode::Unreachable.name());
         assert!(error.to_string().contains("http://h:1"));
     }
 

@@ -14,7 +14,9 @@ use tokio::time::Instant;
 use crate::backoff::Backoff;
 use crate::channel::{Kind, Place, after};
 use crate::client::Client;
-use crate::error::{ClientError, codes};
+use graft_proto::errors::ErrorCode;
+
+use crate::error::ClientError;
 use crate::json::RawJson;
 use crate::next::millis;
 
@@ -63,7 +65,7 @@ impl Workflow {
         self.state.parse().map_err(|error| {
             let object = format!("workflow \"{}\"", self.summary.workflow_id);
             let message = format!("its state does not fit {}: {error}", std::any::type_name::<T>());
-            ClientError::new(codes::NOT_DESERIALIZABLE, "read a state", object, message)
+            ClientError::new(ErrorCode::NotDeserializable, "read a state", object, message)
         })
     }
 }
@@ -182,7 +184,7 @@ impl WorkflowHandle {
         let reason = &workflow.summary.reason;
         let message = if reason.is_empty() { format!("it ended as {status}") } else { format!("it ended as {status}: {reason}") };
         let object = format!("workflow \"{}\" in namespace \"{}\"", self.workflow_id, self.client.namespace());
-        Err(ClientError::new(codes::NOT_COMPLETED, self.doing("get the result of"), object, message)
+        Err(ClientError::new(ErrorCode::NotCompleted, self.doing("get the result of"), object, message)
             .remedied(format!("Look at its history: graft workflow history {}", self.workflow_id)))
     }
 
@@ -295,7 +297,7 @@ impl WorkflowHandle {
         self.clone().run(run).get().await.map(|workflow| workflow.summary).map_err(|error| {
             let object = format!("run {run} of workflow \"{}\" in namespace \"{}\"", self.workflow_id, self.client.namespace());
             let message = format!("the {verb} took effect, but what became of it could not be read: {}", error.message());
-            ClientError::new(codes::UNREAD, format!("read {object} after the {verb}"), object, message)
+            ClientError::new(ErrorCode::Unread, format!("read {object} after the {verb}"), object, message)
                 .remedied(format!("Do not repeat it: look at the run with graft workflow get {} --run {run}.", self.workflow_id))
                 .after_it_took_effect()
         })
@@ -304,7 +306,7 @@ impl WorkflowHandle {
     fn present(&self, summary: Option<WorkflowSummary>) -> Result<WorkflowSummary, ClientError> {
         summary.ok_or_else(|| {
             let object = format!("workflow \"{}\"", self.workflow_id);
-            ClientError::new(codes::BAD_ANSWER, "read an answer", object, "the server sent no workflow")
+            ClientError::new(ErrorCode::BadAnswer, "read an answer", object, "the server sent no workflow")
                 .remedied("Check that server and client are of versions that go together.")
         })
     }
@@ -410,8 +412,8 @@ impl Watch {
         let hopeless = error.as_ref().is_some_and(|error| !error.is_retryable());
         if hopeless || self.empty_tries > WATCH_TRIES_MAX {
             return Err(error.unwrap_or_else(|| {
-                ClientError::new(codes::UNREACHABLE, self.handle.doing("watch"), "", "the server ended the stream again and again")
-                    .retryable()
+                ClientError::new(ErrorCode::Unreachable, self.handle.doing("watch"), "", "the server ended the stream again and again")
+                    .unknown_outcome(false) // a watch changes nothing
             }));
         }
         tokio::time::sleep(self.backoff.wait()).await;

@@ -190,8 +190,9 @@ mod worker;
 pub use client::{Client, ClientBuilder, ListFilter, ListPage, NAMESPACE_DEFAULT, Workers};
 pub use context::{CancelReason, NodeContext, PROGRESS_BYTES_MAX};
 pub use endpoints::Endpoints;
-pub use error::{ClientError, codes};
+pub use error::ClientError;
 pub use failure::Failure;
+pub use graft_proto::errors::ErrorCode;
 /// The messages of the public protocol, where they are good enough as they are.
 pub use graft_proto::v1 as proto;
 pub use handle::{HistoryPage, Workflow, WorkflowHandle, is_final, status_name};

@@ -6,7 +6,9 @@ use graft_proto::v1::operation::Change;
 use graft_proto::v1::{NewTask, Operation, Payload};
 use prost::Message;
 
-use crate::error::{ClientError, codes};
+use graft_proto::errors::ErrorCode;
+
+use crate::error::ClientError;
 
 /// Largest state, in bytes of JSON.
 pub(crate) const STATE_BYTES_MAX: usize = 1 << 20;
@@ -53,5 +55,5 @@ pub(crate) fn check_request(operation: &str, request: &impl Message) -> Result<(
 
 /// The error for what is not sent.
 pub(crate) fn too_large(operation: &str, object: &str, message: String) -> ClientError {
-    ClientError::new(codes::TOO_LARGE, operation, object, message).remedied(REMEDY).with_grpc(tonic::Code::InvalidArgument)
+    ClientError::new(ErrorCode::RequestTooLarge, operation, object, message).remedied(REMEDY).with_grpc(tonic::Code::InvalidArgument)
 }

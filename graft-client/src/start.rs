@@ -8,7 +8,9 @@ use graft_proto::v1::{self as proto, RequestMeta, StartRequest};
 use serde::Serialize;
 
 use crate::client::Client;
-use crate::error::{ClientError, codes};
+use graft_proto::errors::ErrorCode;
+
+use crate::error::ClientError;
 use crate::json::RawJson;
 use crate::limits;
 use crate::next::{Next, millis, unix_millis};
@@ -71,7 +73,7 @@ impl<C> StartWorkflow<C> {
             Err(error) => {
                 let object = named(&self.request.workflow_id);
                 let message = format!("its state cannot be written as JSON: {error}");
-                Err(ClientError::new(codes::NOT_SERIALIZABLE, "start a workflow", object, message))
+                Err(ClientError::new(ErrorCode::NotSerializable, "start a workflow", object, message))
             }
         }
     }
@@ -141,7 +143,7 @@ impl<C> StartWorkflow<C> {
         let Self { mut request, broken, .. } = self;
         let object = named(&request.workflow_id);
         if let Some(reason) = broken {
-            return Err(ClientError::new(codes::NOT_SERIALIZABLE, "start a workflow", object, reason));
+            return Err(ClientError::new(ErrorCode::NotSerializable, "start a workflow", object, reason));
         }
         namespace.clone_into(&mut request.namespace);
         limits::check("its state", request.state.as_ref(), limits::STATE_BYTES_MAX)

@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures::StreamExt;
 use graft_client::proto::{WorkflowStatus, event::Happened};
 use graft_client::{
-    CanStart, CancelReason, Client, ClientError, Failure, ListFilter, Next, Node, NodeContext, NodeOptions, NodeResult, OnConflict,
-    OnExhausted, Outcome, RawJson, Retry, Worker, WorkerBuilder, codes,
+    CanStart, CancelReason, Client, ClientError, ErrorCode, Failure, ListFilter, Next, Node, NodeContext, NodeOptions, NodeResult,
+    OnConflict, OnExhausted, Outcome, RawJson, Retry, Worker, WorkerBuilder,
 };
 use graftd::app::Daemon;
 use graftd::config::Config;
@@ -138,7 +138,7 @@ async fn a_permanent_failure_fails_the_workflow_at_once_and_the_result_says_why(
     let worker = Running::of(worker);
     world.client.start("w").node(Next::named("charge", ()).retry(quick(5))).await.unwrap();
     let error = world.client.workflow("w").result::<Value>().await.unwrap_err();
-    assert_eq!(error.code(), codes::NOT_COMPLETED);
+    assert_eq!(error.code(), ErrorCode::NotCompleted.name());
     assert!(error.to_string().contains("failed") && error.to_string().contains("the card was declined"), "{error}");
     let history = world.client.workflow("w").history(0, "").await.unwrap().events;
     let failures = history.iter().filter(|event| matches!(event.happened, Some(Happened::TaskFailed(_)))).count();
@@ -469,6 +469,6 @@ async fn what_the_client_holds_for_small_enough_is_so_for_the_server() {
         start.state_json(RawJson::from_bytes(format!("{{\"a\":{}}}", json!(text(bytes - 6)))))
     };
     start(1 << 20).await.unwrap();
-    assert_eq!(start((1 << 20) + 1).await.unwrap_err().code(), codes::TOO_LARGE);
+    assert_eq!(start((1 << 20) + 1).await.unwrap_err().code(), ErrorCode::RequestTooLarge.name());
     world.end([]).await;
 }

@@ -13,7 +13,9 @@ use super::registry::{CONCURRENCY_DEFAULT, NodeOptions, Registry};
 use super::shell;
 use crate::client::Client;
 use crate::context::NodeContext;
-use crate::error::{ClientError, codes};
+use graft_proto::errors::ErrorCode;
+
+use crate::error::ClientError;
 use crate::next::millis;
 use crate::node::{Node, NodeResult, node_fn};
 
@@ -130,7 +132,7 @@ impl WorkerBuilder {
     /// If it has no node, or two of one name.
     pub fn build(self) -> Result<Worker, ClientError> {
         let refused = |message: String, remedy: &str| {
-            ClientError::new(codes::BAD_WORKER, "build a worker", format!("worker \"{}\"", self.name), message).remedied(remedy)
+            ClientError::new(ErrorCode::BadWorker, "build a worker", format!("worker \"{}\"", self.name), message).remedied(remedy)
         };
         if self.nodes.is_empty() {
             return Err(refused("it has no node".to_owned(), "Add one with .node(..) or .node_fn(..)."));

@@ -27,7 +27,9 @@ use prost::Message as _;
 pub(super) use super::links::LinkId;
 use super::links::Links;
 use crate::context::CancelReason;
-use crate::error::{ClientError, codes};
+use graft_proto::errors::ErrorCode;
+
+use crate::error::ClientError;
 
 /// Most bytes of results in one message.
 const RESULTS_BYTES_MAX: usize = 1 << 20;
@@ -363,7 +365,7 @@ impl Engine {
             let (theirs, ours) = (welcome.protocol, graft_proto::WORKER_PROTOCOL);
             let object = self.links.get(link).map_or_else(String::new, |link| format!("server {}", link.address));
             let message = format!("answered in version {theirs} of the worker protocol, this worker speaks version {ours}");
-            let error = ClientError::new(codes::BAD_ANSWER, "connect a worker", object, message)
+            let error = ClientError::new(ErrorCode::BadAnswer, "connect a worker", object, message)
                 .remedied("Bring graftd and the worker's SDK to versions that go together.");
             self.outputs.push_back(Output::Close { link });
             self.closed(link, Gone::Refused(error), now);

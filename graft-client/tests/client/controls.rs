@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use graft_client::proto::{self, WorkflowStatus};
-use graft_client::{Client, codes};
+use graft_client::{Client, ErrorCode};
 use tonic::Code;
 
 use crate::scripted::{Script, detail, refusal, summary};
@@ -40,7 +40,7 @@ async fn a_control_that_took_effect_says_so_and_where_even_if_the_run_cannot_be_
         handle.terminate("to look at it").await.unwrap_err(),
     ];
     for (error, done) in errors.iter().zip(["pause", "resume", "cancel", "terminate"]) {
-        assert_eq!(error.code(), codes::UNREAD);
+        assert_eq!(error.code(), ErrorCode::Unread.name());
         // A repeat would be another request: it must not look as if this one could be tried again.
         assert!(!error.has_no_side_effects() && !error.outcome_unknown() && !error.is_retryable() && !error.is_not_found(), "{error}");
         let text = error.to_string();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use graft_client::proto::ErrorDetail;
-use graft_client::{Client, ClientError, codes};
+use graft_client::{Client, ClientError, ErrorCode};
 use tonic::Code;
 
 use crate::scripted::{Act, BREAK, Script, detail};
@@ -69,7 +69,7 @@ async fn what_is_too_large_is_not_sent_and_the_large_part_is_named() {
         (client.workflow("order-1").pause(text(5 << 20)).await.unwrap_err(), "the request has 52"),
     ];
     for (error, why) in errors {
-        assert_eq!(error.code(), codes::TOO_LARGE);
+        assert_eq!(error.code(), ErrorCode::RequestTooLarge.name());
         assert!(error.has_no_side_effects() && !error.is_retryable(), "{error}");
         let text = error.to_string();
         assert!(text.contains("workflow \"order-1\"") && text.contains(why) && text.contains("keep large data outside"), "{text}");

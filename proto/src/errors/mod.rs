@@ -147,7 +147,7 @@ catalogue! {
     /// No answer came within the time given.
     TimedOut = "GR9006", DeadlineExceeded, 504, Helps, Unknown, "send the same request again: it takes effect once";
     /// The server answered something that this version does not understand.
-    BadAnswer = "GR9007", Internal, 500, IsVain, Unknown, "bring the client and the daemon to the same version";
+    BadAnswer = "GR9007", Internal, 500, IsVain, None, "bring the client and the daemon to the same version";
     /// The worker cannot run as it was built.
     BadWorker = "GR9008", InvalidArgument, 400, IsVain, None, "correct how the worker is built";
     /// The server refused with a bare gRPC status, without details of its own.

@@ -437,7 +437,7 @@ fn a_worker_that_every_member_refuses_ends_with_the_reason() {
     let mut engine = engine();
     engine.tick(10);
     outputs(&mut engine);
-    let error = || ClientError::new("GR0001", "connect a worker", "", "speaks another protocol");
+    let error = || ClientError::new(ErrorCode::Invalid, "connect a worker", "", "speaks another protocol");
     engine.closed(3, Gone::Refused(error()), 11);
     assert_eq!(outputs(&mut engine), [""; 0], "the other one may answer");
     engine.closed(4, Gone::Refused(error()), 11);
@@ -572,7 +572,7 @@ fn one_address_that_refuses_ends_nothing_while_another_may_answer() {
     let mut engine = engine();
     engine.tick(10);
     outputs(&mut engine);
-    engine.closed(3, Gone::Refused(ClientError::new("GR0014", "connect a worker", "", "speaks another protocol")), 11);
+    engine.closed(3, Gone::Refused(ClientError::new(ErrorCode::ProtocolVersion, "connect a worker", "", "speaks another protocol")), 11);
     assert!(!outputs(&mut engine).iter().any(|line| line.starts_with("refused")));
     engine.received(4, welcome(5, 2, true), 12);
     assert!(outputs(&mut engine)[0].starts_with("4 <- inventory"));
