@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::command::{Command, ENTRY_FORMAT, Envelope, LogEntry, MACHINE_VERSION};
 use crate::commands;
 use crate::content;
+use crate::derived::DERIVED_TABLES;
 use crate::effect::Effect;
 use crate::event::Event;
 use crate::limits::NOT_AFTER_AHEAD_MAX;
@@ -50,6 +51,7 @@ pub fn apply_entry(tx: &mut impl StateTx, index: u64, entry: &LogEntry) -> Vec<A
 /// The next command of the same log entry gets a stamp whose `ordinal` is higher by `events.len()`.
 ///
 /// # Panics
+/// If the state's derived tables are not those of this version: see [`crate::derived::rebuild_derived`].
 /// If the command, or a stored record, carries something that this version does not know: a newer version wrote it, and a member that
 /// guesses drifts apart from the others. Also if the state breaks an invariant. What clients and workers can put into a command never
 /// panics: it is rejected, or fails its attempt.
@@ -91,7 +93,8 @@ fn dispatch<S: StateTx>(turn: &mut Turn<'_, S>, command: &Command) -> Answer {
 
 /// Advances the machine's time, which never goes back.
 fn advance(tx: &mut impl StateTx, stamp: Millis) -> (Millis, Arc<MetaRecord>) {
-    let meta = tx.get::<Meta>(&MetaKey {}).unwrap_or_default();
+    let meta = tx.get::<Meta>(&MetaKey {}).unwrap_or_else(|| Arc::new(MetaRecord { derived_tables: DERIVED_TABLES, ..Default::default() }));
+    assert_eq!(meta.derived_tables, DERIVED_TABLES, "the state has the derived tables of another version: they are to be rebuilt first");
     if stamp <= meta.time {
         return (meta.time, meta);
     }

@@ -14,6 +14,9 @@ use crate::time::Millis;
 /// Format of [`LogEntry`]; a member that reads a higher one stops.
 pub const ENTRY_FORMAT: u32 = 1;
 /// Behaviour of `apply`; raised by a command once every member can follow.
+///
+/// Nothing was released under 1 yet: what is added before the first release belongs to it, so that the first release starts at 1 and has no
+/// earlier behaviour to keep.
 pub const MACHINE_VERSION: u32 = 1;
 
 /// One entry of the replicated log: the commands that were waiting together.

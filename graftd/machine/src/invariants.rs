@@ -12,15 +12,17 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::content::canonical;
+use crate::derived;
 use crate::event::{Event, Happened};
-use crate::ids::{OUTERMOST, Run, ScopeId, TaskId};
+use crate::ids::{EventPos, OUTERMOST, Run, ScopeId, TaskId};
 use crate::limits::STATE_BYTES_MAX;
 use crate::state::StateRead;
 use crate::step::{ready, sweep};
 use crate::tables::{
-    BlockedTasks, EventKey, Events, ExpiryKey, IdempotencyKey, IdempotencyKeys, LabelKey, LabelList, NameKey, Names, Prefix, ReadyTasks,
-    RequestExpiry, Requests, RunEvents, RunKey, ScopeKey, Scopes, SessionKey, Sessions, StatusKey, StatusList, Table, TaskEvents, TaskKey,
-    Tasks, TimeKey, TimeList, TimerKey, TimerKind, Timers, Workflows,
+    AttemptEvents, BlockedTasks, Counter, DeadLetters, EventKey, Events, ExpiryKey, IdempotencyKey, IdempotencyKeys, LabelKey, LabelList,
+    NameKey, Names, Prefix, ReadyTasks, RequestExpiry, Requests, RunEvents, RunKey, ScopeKey, Scopes, SessionKey, Sessions, StatusCountKey,
+    StatusCounts, StatusKey, StatusList, Table, TaskEvents, TaskKey, TaskList, Tasks, TimeKey, TimeList, TimerKey, TimerKind, Timers,
+    Workflows,
 };
 use crate::task::{Exhausted, Scope, Task, TaskState};
 use crate::time::Millis;
@@ -47,6 +49,7 @@ pub fn check(state: &impl StateRead) -> Result<(), Vec<String>> {
     check.ready_order(state);
     check.timers(state);
     check.lists(state);
+    check.derived(state);
     check.history(state);
     check.requests(state);
     if check.wrong.is_empty() { Ok(()) } else { Err(check.wrong) }
@@ -331,6 +334,28 @@ impl Check {
         self.same("StatusList", &keys::<StatusList>(state), &by_status);
         self.same("LabelList", &keys::<LabelList>(state), &by_label);
         self.same("TimeList", &keys::<TimeList>(state), &by_time);
+    }
+
+    fn derived(&mut self, state: &impl StateRead) {
+        self.that(derived::up_to_date(state), "Meta", "names derived tables of another version");
+        let (mut listed, mut dead) = (BTreeSet::new(), BTreeSet::new());
+        for (key, task) in &self.tasks {
+            // A task without a workflow is found elsewhere.
+            let Some(workflow) = self.workflow(key.run) else { continue };
+            listed.insert(derived::listed(workflow, key.task, task));
+            dead.extend(derived::dead_letter(workflow, key.task, task));
+        }
+        let mut counts: BTreeMap<StatusCountKey, u64> = BTreeMap::new();
+        for w in self.workflows.values() {
+            *counts.entry(StatusCountKey { namespace: w.namespace.clone(), status: w.kind() as u8 }).or_default() += 1;
+        }
+        let place = |key: &EventKey| EventPos { index: key.index, ordinal: key.ordinal };
+        let attempts = all::<Events>(state).iter().filter_map(|(key, event)| derived::attempt(event, place(key))).collect();
+        let counted = all::<StatusCounts>(state).into_iter().map(|(key, counter)| (key, Counter::clone(&counter).value)).collect();
+        self.same("TaskList", &keys::<TaskList>(state), &listed);
+        self.same("DeadLetters", &keys::<DeadLetters>(state), &dead);
+        self.same("StatusCounts", &counted, &counts.into_iter().collect());
+        self.same("AttemptEvents", &keys::<AttemptEvents>(state), &attempts);
     }
 
     fn history(&mut self, state: &impl StateRead) {

@@ -35,7 +35,7 @@
 //!
 //! The words ([`ids`], [`time`], [`names`], [`limits`]); what is asked and answered ([`command`], [`result`], [`reply`], [`event`], [`effect`]); what is
 //! stored ([`workflow`], [`task`], [`session`], [`tables`], [`state`], [`memory`]); then [`mod@apply`], one file per command in `commands/`,
-//! and what they share in `step/`. [`view`] is for reading; [`invariants`] says what is true of every state.
+//! and what they share in `step/`. [`derived`] are the lists and counts that could be made again; [`view`] is for reading; [`invariants`] says what is true of every state.
 
 pub mod ids;
 pub mod limits;
@@ -58,6 +58,7 @@ pub mod workflow;
 pub mod apply;
 mod commands;
 mod content;
+pub mod derived;
 pub mod patch;
 pub mod retry;
 mod step;

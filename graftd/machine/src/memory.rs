@@ -42,6 +42,29 @@ impl Memory {
         }
         out
     }
+
+    /// The state that [`Self::encode`] gave these bytes for.
+    ///
+    /// # Errors
+    /// The bytes are no state: where, and why.
+    pub fn decode(mut bytes: &[u8]) -> Result<Self, String> {
+        fn part<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+            let (length, tail) = rest.split_first_chunk()?;
+            let (part, tail) = tail.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+            *rest = tail;
+            Some(part)
+        }
+        let mut records = BTreeMap::new();
+        while let Some((number, rest)) = bytes.split_first() {
+            bytes = rest;
+            let at = records.len();
+            let table = TableId::ALL.iter().find(|table| **table as u8 == *number).ok_or(format!("record {at}: no table {number}"))?;
+            let (Some(key), Some(value)) = (part(&mut bytes), part(&mut bytes)) else { return Err(format!("record {at}: ends early")) };
+            let record = Record::decode(*table, value).map_err(|error| format!("record {at}: {error}"))?;
+            records.insert((*table, key.to_vec()), record);
+        }
+        Ok(Self { records })
+    }
 }
 
 impl StateRead for Memory {

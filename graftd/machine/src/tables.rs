@@ -23,6 +23,12 @@
 //! | `Limits` | namespace, node (both empty: the cluster) | a limit |
 //! | `Counters` | name | a number |
 //! | `Meta` | – | who this cluster is |
+//! | `TaskList` | namespace, node, run, task | – |
+//! | `DeadLetters` | namespace, given up at, run, task | – |
+//! | `StatusCounts` | namespace, status | how many |
+//! | `AttemptEvents` | run, task, index and ordinal (late first) | – |
+//!
+//! The last four are *derived*, see [`crate::derived`]: they say nothing that the others do not, and can be made again from them.
 
 use std::sync::Arc;
 
@@ -162,6 +168,14 @@ tables! {
     Counters = 19: CounterKey => Counter;
     /// Who this cluster is, and what time it is.
     Meta = 20: MetaKey => MetaRecord;
+    /// Open tasks and dead letters by node. Derived.
+    TaskList = 21: TaskListKey => ();
+    /// Dead letters by the time they were given up at. Derived.
+    DeadLetters = 22: DeadLetterKey => ();
+    /// How many workflows of a namespace have a status; none where there are none. Derived.
+    StatusCounts = 23: StatusCountKey => Counter;
+    /// Where a task's failed and lost attempts stand in the history. Derived.
+    AttemptEvents = 24: AttemptKey => ();
 }
 
 /// Record of [`Names`].
@@ -205,7 +219,7 @@ pub struct RequestRecord {
     pub expires: Millis,
 }
 
-/// Record of [`Counters`].
+/// Record of [`Counters`] and [`StatusCounts`].
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct Counter {
     /// The number.
@@ -228,6 +242,9 @@ pub struct MetaRecord {
     /// Behaviour that `apply` has to show.
     #[prost(uint32, tag = "4")]
     pub machine_version: u32,
+    /// [`crate::derived::DERIVED_TABLES`] of whoever made the derived tables; 0 = nobody has.
+    #[prost(uint32, tag = "5")]
+    pub derived_tables: u32,
 }
 
 /// A cluster id and epoch, and the index from which they rule.
@@ -456,6 +473,54 @@ key! {
     }
 }
 key! {
+    /// A task under its node.
+    TaskListKey {
+        /// Namespace.
+        namespace: String,
+        /// Node.
+        node: String,
+        /// The run.
+        run: Run,
+        /// The task.
+        task: TaskId,
+    }
+}
+key! {
+    /// A dead letter under its age.
+    DeadLetterKey {
+        /// Namespace.
+        namespace: String,
+        /// When it was given up.
+        at: Millis,
+        /// The run.
+        run: Run,
+        /// The task.
+        task: TaskId,
+    }
+}
+key! {
+    /// A status in a namespace.
+    StatusCountKey {
+        /// Namespace.
+        namespace: String,
+        /// A [`crate::workflow::StatusKind`].
+        status: u8,
+    }
+}
+key! {
+    /// A failed or lost attempt of a task; see [`AttemptKey::of`].
+    AttemptKey {
+        /// The run.
+        run: Run,
+        /// The task.
+        task: TaskId,
+        /// `u64::MAX` less the index of the entry: the youngest first.
+        index_back: u64,
+        /// `u32::MAX` less the ordinal within the entry.
+        ordinal_back: u32,
+    }
+}
+key! {
     /// Which number.
     CounterKey {
         /// A [`CounterName`].
@@ -465,6 +530,18 @@ key! {
 key! {
     /// There is one record.
     MetaKey {}
+}
+
+impl AttemptKey {
+    /// The key of an attempt that ended with the event there.
+    pub fn of(run: Run, task: TaskId, at: EventPos) -> Self {
+        Self { run, task, index_back: u64::MAX - at.index, ordinal_back: u32::MAX - at.ordinal }
+    }
+
+    /// Where its event stands.
+    pub fn at(&self) -> EventPos {
+        EventPos { index: u64::MAX - self.index_back, ordinal: u32::MAX - self.ordinal_back }
+    }
 }
 
 impl LimitKey {
@@ -568,6 +645,12 @@ impl Prefix {
     /// Followed by a one-byte number.
     pub fn byte(mut self, part: u8) -> Self {
         self.0.push(part);
+        self
+    }
+
+    /// Followed by a four-byte number.
+    pub fn short(mut self, part: u32) -> Self {
+        KeyPart::write(&part, &mut self.0);
         self
     }
 

@@ -195,7 +195,7 @@ fn records() -> Vec<(&'static str, TableId, Record)> {
         (
             "meta",
             TableId::Meta,
-            Record::Meta(Arc::new(MetaRecord { time: 1_000, lineage, cluster_name: "prod".into(), machine_version: 1 })),
+            Record::Meta(Arc::new(MetaRecord { time: 1_000, lineage, cluster_name: "prod".into(), machine_version: 1, derived_tables: 0 })),
         ),
     ]
 }

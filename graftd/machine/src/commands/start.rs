@@ -3,6 +3,7 @@
 use crate::command::{OnConflict, StartWorkflow};
 use crate::commands::called;
 use crate::content;
+use crate::derived;
 use crate::event::{Happened, WorkflowStarted};
 use crate::ids::{OUTERMOST, Run};
 use crate::limits::{LABEL_VALUE_BYTES_MAX, LABELS_MAX, RETENTION_DEFAULT};
@@ -114,5 +115,6 @@ fn list<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &Workflow) {
         turn.tx.put::<LabelList>(key, ());
     }
     turn.tx.put::<StatusList>(StatusKey { namespace: namespace.clone(), status: StatusKind::Running as u8, run: *run }, ());
+    derived::count(turn.tx, namespace, StatusKind::Running, 1);
     turn.tx.put::<TimeList>(TimeKey { namespace: namespace.clone(), age: u64::MAX - workflow.created, run: *run }, ());
 }

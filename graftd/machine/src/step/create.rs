@@ -4,11 +4,12 @@ use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::command::FanOut;
+use crate::derived;
 use crate::event::{CreatedTask, Happened, OpenedScope, ScopeClosed};
 use crate::ids::{OUTERMOST, PARTITION, Run, ScopeId, TaskId};
 use crate::state::StateTx;
 use crate::step::{Turn, ready};
-use crate::tables::{FirstUse, IdempotencyKey, IdempotencyKeys, ScopeKey, Scopes};
+use crate::tables::{FirstUse, IdempotencyKey, IdempotencyKeys, ScopeKey, Scopes, TaskList};
 use crate::task::{NewTask, RetryPolicy, Scope, Task};
 use crate::workflow::Workflow;
 
@@ -70,6 +71,7 @@ pub(crate) fn task<S: StateTx>(
         execution_key: execution_key(turn, run, id),
         state: None,
     };
+    turn.tx.put::<TaskList>(derived::listed(workflow, id, &task), ());
     let not_before = turn.now.saturating_add(new.delay).max(new.not_before);
     if not_before > turn.now {
         ready::delay(turn, workflow, id, task, not_before);

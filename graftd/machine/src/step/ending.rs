@@ -1,5 +1,6 @@
 //! The status of a workflow: pausing, resuming, cancelling, ending; with the lists, timers and sweeps that go with each.
 
+use crate::derived;
 use crate::effect::{Effect, Withdrawn};
 use crate::event::{Happened, WorkflowEnded};
 use crate::state::StateTx;
@@ -7,11 +8,13 @@ use crate::step::{Turn, sweep};
 use crate::tables::{StatusKey, StatusList, TimerKind};
 use crate::workflow::{Cancelling, Ended, Paused, Running, Status, StatusKind, Workflow};
 
-/// Changes the status, and the list of workflows by status.
+/// Changes the status, and the list and counts of workflows by status.
 pub(crate) fn set_status<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, status: Status) {
     let key = |status: StatusKind| StatusKey { namespace: workflow.namespace.clone(), status: status as u8, run: workflow.run };
     turn.tx.delete::<StatusList>(&key(workflow.kind()));
     turn.tx.put::<StatusList>(key(status.kind()), ());
+    derived::count(turn.tx, &workflow.namespace, workflow.kind(), -1);
+    derived::count(turn.tx, &workflow.namespace, status.kind(), 1);
     workflow.status = Some(status);
 }
 

@@ -5,13 +5,14 @@ use serde_json::{Value, json};
 
 use crate::command::FailureKind;
 use crate::content;
+use crate::derived;
 use crate::event::{Controlled, Happened, TaskDeadLettered, TaskFailed, WorkflowEnded};
 use crate::ids::{AttemptRef, Lease, TaskRef};
 use crate::limits::CONFIG_BYTES_MAX;
 use crate::retry;
 use crate::state::StateTx;
 use crate::step::{Turn, create, ending, ready, scopes};
-use crate::tables::{TaskKey, Tasks};
+use crate::tables::{AttemptEvents, AttemptKey, DeadLetters, TaskKey, Tasks};
 use crate::task::{DeadLettered, Exhausted, NewTask, Task, TaskState};
 use crate::time::Millis;
 use crate::workflow::{FailedBy, Paused, Status, StatusKind, Workflow};
@@ -63,7 +64,8 @@ pub(crate) fn fail<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, 
         execution_us: failure.execution_us,
     };
     if workflow.kind() == StatusKind::Cancelling {
-        turn.resolution(workflow, id, Happened::Failed(event));
+        let at = turn.resolution(workflow, id, Happened::Failed(event));
+        turn.tx.put::<AttemptEvents>(AttemptKey::of(workflow.run, id, at), ());
         ready::remove(turn, workflow, id, task);
         scopes::shift(turn, workflow, task.scope, -1);
         ending::cancelled_if_empty(turn, workflow);
@@ -78,7 +80,7 @@ pub(crate) fn fail<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, 
         task.progress = content::message(failure.progress);
     }
     if hopeless || failures >= task.retry.max_attempts {
-        turn.event(workflow, Happened::Failed(event));
+        failed(turn, workflow, event);
         give_up(turn, workflow, task, failure);
         return;
     }
@@ -90,7 +92,7 @@ pub(crate) fn fail<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, 
     task.attempt = task.attempt.saturating_add(1);
     event.retry_at = turn.now.saturating_add(delay);
     let retry_at = event.retry_at;
-    turn.event(workflow, Happened::Failed(event));
+    failed(turn, workflow, event);
     match (retry_at > turn.now, task.state()) {
         (true, _) => ready::delay(turn, workflow, id, task, retry_at),
         (false, TaskState::Ready(ready)) => {
@@ -100,6 +102,12 @@ pub(crate) fn fail<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, 
         }
         (false, _) => unreachable!("only a ready task has a current attempt"),
     }
+}
+
+fn failed<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, event: TaskFailed) {
+    let id = event.task;
+    let at = turn.event(workflow, Happened::Failed(event));
+    turn.tx.put::<AttemptEvents>(AttemptKey::of(workflow.run, id, at), ());
 }
 
 /// Makes a dead letter of a task, and does what its policy says.
@@ -131,6 +139,9 @@ fn give_up<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, mut task
     turn.resolution(workflow, id, Happened::DeadLettered(event));
     let policy = policy.clone();
     let (scope, node) = (task.scope, task.node.clone());
+    if let Some(key) = derived::dead_letter(workflow, id, &task) {
+        turn.tx.put::<DeadLetters>(key, ());
+    }
     turn.tx.put::<Tasks>(TaskKey { run: workflow.run, task: id }, task);
     match policy {
         Exhausted::Fail(()) => {

@@ -1,10 +1,11 @@
 //! Tasks between waiting and ready, and the indexes that go with it: the ready table, the timers, the blocked table.
 
+use crate::derived;
 use crate::effect::{Effect, Offer};
 use crate::ids::TaskId;
 use crate::state::StateTx;
 use crate::step::Turn;
-use crate::tables::{BlockedTasks, Descending, ReadyKey, ReadyRecord, ReadyTasks, TaskKey, Tasks, TimerKind};
+use crate::tables::{BlockedTasks, Descending, ReadyKey, ReadyRecord, ReadyTasks, TaskKey, TaskList, Tasks, TimerKind};
 use crate::task::{Blocked, Delayed, Ready, Task, TaskState};
 use crate::time::Millis;
 use crate::workflow::{StatusKind, Workflow};
@@ -73,5 +74,6 @@ pub(crate) fn delay<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &Workflow, id:
 pub(crate) fn remove<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, id: TaskId, task: &Task) {
     leave(turn, workflow, id, task);
     workflow.open_tasks -= 1;
+    turn.tx.delete::<TaskList>(&derived::listed(workflow, id, task));
     turn.tx.delete::<Tasks>(&TaskKey { run: workflow.run, task: id });
 }

@@ -1,15 +1,16 @@
 //! A finished workflow is deleted when its retention is over, `SWEEP_STEP` records at a time; its own record and its places in the lists
 //! go last, so that it is known until it is gone.
 
-use crate::ids::Run;
+use crate::derived;
+use crate::ids::{EventPos, Run, TaskId};
 use crate::limits::SWEEP_STEP;
 use crate::state::StateTx;
 use crate::step::{Turn, ready};
 use crate::tables::{
-    EventKey, Events, IdempotencyKeys, LabelKey, LabelList, NameKey, Names, Prefix, RunEvents, RunKey, Scopes, StatusKey, StatusList,
-    Table, TaskEvents, Tasks, TimeKey, TimeList, TimerKind, Workflows,
+    AttemptEvents, DeadLetters, EventKey, Events, IdempotencyKeys, LabelKey, LabelList, NameKey, Names, Prefix, RunEvents, RunKey, Scopes,
+    StatusKey, StatusList, Table, TaskEvents, TaskKey, TaskList, Tasks, TimeKey, TimeList, TimerKind, Workflows,
 };
-use crate::task::TaskState;
+use crate::task::{Task, TaskState};
 use crate::workflow::Workflow;
 
 /// Takes one step: either something of the run remains, and the timer stands again, due at once; or the workflow is gone.
@@ -32,8 +33,7 @@ fn drop_some<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, mut ro
     let tasks = turn.tx.scan::<Tasks>(prefix.as_bytes(), None, room);
     for (key, task) in &tasks {
         if matches!(task.state(), TaskState::DeadLettered(_)) {
-            workflow.dead_letters -= 1;
-            turn.tx.delete::<Tasks>(key);
+            remove_dead_letter(turn, workflow, key.task, task);
         } else {
             ready::remove(turn, workflow, key.task, task);
         }
@@ -43,11 +43,30 @@ fn drop_some<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, mut ro
     room -= drop_table::<IdempotencyKeys, S>(turn, run, room);
     room -= drop_table::<TaskEvents, S>(turn, run, room);
     let events = turn.tx.scan::<RunEvents>(prefix.as_bytes(), None, room);
+    // Most runs have no failed attempt: then no event needs to be read for its place in that list.
+    let some_failed = !turn.tx.scan::<AttemptEvents>(prefix.as_bytes(), None, 1).is_empty();
     for (key, _) in &events {
-        turn.tx.delete::<Events>(&EventKey { index: key.index, ordinal: key.ordinal });
+        let place = EventKey { index: key.index, ordinal: key.ordinal };
+        if some_failed
+            && let Some(event) = turn.tx.get::<Events>(&place)
+            && let Some(attempt) = derived::attempt(&event, EventPos { index: key.index, ordinal: key.ordinal })
+        {
+            turn.tx.delete::<AttemptEvents>(&attempt);
+        }
+        turn.tx.delete::<Events>(&place);
         turn.tx.delete::<RunEvents>(key);
     }
     room - events.len()
+}
+
+/// Deletes a dead letter: its record, its place in the lists, and its share in the workflow's count. Its scope is the caller's matter.
+pub(crate) fn remove_dead_letter<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, id: TaskId, task: &Task) {
+    workflow.dead_letters -= 1;
+    if let Some(key) = derived::dead_letter(workflow, id, task) {
+        turn.tx.delete::<DeadLetters>(&key);
+    }
+    turn.tx.delete::<TaskList>(&derived::listed(workflow, id, task));
+    turn.tx.delete::<Tasks>(&TaskKey { run: workflow.run, task: id });
 }
 
 /// Deletes at most `room` records of a table that starts with the run; returns how many it found.
@@ -75,6 +94,7 @@ fn forget<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &Workflow) {
         turn.tx.delete::<LabelList>(&key);
     }
     turn.tx.delete::<StatusList>(&StatusKey { namespace: namespace.clone(), status: workflow.kind() as u8, run });
+    derived::count(turn.tx, &namespace, workflow.kind(), -1);
     turn.tx.delete::<TimeList>(&TimeKey { namespace, age: u64::MAX - created, run });
     turn.tx.delete::<Workflows>(&RunKey { run });
 }

@@ -64,9 +64,10 @@ impl<'a, S: StateTx> Turn<'a, S> {
     }
 
     /// Writes the event that resolves a task: repeats of its result are answered from there.
-    pub(crate) fn resolution(&mut self, workflow: &mut Workflow, task: TaskId, happened: Happened) {
+    pub(crate) fn resolution(&mut self, workflow: &mut Workflow, task: TaskId, happened: Happened) -> EventPos {
         let at = self.event(workflow, happened);
         self.tx.put::<TaskEvents>(TaskKey { run: workflow.run, task }, at);
+        at
     }
 
     /// Sets a timer and announces it.

@@ -1,0 +1,117 @@
+//! Derived tables: lists and counts for people, kept in the same step as what they are derived from.
+//!
+//! They hold nothing that the other tables do not say, and no command reads one to decide anything but the next value of a count. So a
+//! state that was written before they existed needs no other log: they are made again, once, from the records that are there
+//! ([`rebuild_derived`]), and are then what they would be if they had been kept from the first command on. `Meta` says whether that is done.
+//!
+//! | table | is made of |
+//! |---|---|
+//! | `TaskList` | every record of `Tasks` |
+//! | `DeadLetters` | those of them that are dead letters |
+//! | `StatusCounts` | every record of `Workflows`, counted |
+//! | `AttemptEvents` | every event of a failed or lost attempt that is still kept |
+
+use crate::event::{Event, Happened};
+use crate::ids::{EventPos, TaskId};
+use crate::state::{StateRead, StateTx};
+use crate::tables::{
+    AttemptEvents, AttemptKey, Counter, DeadLetterKey, DeadLetters, Events, Meta, MetaKey, MetaRecord, Prefix, RunKey, StatusCountKey,
+    StatusCounts, Table, TaskList, TaskListKey, Tasks, Workflows,
+};
+use crate::task::{Task, TaskState};
+use crate::workflow::{StatusKind, Workflow};
+
+/// Which derived tables there are, and what is in them; raised whenever that changes, so that a state with others is given these.
+pub const DERIVED_TABLES: u32 = 1;
+
+/// Records that the rebuild holds in memory at once: they may have a megabyte each.
+const REBUILD_PAGE: usize = 64;
+
+/// Where a task stands in the list of tasks.
+pub(crate) fn listed(workflow: &Workflow, id: TaskId, task: &Task) -> TaskListKey {
+    TaskListKey { namespace: workflow.namespace.clone(), node: task.node.clone(), run: workflow.run, task: id }
+}
+
+/// Where a task stands in the list of dead letters, if it is one.
+pub(crate) fn dead_letter(workflow: &Workflow, id: TaskId, task: &Task) -> Option<DeadLetterKey> {
+    match task.state() {
+        TaskState::DeadLettered(dead) => {
+            Some(DeadLetterKey { namespace: workflow.namespace.clone(), at: dead.at, run: workflow.run, task: id })
+        }
+        TaskState::Ready(_) | TaskState::Delayed(_) | TaskState::Blocked(_) => None,
+    }
+}
+
+/// Where an event stands in the list of failed attempts, if it is one's.
+pub(crate) fn attempt(event: &Event, at: EventPos) -> Option<AttemptKey> {
+    match event.happened.as_ref()? {
+        Happened::Failed(failed) => Some(AttemptKey::of(event.run, failed.task, at)),
+        _ => None,
+    }
+}
+
+/// One workflow more, or one less, has a status.
+pub(crate) fn count(tx: &mut impl StateTx, namespace: &str, status: StatusKind, by: i64) {
+    let key = StatusCountKey { namespace: namespace.to_owned(), status: status as u8 };
+    let counted = tx.get::<StatusCounts>(&key).map_or(0, |counter| counter.value);
+    match counted.checked_add_signed(by).expect("a status counts every workflow that has it") {
+        0 => tx.delete::<StatusCounts>(&key),
+        value => tx.put::<StatusCounts>(key, Counter { value }),
+    }
+}
+
+/// Whether a state has the derived tables of this version. One that nothing was ever applied to has them: they are empty.
+pub fn up_to_date(state: &impl StateRead) -> bool {
+    state.get::<Meta>(&MetaKey {}).is_none_or(|meta| meta.derived_tables == DERIVED_TABLES)
+}
+
+/// Makes the derived tables of a state that has none, or those of another version. Whatever was in them goes first. It reads the whole
+/// state, a page at a time; whoever stores it must take over all of it or nothing, or call it again.
+pub fn rebuild_derived(tx: &mut impl StateTx) {
+    let Some(meta) = tx.get::<Meta>(&MetaKey {}) else { return };
+    clear::<TaskList>(tx);
+    clear::<DeadLetters>(tx);
+    clear::<StatusCounts>(tx);
+    clear::<AttemptEvents>(tx);
+    each::<Workflows, _>(tx, |tx, _, workflow| count(tx, &workflow.namespace, workflow.kind(), 1));
+    each::<Tasks, _>(tx, |tx, key, task| {
+        let workflow = tx.get::<Workflows>(&RunKey { run: key.run }).expect("a task's workflow outlives it");
+        if let Some(key) = dead_letter(&workflow, key.task, task) {
+            tx.put::<DeadLetters>(key, ());
+        }
+        tx.put::<TaskList>(listed(&workflow, key.task, task), ());
+    });
+    each::<Events, _>(tx, |tx, key, event| {
+        if let Some(key) = attempt(event, EventPos { index: key.index, ordinal: key.ordinal }) {
+            tx.put::<AttemptEvents>(key, ());
+        }
+    });
+    tx.put::<Meta>(MetaKey {}, MetaRecord { derived_tables: DERIVED_TABLES, ..MetaRecord::clone(&meta) });
+}
+
+/// Visits every record of a table that the visits do not change.
+fn each<T: Table, S: StateTx>(tx: &mut S, mut visit: impl FnMut(&mut S, &T::Key, &T::Value)) {
+    let mut after = None;
+    loop {
+        let page = tx.scan::<T>(Prefix::new().as_bytes(), after.as_ref(), REBUILD_PAGE);
+        for (key, record) in &page {
+            visit(tx, key, record);
+        }
+        match page.into_iter().next_back() {
+            Some((key, _)) => after = Some(key),
+            None => return,
+        }
+    }
+}
+
+fn clear<T: Table>(tx: &mut impl StateTx) {
+    loop {
+        let page = tx.scan::<T>(Prefix::new().as_bytes(), None, REBUILD_PAGE);
+        if page.is_empty() {
+            return;
+        }
+        for (key, _) in &page {
+            tx.delete::<T>(key);
+        }
+    }
+}
