@@ -1,7 +1,7 @@
 //! Replacing the whole state by a received snapshot.
 //!
 //! The received bytes lie in `<file>.incoming-<n>`. They are read once, checked on the way, and become a redb file of their own,
-//! `<file>.installing`, in one durable transaction. Only when all checks have passed is that file renamed over the store's and the
+//! `<file>.installing`, in one durable transaction, which gives a state of an earlier version the derived tables that it lacks. Only when all checks have passed is that file renamed over the store's and the
 //! directory synced: before the rename the old state is there after a crash, after it the new one. Then the handles are exchanged under
 //! the lock and the overlay is dropped. The old file, nameless now, lives as long as a view or a reader of it does.
 
@@ -17,7 +17,7 @@ use super::layers::Base;
 use super::snapshot::{SnapshotParser, SnapshotWriter};
 use super::state_file::{RECORDS, STATE, make_tables, write_mark};
 use super::state_store::Shared;
-use super::{AppliedMark, file};
+use super::{AppliedMark, file, rebuild};
 
 const INCOMING: &str = ".incoming-";
 const INSTALLING: &str = ".installing";
@@ -117,6 +117,7 @@ fn build(from: &Path, target: &Path, cache_bytes: usize) -> Result<(Arc<Database
             records.insert(key.as_slice(), value.as_slice()).map_err(|error| error.to_string())?;
         }
     }
+    rebuild::in_transaction(&txn).map_err(text)?;
     write_mark(&txn, parser.mark()).map_err(text)?;
     txn.commit().map_err(|error| error.to_string())?;
     let database = Arc::new(database);

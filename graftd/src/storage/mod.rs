@@ -15,6 +15,7 @@
 //! | `view` | entry, latest, view: the three ways to the state |
 //! | `flush` | the thread that carries the overlay to disk |
 //! | `snapshot`, `install` | the state as a stream; replacing it by one |
+//! | `rebuild` | lists and counts that an earlier version did not keep |
 //! | `log`, `log_tail`, `log_sizes`, `log_writer` | the log, its memory, its weight, its thread |
 //! | `file`, `state_file`, `codec`, `error` | what the bytes are, and what can go wrong |
 //!
@@ -33,6 +34,7 @@ mod log_sizes;
 mod log_tail;
 mod log_writer;
 mod overlay;
+mod rebuild;
 mod snapshot;
 mod state_file;
 mod state_store;

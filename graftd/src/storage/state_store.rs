@@ -20,7 +20,7 @@ use super::overlay::Generation;
 use super::snapshot::{SnapshotReader, SnapshotWriter};
 use super::state_file::{self, RECORDS, STATE};
 use super::view::{EntryTx, Latest, View};
-use super::{AppliedMark, file, flush, install};
+use super::{AppliedMark, file, flush, install, rebuild};
 use crate::observability::metrics::Metrics;
 
 /// Apply waits when the overlay holds so many times `overlay_bytes`.
@@ -128,6 +128,7 @@ impl StateStore {
     ) -> Result<Self, StorageError> {
         let failed = StorageError::during::<redb::Error>("open", path);
         prepare(&database).map_err(&failed)?;
+        rebuild::of_file(&database).map_err(&failed)?;
         let database = Arc::new(database);
         let base = Arc::new(Base::open(&database).map_err(&failed)?);
         let mark = base.mark.clone();

@@ -8,6 +8,7 @@ mod disk;
 mod group_commit;
 mod log;
 mod log_model;
+mod older;
 mod power_cut;
 mod state;
 mod state_model;

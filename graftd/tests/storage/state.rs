@@ -34,11 +34,11 @@ fn count(state: &impl StateRead) -> usize {
     state.scan::<Names>(Prefix::new().as_bytes(), None, usize::MAX).len()
 }
 
-fn chunks(mut reader: SnapshotReader) -> Vec<Bytes> {
+pub fn chunks(mut reader: SnapshotReader) -> Vec<Bytes> {
     std::iter::from_fn(|| reader.next_chunk().unwrap()).collect()
 }
 
-fn install(store: &StateStore, chunks: &[Bytes]) -> Result<AppliedMark, StorageError> {
+pub fn install(store: &StateStore, chunks: &[Bytes]) -> Result<AppliedMark, StorageError> {
     let mut writer = store.receive_snapshot()?;
     for chunk in chunks {
         writer.write_chunk(chunk)?;
