@@ -52,7 +52,7 @@ pub struct Envelope {
     #[prost(uint64, tag = "4")]
     pub not_after: Millis,
     /// What is asked.
-    #[prost(oneof = "Command", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24")]
+    #[prost(oneof = "Command", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 29")]
     pub command: Option<Command>,
 }
 
@@ -105,6 +105,9 @@ pub enum Command {
     #[prost(message, tag = "24")]
     ExpireRequests(ExpireRequests),
     // reserved 25 (stage tasks), 26 (raise version), 27 (signal), 28 (redrive)
+    /// Try a waiting task now. → `Reply::Done`
+    #[prost(message, tag = "29")]
+    RetryTask(ControlTask),
 }
 
 /// What a start does when the id is taken. The numbers are stored; never reuse one.
@@ -370,6 +373,26 @@ pub struct ControlWorkflow {
     /// being cancelled at once, as cancelled; without meaning in any other status. Never set from a client's request.
     #[prost(bool, tag = "6")]
     pub idle: bool,
+}
+
+/// Names a task of a workflow, and says why.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ControlTask {
+    /// Namespace.
+    #[prost(string, tag = "1")]
+    pub namespace: String,
+    /// Id of the workflow.
+    #[prost(string, tag = "2")]
+    pub id: String,
+    /// Only this run; 0 = the current one.
+    #[prost(uint64, tag = "3")]
+    pub run: Run,
+    /// The task.
+    #[prost(uint32, tag = "4")]
+    pub task: TaskId,
+    /// Why, for the history.
+    #[prost(string, tag = "5")]
+    pub reason: String,
 }
 
 /// See [`Command::CloseSession`]. The attempts that it held are given up with `Lose` commands of their own.

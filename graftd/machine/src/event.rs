@@ -21,7 +21,7 @@ pub struct Event {
     #[prost(uint64, tag = "3")]
     pub at: Millis,
     /// What became true.
-    #[prost(oneof = "Happened", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25")]
+    #[prost(oneof = "Happened", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 28")]
     pub happened: Option<Happened>,
 }
 
@@ -76,6 +76,9 @@ pub enum Happened {
     /// A late result of a workflow that is being cancelled or has ended was ignored.
     #[prost(message, tag = "25")]
     LateResultIgnored(TaskHandedBack),
+    /// A task that waited for a time or a change of the state was made ready.
+    #[prost(message, tag = "28")]
+    TaskRetried(TaskControlled),
 }
 
 /// A task as it was created, or skipped because its idempotency key had been used.
@@ -293,6 +296,23 @@ pub struct Controlled {
     pub principal: String,
     /// Why.
     #[prost(string, tag = "2")]
+    pub reason: String,
+}
+
+/// Somebody asked for it, of a task.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct TaskControlled {
+    /// The task.
+    #[prost(uint32, tag = "1")]
+    pub task: TaskId,
+    /// Its node.
+    #[prost(string, tag = "2")]
+    pub node: String,
+    /// Who.
+    #[prost(string, tag = "3")]
+    pub principal: String,
+    /// Why.
+    #[prost(string, tag = "4")]
     pub reason: String,
 }
 

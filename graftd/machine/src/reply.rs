@@ -133,6 +133,10 @@ pub enum RejectionCode {
     NotAfterTooFar = 7,
     /// The cluster has another id.
     ClusterMismatch = 8,
+    /// The workflow has no such task: it was never created, or it is resolved.
+    TaskNotFound = 9,
+    /// What the task is waiting for does not allow it.
+    TaskState = 10,
 }
 
 impl Rejection {

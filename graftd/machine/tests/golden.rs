@@ -12,8 +12,8 @@ use std::path::Path;
 use bytes::Bytes;
 use goldenscript::{Argument, ArgumentConsumer, Context};
 use graft_machine::command::{
-    BlockTask, Change, CloseSession, Command, CompleteTask, ControlWorkflow, Due, Envelope, ExpireRequests, FailTask, FailureKind, FanOut,
-    InitCluster, LoseTask, LostReason, OnConflict, Operation, SetLimit, StartWorkflow, TimerRef,
+    BlockTask, Change, CloseSession, Command, CompleteTask, ControlTask, ControlWorkflow, Due, Envelope, ExpireRequests, FailTask,
+    FailureKind, FanOut, InitCluster, LoseTask, LostReason, OnConflict, Operation, SetLimit, StartWorkflow, TimerRef,
 };
 use graft_machine::ids::{AttemptRef, Lease, TaskRef};
 use graft_machine::memory::Memory;
@@ -74,6 +74,7 @@ impl Script {
             "resume" => Command::Resume(control(args)?),
             "cancel" => Command::Cancel(control(args)?),
             "terminate" => Command::Terminate(control(args)?),
+            "retry" => Command::RetryTask(control_task(args)?),
             "open" => self.open(args)?,
             "close" => Command::CloseSession(CloseSession { incarnation: position(args)?.into(), reason: String::new() }),
             "limit" => self.limit(args)?,
@@ -325,6 +326,17 @@ fn control(args: &mut ArgumentConsumer<'_>) -> Outcome<ControlWorkflow> {
     })
 }
 
+/// `ID TASK`.
+fn control_task(args: &mut ArgumentConsumer<'_>) -> Outcome<ControlTask> {
+    Ok(ControlTask {
+        namespace: args.take_key("namespace").unwrap_or("default").into(),
+        id: position(args)?.into(),
+        run: number(args, "run")?,
+        task: position(args)?.parse()?,
+        reason: args.take_key("reason").unwrap_or_default().into(),
+    })
+}
+
 fn task_ref(text: &str) -> Outcome<TaskRef> {
     let (run, task) = text.split_once('/').ok_or("a task is RUN/TASK")?;
     Ok(TaskRef { run: run.parse()?, task: task.parse()? })
@@ -434,4 +446,4 @@ macro_rules! folders {
     };
 }
 
-folders! { start complete fail block lose due pause resume cancel terminate sessions limits cluster requests }
+folders! { start complete fail block lose due pause resume cancel terminate retry sessions limits cluster requests }

@@ -12,17 +12,22 @@ pub(crate) mod lose;
 pub(crate) mod open_session;
 pub(crate) mod pause;
 pub(crate) mod resume;
+pub(crate) mod retry_task;
 pub(crate) mod set_limit;
 pub(crate) mod start;
 pub(crate) mod terminate;
 
-use crate::command::ControlWorkflow;
+use std::sync::Arc;
+
+use crate::command::{ControlTask, ControlWorkflow};
 use crate::content;
-use crate::event::Controlled;
+use crate::event::{Controlled, TaskControlled};
+use crate::ids::{Run, TaskId};
 use crate::reply::{Rejection, RejectionCode};
 use crate::state::StateTx;
 use crate::step::Turn;
-use crate::tables::{NameKey, Names};
+use crate::tables::{NameKey, Names, TaskKey, Tasks};
+use crate::task::Task;
 use crate::workflow::Workflow;
 
 /// How a workflow is called in answers.
@@ -32,24 +37,57 @@ fn called(namespace: &str, id: &str) -> String {
 
 /// The workflow that a control command names.
 fn controlled<S: StateTx>(turn: &Turn<'_, S>, command: &ControlWorkflow) -> Result<Workflow, Rejection> {
-    let ControlWorkflow { namespace, id, run, .. } = command;
+    named(turn, &command.namespace, &command.id, command.run)
+}
+
+/// The given run of a workflow, or its current one (`run` = 0).
+fn named<S: StateTx>(turn: &Turn<'_, S>, namespace: &str, id: &str, run: Run) -> Result<Workflow, Rejection> {
     content::name("namespace", namespace)?;
     content::id("workflow id", id)?;
-    let current = turn.tx.get::<Names>(&NameKey { namespace: namespace.clone(), id: id.clone() });
-    let wanted = if *run == 0 { current.map(|name| name.run) } else { Some(*run) };
+    let wanted = if run == 0 { current_run(turn, namespace, id) } else { Some(run) };
     let found = wanted.and_then(|run| turn.workflow(run)).filter(|found| found.namespace == *namespace && found.id == *id);
     found.ok_or_else(|| {
-        let detail = if *run == 0 { "does not exist".to_owned() } else { format!("has no run {run}") };
+        let detail = if run == 0 { "does not exist".to_owned() } else { format!("has no run {run}") };
         Rejection::new(RejectionCode::WorkflowNotFound, called(namespace, id), detail)
     })
 }
 
+/// The run that a workflow id stands for now.
+fn current_run<S: StateTx>(turn: &Turn<'_, S>, namespace: &str, id: &str) -> Option<Run> {
+    turn.tx.get::<Names>(&NameKey { namespace: namespace.to_owned(), id: id.to_owned() }).map(|name| name.run)
+}
+
 /// Refuses a control command because of the workflow's status.
 fn wrong_status(workflow: &Workflow, wanted: &str) -> Rejection {
+    refused_by_status(workflow, &format!(" and cannot be {wanted}"))
+}
+
+/// Refuses a command because of the workflow's status; `so` follows the status.
+fn refused_by_status(workflow: &Workflow, so: &str) -> Rejection {
     let status = workflow.kind();
     let verb = if status.is_final() { "has ended" } else { "is" };
     let object = called(&workflow.namespace, &workflow.id);
-    Rejection::new(RejectionCode::WrongStatus, object, format!("{verb} ({}) and cannot be {wanted}", status.as_str()))
+    Rejection::new(RejectionCode::WrongStatus, object, format!("{verb} ({}){so}", status.as_str()))
+}
+
+/// How a task is called in answers.
+fn task_called(workflow: &Workflow, id: TaskId) -> String {
+    format!("task {id} of {}", called(&workflow.namespace, &workflow.id))
+}
+
+/// The open task or dead letter of that number.
+fn task_of<S: StateTx>(turn: &Turn<'_, S>, workflow: &Workflow, id: TaskId) -> Result<Arc<Task>, Rejection> {
+    turn.tx.get::<Tasks>(&TaskKey { run: workflow.run, task: id }).ok_or_else(|| {
+        let created = (1..workflow.next_task).contains(&id);
+        let detail = if created { "is neither open nor a dead letter any more" } else { "was never created" };
+        Rejection::new(RejectionCode::TaskNotFound, task_called(workflow, id), format!("{detail} (run {})", workflow.run))
+    })
+}
+
+/// Who asked for something of a task, and why, for the history.
+fn said_of_task<S: StateTx>(turn: &Turn<'_, S>, command: &ControlTask, task: &Task) -> TaskControlled {
+    let (principal, reason) = (content::who(turn.principal), content::message(&command.reason));
+    TaskControlled { task: command.task, node: task.node.clone(), principal, reason }
 }
 
 /// Who asked, and why, for the history.

@@ -87,6 +87,7 @@ fn happened(event: &Event) -> String {
         Happened::WorkflowTerminated(e) => format!("workflow terminated {:?}", e.reason),
         Happened::WorkflowTimedOut(e) => format!("workflow timed out {:?}", e.reason),
         Happened::LateResultIgnored(e) => format!("late result ignored task {} ({}) attempt {}", e.task, e.node, e.attempt),
+        Happened::TaskRetried(e) => format!("retried task {} ({}) by {} {:?}", e.task, e.node, e.principal, e.reason),
     }
 }
 
