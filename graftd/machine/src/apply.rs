@@ -88,6 +88,7 @@ fn dispatch<S: StateTx>(turn: &mut Turn<'_, S>, command: &Command) -> Answer {
         Command::SetLimit(command) => commands::set_limit::apply(turn, command),
         Command::InitCluster(command) => commands::init_cluster::apply(turn, command),
         Command::ExpireRequests(_) => commands::expire_requests::apply(turn),
+        Command::Redrive(command) => commands::redrive::apply(turn, command),
         Command::RetryTask(command) => commands::retry_task::apply(turn, command),
     }
 }
@@ -174,6 +175,7 @@ fn namespace(command: &Command) -> &str {
     match command {
         Command::Start(start) => &start.namespace,
         Command::Pause(control) | Command::Resume(control) | Command::Cancel(control) | Command::Terminate(control) => &control.namespace,
+        Command::Redrive(redrive) => &redrive.namespace,
         Command::RetryTask(control) => &control.namespace,
         Command::OpenSession(session) => &session.namespace,
         Command::SetLimit(limit) => &limit.namespace,

@@ -52,7 +52,7 @@ pub struct Envelope {
     #[prost(uint64, tag = "4")]
     pub not_after: Millis,
     /// What is asked.
-    #[prost(oneof = "Command", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 29")]
+    #[prost(oneof = "Command", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 28, 29")]
     pub command: Option<Command>,
 }
 
@@ -104,7 +104,10 @@ pub enum Command {
     /// Forget answers to requests whose not-after has passed (bounded). → `Reply::Done`
     #[prost(message, tag = "24")]
     ExpireRequests(ExpireRequests),
-    // reserved 25 (stage tasks), 26 (raise version), 27 (signal), 28 (redrive)
+    // reserved 25 (stage tasks), 26 (raise version), 27 (signal)
+    /// Try a dead letter again, with a fresh budget of attempts. → `Reply::Done`
+    #[prost(message, tag = "28")]
+    Redrive(RedriveTask),
     /// Try a waiting task now. → `Reply::Done`
     #[prost(message, tag = "29")]
     RetryTask(ControlTask),
@@ -392,6 +395,32 @@ pub struct ControlTask {
     pub task: TaskId,
     /// Why, for the history.
     #[prost(string, tag = "5")]
+    pub reason: String,
+}
+
+/// See [`Command::Redrive`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct RedriveTask {
+    /// Namespace.
+    #[prost(string, tag = "1")]
+    pub namespace: String,
+    /// Id of the workflow.
+    #[prost(string, tag = "2")]
+    pub id: String,
+    /// Only this run, which must be the current one; 0 = the current one.
+    #[prost(uint64, tag = "3")]
+    pub run: Run,
+    /// The dead letter.
+    #[prost(uint32, tag = "4")]
+    pub task: TaskId,
+    /// Its config from now on: any JSON document, empty = `null`; absent = as it was.
+    #[prost(bytes = "bytes", optional, tag = "5")]
+    pub config: Option<Bytes>,
+    /// JSON Merge Patch (RFC 7396) of the workflow's state, an object; empty = no change.
+    #[prost(bytes = "bytes", tag = "6")]
+    pub state_patch: Bytes,
+    /// Why, for the history.
+    #[prost(string, tag = "7")]
     pub reason: String,
 }
 

@@ -21,7 +21,7 @@ pub struct Event {
     #[prost(uint64, tag = "3")]
     pub at: Millis,
     /// What became true.
-    #[prost(oneof = "Happened", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 28")]
+    #[prost(oneof = "Happened", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 28")]
     pub happened: Option<Happened>,
 }
 
@@ -76,6 +76,9 @@ pub enum Happened {
     /// A late result of a workflow that is being cancelled or has ended was ignored.
     #[prost(message, tag = "25")]
     LateResultIgnored(TaskHandedBack),
+    /// A dead letter is a task again.
+    #[prost(message, tag = "26")]
+    DeadLetterRedriven(DeadLetterRedriven),
     /// A task that waited for a time or a change of the state was made ready.
     #[prost(message, tag = "28")]
     TaskRetried(TaskControlled),
@@ -297,6 +300,41 @@ pub struct Controlled {
     /// Why.
     #[prost(string, tag = "2")]
     pub reason: String,
+}
+
+/// See [`Happened::DeadLetterRedriven`]. Whatever ended or paused the workflow for the dead letter's sake is over.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct DeadLetterRedriven {
+    /// The task.
+    #[prost(uint32, tag = "1")]
+    pub task: TaskId,
+    /// Its node.
+    #[prost(string, tag = "2")]
+    pub node: String,
+    /// Who asked.
+    #[prost(string, tag = "3")]
+    pub principal: String,
+    /// Why.
+    #[prost(string, tag = "4")]
+    pub reason: String,
+    /// Number of the attempt that is made now.
+    #[prost(uint32, tag = "5")]
+    pub attempt: u32,
+    /// Its config, if that was changed.
+    #[prost(bytes = "bytes", optional, tag = "6")]
+    pub config: Option<Bytes>,
+    /// The merge patch of the state that came with it; empty = none.
+    #[prost(bytes = "bytes", tag = "7")]
+    pub state_patch: Bytes,
+    /// Revision of the state after the patch.
+    #[prost(uint64, tag = "8")]
+    pub revision: u64,
+    /// The workflow had ended, and goes on.
+    #[prost(bool, tag = "9")]
+    pub reopened: bool,
+    /// The scope that it belongs to now: another than before if the join of its own has fired.
+    #[prost(uint32, tag = "10")]
+    pub scope: ScopeId,
 }
 
 /// Somebody asked for it, of a task.

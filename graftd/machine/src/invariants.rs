@@ -24,7 +24,7 @@ use crate::tables::{
     StatusCounts, StatusKey, StatusList, Table, TaskEvents, TaskKey, TaskList, Tasks, TimeKey, TimeList, TimerKey, TimerKind, Timers,
     Workflows,
 };
-use crate::task::{Exhausted, Scope, Task, TaskState};
+use crate::task::{Scope, Task, TaskState};
 use crate::time::Millis;
 use crate::view;
 use crate::workflow::{Status, StatusKind, Workflow};
@@ -151,12 +151,16 @@ impl Check {
             let blocked = count(|state| matches!(state, TaskState::Blocked(_)));
             let open = tasks.len() as u32 - dead;
             let last = tasks.last().map_or(0, |(id, _)| *id);
-            let kept = tasks.iter().any(|(_, task)| matches!(task.state(), TaskState::DeadLettered(_)) && !resolves(task));
+            let kept = tasks.iter().any(|(_, task)| matches!(task.state(), TaskState::DeadLettered(_)) && !task.is_passed_over());
             let by = match w.status() {
                 Status::Failed(by) => Some(by.task),
+                Status::Paused(paused) => Some(paused.task),
                 _ => None,
             };
-            let named = by.is_none_or(|by| tasks.iter().any(|(id, task)| *id == by && matches!(task.state(), TaskState::DeadLettered(_))));
+            // A dead letter that failed or paused its workflow may have been discarded, but is not open.
+            let open_task =
+                |wanted: TaskId| tasks.iter().any(|(id, task)| *id == wanted && !matches!(task.state(), TaskState::DeadLettered(_)));
+            let named = by.is_none_or(|by| !open_task(by));
             self.that(w.open_tasks == open, &run, format!("counts {} open tasks, has {open}", w.open_tasks));
             self.that(w.dead_letters == dead, &run, format!("counts {} dead letters, has {dead}", w.dead_letters));
             self.that(w.blocked_tasks == blocked, &run, format!("counts {} blocked tasks, has {blocked}", w.blocked_tasks));
@@ -196,6 +200,13 @@ impl Check {
             };
             let dead = matches!(task.state(), TaskState::DeadLettered(_));
             self.that(task.attempt >= 1, &name, "has no attempt");
+            self.that(task.thawed <= workflow.reopened, &name, "became ready in a future life of its workflow");
+            let thawed = task.thawed == workflow.reopened || workflow.sweep_due != 0 || workflow.kind() != StatusKind::Running;
+            self.that(
+                thawed || !matches!(task.state(), TaskState::Ready(_)),
+                &name,
+                "is offered under the attempt that it was frozen with",
+            );
             self.that(task.failures <= task.attempt - u32::from(!dead), &name, "has failed more often than it was tried");
             self.that(task.failures <= task.retry.max_attempts, &name, "has failed more often than its policy allows");
             self.that(dead || task.failures < task.retry.max_attempts, &name, "has used up its attempts and is no dead letter");
@@ -206,7 +217,7 @@ impl Check {
                 let goes_on = matches!(workflow.kind(), StatusKind::Running | StatusKind::Paused);
                 self.that(told || !goes_on, &name, "waits for any change of the state and was not told of one");
             }
-            let counted = !(dead && resolves(&task));
+            let counted = !(dead && task.is_passed_over());
             if counted && !self.dissolving(&workflow) {
                 let scope = ScopeKey { run: key.run, scope: task.scope };
                 self.that(self.scopes.contains_key(&scope), &name, format!("is in scope {}, which is not open", task.scope));
@@ -227,7 +238,7 @@ impl Check {
     fn scopes(&mut self) {
         let mut open: BTreeMap<ScopeKey, u32> = BTreeMap::new();
         for (key, task) in &self.tasks {
-            if !(matches!(task.state(), TaskState::DeadLettered(_)) && resolves(task)) {
+            if !(matches!(task.state(), TaskState::DeadLettered(_)) && task.is_passed_over()) {
                 *open.entry(ScopeKey { run: key.run, scope: task.scope }).or_default() += 1;
             }
         }
@@ -413,12 +424,6 @@ impl Check {
             self.that(session.incarnation == incarnation, format!("session {incarnation}"), "is stored under another incarnation");
         }
     }
-}
-
-/// Whether a dead letter counts as resolved in its scope.
-fn resolves(task: &Task) -> bool {
-    let policy = task.on_exhausted.as_ref().and_then(|policy| policy.then.as_ref());
-    matches!(policy, Some(Exhausted::Continue(()) | Exhausted::ErrorNode(_)))
 }
 
 /// The task that an event resolves.

@@ -22,6 +22,8 @@ pub const ERROR_BYTES_MAX: usize = 8 << 10;
 pub const TASKS_PER_COMMAND_MAX: usize = 10_000;
 /// Highest number of a task or scope that a start or completion may give out in one run (what follows from them has room above).
 pub const TASKS_PER_RUN_MAX: u32 = 1_000_000_000;
+/// Highest number of a task or scope in a run that still lets dead letters be redriven: each time may lead to another task and scope.
+pub const REDRIVE_NUMBERS_MAX: u32 = 4_000_000_000;
 /// Deepest nesting of fan-outs: a completion closes at most so many scopes.
 pub const SCOPE_DEPTH_MAX: u32 = 1_000;
 /// Most commuting operations in one completion.

@@ -110,7 +110,7 @@ pub struct Task {
     /// The current attempt's number, from 1: the fence.
     #[prost(uint32, tag = "6")]
     pub attempt: u32,
-    /// Tries that failed so far: what the retry policy counts.
+    /// Tries that failed since it was created or redriven: what the retry policy counts.
     #[prost(uint32, tag = "7")]
     pub failures: u32,
     /// How failures are retried.
@@ -137,6 +137,10 @@ pub struct Task {
     /// Hash that every attempt of the task is handed as idempotency key towards the outside: of cluster, partition, run and task.
     #[prost(string, tag = "15")]
     pub execution_key: String,
+    /// [`crate::workflow::Workflow::reopened`] when it became ready. A ready task that is behind was frozen with its workflow: its attempt
+    /// may be executing somewhere, unheard, so that it is not offered before it has another number.
+    #[prost(uint32, tag = "16")]
+    pub thawed: u32,
     /// What it is waiting for.
     #[prost(oneof = "TaskState", tags = "20, 21, 22, 23")]
     pub state: Option<TaskState>,
@@ -208,6 +212,12 @@ impl Task {
     /// If the record carries a state that this version does not know (a newer version wrote it).
     pub fn state(&self) -> &TaskState {
         self.state.as_ref().expect("task record without a known state: written by a newer version")
+    }
+
+    /// Whether its scope counts it as resolved once it is a dead letter: its policy goes on without it, or puts another task in its place.
+    pub fn is_passed_over(&self) -> bool {
+        let policy = self.on_exhausted.as_ref().and_then(|policy| policy.then.as_ref());
+        matches!(policy, Some(Exhausted::Continue(()) | Exhausted::ErrorNode(_)))
     }
 }
 

@@ -75,11 +75,11 @@ pub fn ready(state: &impl StateRead, queue: &Queue, after: Option<&ReadyKey>, li
 }
 
 /// What a worker is to be handed for an attempt, read when it is dispatched. None if it must not run (any more): the attempt is not its
-/// task's current one, the task is not ready, or its workflow is not running.
+/// task's current one, the task is not ready (or still frozen), or its workflow is not running.
 pub fn assignment(state: &impl StateRead, at: AttemptRef) -> Option<(Arc<Workflow>, Arc<Task>)> {
     let workflow = workflow(state, at.run).filter(|workflow| workflow.kind() == StatusKind::Running)?;
     let task = task(state, at.task_ref()).filter(|task| task.attempt == at.attempt && matches!(task.state(), TaskState::Ready(_)))?;
-    Some((workflow, task))
+    (task.thawed == workflow.reopened).then_some((workflow, task))
 }
 
 /// Timers in the order in which they are due, after `after`.

@@ -14,7 +14,7 @@ use crate::time::Millis;
 /// - `state` is a JSON object in canonical form (sorted keys, no spaces) of at most `STATE_BYTES_MAX` bytes.
 /// - `revision` rises by one with every command that changes `state`.
 /// - `open_tasks` is the number of task records of the run that are not dead letters.
-/// - a run in a final status is reached by the retention timer only.
+/// - a run in a final status is reached by the retention timer only, or reopened when a dead letter of it is redriven.
 #[derive(Clone, PartialEq, Message)]
 pub struct Workflow {
     /// Namespace that the workflow lives in.
@@ -77,6 +77,9 @@ pub struct Workflow {
     /// The pending sweep was started by a change of the state alone: it only wakes, since ready tasks have been listed and offered.
     #[prost(bool, tag = "28")]
     pub sweep_wakes_only: bool,
+    /// How often it was reopened after it had ended.
+    #[prost(uint32, tag = "29")]
+    pub reopened: u32,
     /// What it is doing.
     #[prost(oneof = "Status", tags = "20, 21, 22, 23, 24, 25, 26, 27")]
     pub status: Option<Status>,
@@ -124,6 +127,10 @@ pub struct Paused {
     /// Why, in the words of whoever (or whatever) paused it.
     #[prost(string, tag = "2")]
     pub reason: String,
+    /// The dead letter whose policy paused it: it goes on when that is redriven or discarded. 0 = somebody asked for the pause, and has to
+    /// resume it.
+    #[prost(uint32, tag = "3")]
+    pub task: TaskId,
 }
 
 /// See [`Status::Cancelling`].

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use goldenscript::{Argument, ArgumentConsumer, Context};
 use graft_machine::command::{
     BlockTask, Change, CloseSession, Command, CompleteTask, ControlTask, ControlWorkflow, Due, Envelope, ExpireRequests, FailTask,
-    FailureKind, FanOut, InitCluster, LoseTask, LostReason, OnConflict, Operation, SetLimit, StartWorkflow, TimerRef,
+    FailureKind, FanOut, InitCluster, LoseTask, LostReason, OnConflict, Operation, RedriveTask, SetLimit, StartWorkflow, TimerRef,
 };
 use graft_machine::ids::{AttemptRef, Lease, TaskRef};
 use graft_machine::memory::Memory;
@@ -74,6 +74,7 @@ impl Script {
             "resume" => Command::Resume(control(args)?),
             "cancel" => Command::Cancel(control(args)?),
             "terminate" => Command::Terminate(control(args)?),
+            "redrive" => Command::Redrive(redrive_task(args)?),
             "retry" => Command::RetryTask(control_task(args)?),
             "open" => self.open(args)?,
             "close" => Command::CloseSession(CloseSession { incarnation: position(args)?.into(), reason: String::new() }),
@@ -337,6 +338,13 @@ fn control_task(args: &mut ArgumentConsumer<'_>) -> Outcome<ControlTask> {
     })
 }
 
+/// `ID TASK config=JSON patch=JSON`.
+fn redrive_task(args: &mut ArgumentConsumer<'_>) -> Outcome<RedriveTask> {
+    let ControlTask { namespace, id, run, task, reason } = control_task(args)?;
+    let config = args.take_key("config").map(|config| Bytes::from(config.to_owned()));
+    Ok(RedriveTask { namespace, id, run, task, config, state_patch: text(args, "patch").into(), reason })
+}
+
 fn task_ref(text: &str) -> Outcome<TaskRef> {
     let (run, task) = text.split_once('/').ok_or("a task is RUN/TASK")?;
     Ok(TaskRef { run: run.parse()?, task: task.parse()? })
@@ -446,4 +454,4 @@ macro_rules! folders {
     };
 }
 
-folders! { start complete fail block lose due pause resume cancel terminate retry sessions limits cluster requests }
+folders! { start complete fail block lose due pause resume cancel terminate retry redrive sessions limits cluster requests }

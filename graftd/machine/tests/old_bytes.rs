@@ -127,6 +127,7 @@ fn records() -> Vec<(&'static str, TableId, Record)> {
         sweep_again: true,
         sweep_touched: vec!["/a".into()],
         sweep_wakes_only: true,
+        reopened: 0,
         status: Some(Status::Cancelling(Cancelling { at: 1_400, until: 31_400, reason: "no longer needed".into() })),
     };
     let task = Task {
@@ -145,6 +146,7 @@ fn records() -> Vec<(&'static str, TableId, Record)> {
         last_error: "no route".into(),
         progress: "50 %".into(),
         execution_key: "00ff".into(),
+        thawed: 0,
         state: Some(TaskState::Blocked(Blocked { since_revision: 4, wake_on: vec!["/a/b".into()], recheck: 5_000 })),
     };
     let created = CreatedTask { task: 2, node: "ship".into(), scope: 1, not_before: 8, skipped_for: 0, idempotency_key: "k".into() };

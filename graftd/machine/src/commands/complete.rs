@@ -73,7 +73,7 @@ fn resolve<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, task: &T
     let cancelling = workflow.kind() == StatusKind::Cancelling;
     let id = command.at.task;
     ready::remove(turn, workflow, id, task);
-    let touched = state.as_ref().and_then(|_| wake::touched(workflow, command));
+    let touched = state.as_ref().and_then(|_| wake::touched(workflow, &command.patch, &command.operations));
     if let Some(state) = state {
         workflow.state = state;
         workflow.revision += 1;

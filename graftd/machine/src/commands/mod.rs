@@ -11,6 +11,7 @@ pub(crate) mod init_cluster;
 pub(crate) mod lose;
 pub(crate) mod open_session;
 pub(crate) mod pause;
+pub(crate) mod redrive;
 pub(crate) mod resume;
 pub(crate) mod retry_task;
 pub(crate) mod set_limit;
@@ -25,9 +26,9 @@ use crate::event::{Controlled, TaskControlled};
 use crate::ids::{Run, TaskId};
 use crate::reply::{Rejection, RejectionCode};
 use crate::state::StateTx;
-use crate::step::Turn;
+use crate::step::{Turn, ending};
 use crate::tables::{NameKey, Names, TaskKey, Tasks};
-use crate::task::Task;
+use crate::task::{Task, TaskState};
 use crate::workflow::Workflow;
 
 /// How a workflow is called in answers.
@@ -73,6 +74,28 @@ fn refused_by_status(workflow: &Workflow, so: &str) -> Rejection {
 /// How a task is called in answers.
 fn task_called(workflow: &Workflow, id: TaskId) -> String {
     format!("task {id} of {}", called(&workflow.namespace, &workflow.id))
+}
+
+/// Refuses a command for a run whose retention is over: it may be half deleted.
+fn kept<S: StateTx>(turn: &Turn<'_, S>, workflow: &Workflow) -> Result<(), Rejection> {
+    match ending::retention_over(workflow) {
+        Some(over) if over <= turn.now => {
+            let detail = format!("is being deleted: the retention of run {} ended at {over}", workflow.run);
+            Err(Rejection::new(RejectionCode::WorkflowNotFound, called(&workflow.namespace, &workflow.id), detail))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The dead letter of that number.
+fn dead_letter_of<S: StateTx>(turn: &Turn<'_, S>, workflow: &Workflow, id: TaskId) -> Result<Arc<Task>, Rejection> {
+    let task = task_of(turn, workflow, id)?;
+    match task.state() {
+        TaskState::DeadLettered(_) => Ok(task),
+        TaskState::Ready(_) | TaskState::Delayed(_) | TaskState::Blocked(_) => {
+            Err(Rejection::new(RejectionCode::TaskState, task_called(workflow, id), "is open, and no dead letter"))
+        }
+    }
 }
 
 /// The open task or dead letter of that number.

@@ -69,6 +69,7 @@ pub(crate) fn task<S: StateTx>(
         last_error: String::new(),
         progress: String::new(),
         execution_key: execution_key(turn, run, id),
+        thawed: workflow.reopened,
         state: None,
     };
     turn.tx.put::<TaskList>(derived::listed(workflow, id, &task), ());

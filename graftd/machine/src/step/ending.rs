@@ -1,4 +1,4 @@
-//! The status of a workflow: pausing, resuming, cancelling, ending; with the lists, timers and sweeps that go with each.
+//! The status of a workflow: pausing, resuming, cancelling, ending, reopening; with the lists, timers and sweeps that go with each.
 
 use crate::derived;
 use crate::effect::{Effect, Withdrawn};
@@ -6,6 +6,7 @@ use crate::event::{Happened, WorkflowEnded};
 use crate::state::StateTx;
 use crate::step::{Turn, sweep};
 use crate::tables::{StatusKey, StatusList, TimerKind};
+use crate::time::Millis;
 use crate::workflow::{Cancelling, Ended, Paused, Running, Status, StatusKind, Workflow};
 
 /// Changes the status, and the list and counts of workflows by status.
@@ -29,6 +30,31 @@ pub(crate) fn pause<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow,
 pub(crate) fn resume<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow) {
     set_status(turn, workflow, Status::Running(Running {}));
     sweep::start(turn, workflow);
+}
+
+/// Lets a workflow that has ended go on, with the tasks that were frozen with it. The event is the caller's matter, and so is its outermost
+/// scope. A deadline that has passed meanwhile is dropped: it would end the workflow again at once. Blocked tasks that judged an earlier state are
+/// asked again, since a change may have come while they could not be told.
+pub(crate) fn reopen<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow) {
+    let run = workflow.run;
+    let deleted_at = retention_over(workflow).expect("asked for of what has ended only");
+    turn.clear_timer(deleted_at, TimerKind::Retention, run, 0);
+    if workflow.deadline > turn.now {
+        turn.set_timer(workflow.deadline, TimerKind::Deadline, run, 0);
+    } else {
+        workflow.deadline = 0;
+    }
+    workflow.reopened += 1;
+    if workflow.blocked_tasks > 0 {
+        workflow.sweep_touched = vec![String::new()];
+    }
+    set_status(turn, workflow, Status::Running(Running {}));
+    sweep::start(turn, workflow);
+}
+
+/// When a workflow that has ended is to be deleted. From then on it may be half deleted.
+pub(crate) fn retention_over(workflow: &Workflow) -> Option<Millis> {
+    workflow.ended_at().map(|ended| ended.saturating_add(workflow.retention))
 }
 
 /// Tells running attempts to end, and starts nothing more. The event is the caller's matter. A workflow without a task that somebody could

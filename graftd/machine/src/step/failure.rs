@@ -153,7 +153,7 @@ fn give_up<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, mut task
             let reason = content::message(&format!("task {id} ({node}) was given up: {error}"));
             let event = Controlled { principal: "machine".to_owned(), reason: reason.clone() };
             turn.event(workflow, Happened::Paused(event));
-            ending::pause(turn, workflow, Paused { at: turn.now, reason });
+            ending::pause(turn, workflow, Paused { at: turn.now, reason, task: id });
         }
         Exhausted::Continue(()) => scopes::shift(turn, workflow, scope, -1),
         // It takes the dead letter's place in the scope: nothing to count.

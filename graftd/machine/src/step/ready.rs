@@ -1,8 +1,8 @@
 //! Tasks between waiting and ready, and the indexes that go with it: the ready table, the timers, the blocked table.
 
 use crate::derived;
-use crate::effect::{Effect, Offer};
-use crate::ids::TaskId;
+use crate::effect::{Effect, Offer, Withdrawn};
+use crate::ids::{AttemptRef, TaskId};
 use crate::state::StateTx;
 use crate::step::Turn;
 use crate::tables::{BlockedTasks, Descending, ReadyKey, ReadyRecord, ReadyTasks, TaskKey, TaskList, Tasks, TimerKind};
@@ -59,8 +59,18 @@ pub(crate) fn unlist<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &Workflow, id
 /// Stores a task that has become (or stays) ready, and offers it.
 pub(crate) fn make_ready<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &Workflow, id: TaskId, mut task: Task, since: Millis) {
     task.state = Some(TaskState::Ready(Ready { since }));
+    task.thawed = workflow.reopened;
     list(turn, workflow, id, &task);
     turn.tx.put::<Tasks>(TaskKey { run: workflow.run, task: id }, task);
+}
+
+/// Offers a ready task that was frozen with its workflow, under another attempt number: whoever was handed the one before may be executing
+/// it still, and not have heard that the workflow had ended.
+pub(crate) fn thaw<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &Workflow, id: TaskId, task: &Task, since: Millis) {
+    let at = AttemptRef { run: workflow.run, task: id, attempt: task.attempt };
+    turn.effects.push(Effect::Withdraw { at, reason: Withdrawn::Resolved });
+    let task = Task { attempt: task.attempt.saturating_add(1), ..task.clone() };
+    make_ready(turn, workflow, id, task, since);
 }
 
 /// Stores a task that waits for a time.

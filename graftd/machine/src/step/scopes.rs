@@ -1,12 +1,40 @@
 //! Joins: counting open tasks, and closing upwards what has become empty.
 
+use std::sync::Arc;
+
 use crate::event::{Happened, ScopeClosed};
-use crate::ids::{OUTERMOST, ScopeId};
+use crate::ids::{OUTERMOST, ScopeId, TaskId};
 use crate::state::StateTx;
 use crate::step::{Turn, create, ending};
 use crate::tables::{ScopeKey, Scopes};
-use crate::task::Scope;
+use crate::task::{Scope, Task};
 use crate::workflow::{StatusKind, Workflow};
+
+/// Takes a dead letter that becomes a task again back into a scope, and says into which. One that its policy keeps has never left its own. One
+/// that was passed over returns to its own as long as that stands; after its join has fired it gets a scope to itself, without a join, in
+/// the outermost one. The outermost scope of a workflow that had completed is made again.
+pub(crate) fn take_back<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, id: TaskId, task: &Task) -> ScopeId {
+    if !task.is_passed_over() {
+        return task.scope;
+    }
+    let run = workflow.run;
+    let own = ScopeKey { run, scope: task.scope };
+    if let Some(record) = turn.tx.get::<Scopes>(&own) {
+        turn.tx.put::<Scopes>(own, Scope { open: record.open + 1, ..Scope::clone(&record) });
+        return task.scope;
+    }
+    let outermost = ScopeKey { run, scope: OUTERMOST };
+    let new = Scope { parent: OUTERMOST, open: 0, continuation: None, opened_by: 0, depth: 0 };
+    let around = turn.tx.get::<Scopes>(&outermost).map_or(new, Arc::unwrap_or_clone);
+    turn.tx.put::<Scopes>(outermost, Scope { open: around.open + 1, ..around });
+    if task.scope == OUTERMOST {
+        return OUTERMOST;
+    }
+    let scope = workflow.next_scope;
+    workflow.next_scope += 1;
+    turn.tx.put::<Scopes>(ScopeKey { run, scope }, Scope { parent: OUTERMOST, open: 1, continuation: None, opened_by: id, depth: 1 });
+    scope
+}
 
 /// Changes the count of a scope by what one step resolved and created in it. Where that empties the scope it closes: its continuation is
 /// created in the scope around it, which may empty that in turn; and an empty outermost scope completes the workflow. A workflow that is

@@ -1,7 +1,8 @@
 //! One flag, then bounded steps: what a workflow's new status means for each of its tasks, `SWEEP_STEP` tasks at a time.
 //!
 //! The first step is taken with the command that set the flag; while tasks remain, one sweep timer stands, due at once, and each `Due`
-//! takes the next step. The step does what the status says when it is taken: ready tasks of a running workflow are listed and offered;
+//! takes the next step. The step does what the status says when it is taken: ready tasks of a running workflow are listed and offered (under
+//! another attempt number, if they were frozen before);
 //! those of a paused, cancelled-soon or failed one leave the ready order; open tasks of one that ended otherwise are deleted, and then its
 //! scopes. Blocked tasks that a change of the state concerns are woken on the way.
 
@@ -95,7 +96,10 @@ fn visit<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, id: TaskId
     match workflow.kind() {
         status if removes_tasks(status) => ready::remove(turn, workflow, id, task),
         StatusKind::Running if workflow.sweep_wakes_only => {}
-        StatusKind::Running => ready::list(turn, workflow, id, task),
+        StatusKind::Running => match task.state() {
+            TaskState::Ready(place) if task.thawed != workflow.reopened => ready::thaw(turn, workflow, id, task, place.since),
+            _ => ready::list(turn, workflow, id, task),
+        },
         _ => ready::unlist(turn, workflow, id, task),
     }
     if matches!(workflow.kind(), StatusKind::Running | StatusKind::Paused) && workflow.blocked_tasks > 0 {

@@ -1,6 +1,8 @@
 //! The state of a workflow changed: blocked tasks that wait for it are asked again.
 
-use crate::command::CompleteTask;
+use bytes::Bytes;
+
+use crate::command::Operation;
 use crate::ids::TaskId;
 use crate::limits::{SWEEP_STEP, TOUCHED_MAX};
 use crate::patch;
@@ -10,9 +12,9 @@ use crate::tables::{BlockedTasks, Prefix, TaskKey, Tasks};
 use crate::task::{Task, TaskState};
 use crate::workflow::Workflow;
 
-/// What a completion changes in the state, before it is changed; `None` while no task is blocked: then it costs nothing.
-pub(crate) fn touched(workflow: &Workflow, change: &CompleteTask) -> Option<Vec<String>> {
-    (workflow.blocked_tasks > 0).then(|| patch::touched(&workflow.state, &change.patch, &change.operations))
+/// What a patch and operations change in the state, before it is changed; `None` while no task is blocked: then it costs nothing.
+pub(crate) fn touched(workflow: &Workflow, patch: &Bytes, operations: &[Operation]) -> Option<Vec<String>> {
+    (workflow.blocked_tasks > 0).then(|| patch::touched(&workflow.state, patch, operations))
 }
 
 /// Wakes the blocked tasks that changes at these pointers concern: the first `SWEEP_STEP` at once, the others by a sweep.

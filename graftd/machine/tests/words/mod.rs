@@ -87,6 +87,18 @@ fn happened(event: &Event) -> String {
         Happened::WorkflowTerminated(e) => format!("workflow terminated {:?}", e.reason),
         Happened::WorkflowTimedOut(e) => format!("workflow timed out {:?}", e.reason),
         Happened::LateResultIgnored(e) => format!("late result ignored task {} ({}) attempt {}", e.task, e.node, e.attempt),
+        Happened::DeadLetterRedriven(e) => {
+            let mut out = format!("redriven task {} ({}) attempt {} in scope {}", e.task, e.node, e.attempt, e.scope);
+            let _ = write!(out, " by {} {:?} revision {}", e.principal, e.reason, e.revision);
+            if let Some(config) = &e.config {
+                let _ = write!(out, " config={}", json(config));
+            }
+            if !e.state_patch.is_empty() {
+                let _ = write!(out, " patch={}", json(&e.state_patch));
+            }
+            out.push_str(if e.reopened { ", workflow reopened" } else { "" });
+            out
+        }
         Happened::TaskRetried(e) => format!("retried task {} ({}) by {} {:?}", e.task, e.node, e.principal, e.reason),
     }
 }
@@ -181,6 +193,7 @@ pub fn workflow(w: &Workflow) -> String {
 fn status(status: &Status) -> String {
     match status {
         Status::Running(_) => "running".to_owned(),
+        Status::Paused(s) if s.task != 0 => format!("paused for task {} {:?}", s.task, s.reason),
         Status::Paused(s) => format!("paused {:?}", s.reason),
         Status::Cancelling(s) => format!("cancelling until {} {:?}", s.until, s.reason),
         Status::Completed(_) => "completed".to_owned(),
