@@ -90,6 +90,7 @@ fn dispatch<S: StateTx>(turn: &mut Turn<'_, S>, command: &Command) -> Answer {
         Command::ExpireRequests(_) => commands::expire_requests::apply(turn),
         Command::Redrive(command) => commands::redrive::apply(turn, command),
         Command::RetryTask(command) => commands::retry_task::apply(turn, command),
+        Command::Discard(command) => commands::discard::apply(turn, command),
     }
 }
 
@@ -176,7 +177,7 @@ fn namespace(command: &Command) -> &str {
         Command::Start(start) => &start.namespace,
         Command::Pause(control) | Command::Resume(control) | Command::Cancel(control) | Command::Terminate(control) => &control.namespace,
         Command::Redrive(redrive) => &redrive.namespace,
-        Command::RetryTask(control) => &control.namespace,
+        Command::RetryTask(control) | Command::Discard(control) => &control.namespace,
         Command::OpenSession(session) => &session.namespace,
         Command::SetLimit(limit) => &limit.namespace,
         Command::Complete(_)

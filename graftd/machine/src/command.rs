@@ -52,7 +52,7 @@ pub struct Envelope {
     #[prost(uint64, tag = "4")]
     pub not_after: Millis,
     /// What is asked.
-    #[prost(oneof = "Command", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 28, 29")]
+    #[prost(oneof = "Command", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 28, 29, 30")]
     pub command: Option<Command>,
 }
 
@@ -111,6 +111,9 @@ pub enum Command {
     /// Try a waiting task now. → `Reply::Done`
     #[prost(message, tag = "29")]
     RetryTask(ControlTask),
+    /// Give a dead letter up for good. → `Reply::Done`
+    #[prost(message, tag = "30")]
+    Discard(ControlTask),
 }
 
 /// What a start does when the id is taken. The numbers are stored; never reuse one.

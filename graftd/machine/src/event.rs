@@ -21,7 +21,7 @@ pub struct Event {
     #[prost(uint64, tag = "3")]
     pub at: Millis,
     /// What became true.
-    #[prost(oneof = "Happened", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 28")]
+    #[prost(oneof = "Happened", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28")]
     pub happened: Option<Happened>,
 }
 
@@ -79,6 +79,9 @@ pub enum Happened {
     /// A dead letter is a task again.
     #[prost(message, tag = "26")]
     DeadLetterRedriven(DeadLetterRedriven),
+    /// A dead letter is gone.
+    #[prost(message, tag = "27")]
+    DeadLetterDiscarded(TaskControlled),
     /// A task that waited for a time or a change of the state was made ready.
     #[prost(message, tag = "28")]
     TaskRetried(TaskControlled),

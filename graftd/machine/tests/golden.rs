@@ -75,6 +75,7 @@ impl Script {
             "cancel" => Command::Cancel(control(args)?),
             "terminate" => Command::Terminate(control(args)?),
             "redrive" => Command::Redrive(redrive_task(args)?),
+            "discard" => Command::Discard(control_task(args)?),
             "retry" => Command::RetryTask(control_task(args)?),
             "open" => self.open(args)?,
             "close" => Command::CloseSession(CloseSession { incarnation: position(args)?.into(), reason: String::new() }),
@@ -454,4 +455,4 @@ macro_rules! folders {
     };
 }
 
-folders! { start complete fail block lose due pause resume cancel terminate retry redrive sessions limits cluster requests }
+folders! { start complete fail block lose due pause resume cancel terminate retry redrive discard sessions limits cluster requests }

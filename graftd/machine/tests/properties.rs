@@ -8,18 +8,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use graft_machine::command::{
-    BlockTask, Change, CloseSession, Command, CompleteTask, ControlWorkflow, Due, Envelope, ExpireRequests, FailTask, FanOut, LoseTask,
-    Operation, SetLimit, StartWorkflow, TimerRef,
+    BlockTask, Change, CloseSession, Command, CompleteTask, ControlTask, ControlWorkflow, Due, Envelope, ExpireRequests, FailTask, FanOut,
+    LoseTask, Operation, RedriveTask, SetLimit, StartWorkflow, TimerRef,
 };
+use graft_machine::effect::Effect;
 use graft_machine::event::Happened;
-use graft_machine::ids::{AttemptRef, Lease, Run};
+use graft_machine::ids::{AttemptRef, Lease, Run, TaskRef};
 use graft_machine::limits::SWEEP_STEP;
 use graft_machine::memory::Memory;
 use graft_machine::reply::{Reply, Resolution};
 use graft_machine::session::{Limit, Session, SessionNode};
 use graft_machine::state::{StateRead, StateTx};
 use graft_machine::tables::{Meta, MetaKey, Prefix, RunKey, TaskKey, Tasks, Workflows};
-use graft_machine::task::{Exhausted, NewTask, OnExhausted, RetryPolicy, TaskState};
+use graft_machine::task::{Exhausted, NewTask, OnExhausted, RetryPolicy, Task, TaskState};
 use graft_machine::time::Stamp;
 use graft_machine::workflow::StatusKind;
 use graft_machine::{Applied, apply, invariants, view};
@@ -40,12 +41,13 @@ enum Ask {
     Due,
     Pass { millis: u16 },
     Control { verb: u8, id: u8, idle: bool, request: Option<u8> },
+    OfTask { verb: u8, pick: Pick, config: Option<usize>, patch: usize, request: Option<u8> },
     Session { id: u8, open: bool },
     Limit { node: u8, max: Option<u8> },
     Repeat { back: u8 },
 }
 
-/// One of the open tasks, now and then under an attempt or a lease that is not its own.
+/// One of the open tasks and dead letters, now and then under an attempt or a lease that is not its own.
 #[derive(Clone, Copy, Debug)]
 struct Pick {
     task: u16,
@@ -160,6 +162,8 @@ fn ask() -> impl Strategy<Value = Ask> {
         8 => Just(Ask::Due),
         4 => any::<u16>().prop_map(|millis| Ask::Pass { millis }),
         8 => (prop_oneof![3 => 0..2u8, 1 => 2..4u8], 0..4u8, any::<bool>(), request()).prop_map(|(verb, id, idle, request)| Ask::Control { verb, id, idle, request }),
+        10 => (0..3u8, pick(), prop::option::weighted(0.2, document()), document(), request())
+            .prop_map(|(verb, pick, config, patch, request)| Ask::OfTask { verb, pick, config, patch, request }),
         1 => (0..3u8, any::<bool>()).prop_map(|(id, open)| Ask::Session { id, open }),
         1 => (0..3u8, prop::option::of(any::<u8>())).prop_map(|(node, max)| Ask::Limit { node, max }),
         2 => any::<u8>().prop_map(|back| Ask::Repeat { back }),
@@ -176,6 +180,11 @@ struct Observed {
     completed: BTreeSet<(Run, u32)>,
     attempts: BTreeMap<TaskKey, u32>,
     statuses: BTreeMap<Run, StatusKind>,
+    joins: BTreeSet<(Run, u32)>,
+    /// The attempt of each task that was offered last.
+    offered: BTreeMap<TaskRef, u32>,
+    /// What was offered of each task before its workflow was reopened: somebody may execute that still.
+    before_the_end: BTreeMap<TaskRef, u32>,
 }
 
 impl Observed {
@@ -246,6 +255,28 @@ impl Observed {
                     _ => Command::Terminate(control),
                 }
             }
+            Ask::OfTask { verb, pick, config, patch, request } => {
+                request_id = request;
+                // Of a replaced run too; and now and then of one that is not there.
+                let wanted = |task: &Task| match verb {
+                    0 => !matches!(task.state(), TaskState::DeadLettered(_)),
+                    _ => matches!(task.state(), TaskState::DeadLettered(_)),
+                };
+                let tasks = self.state.scan::<Tasks>(Prefix::new().as_bytes(), None, usize::MAX);
+                let fitting: Vec<_> = tasks.iter().filter(|(_, task)| pick.older || wanted(task)).map(|(key, _)| key.clone()).collect();
+                let TaskKey { run, task } =
+                    fitting.get(usize::from(pick.task) % fitting.len().max(1)).cloned().unwrap_or(TaskKey { run: 1, task: 1 });
+                let id = view::workflow(&self.state, run).map_or_else(|| "wf0".to_owned(), |workflow| workflow.id.clone());
+                let (namespace, reason) = (String::from("default"), String::from("why not"));
+                match verb {
+                    0 => Command::RetryTask(ControlTask { namespace, id, run, task, reason }),
+                    1 => Command::Discard(ControlTask { namespace, id, run, task, reason }),
+                    _ => {
+                        let config = config.map(|config| DOCUMENTS[config].into());
+                        Command::Redrive(RedriveTask { namespace, id, run, task, config, state_patch: DOCUMENTS[patch].into(), reason })
+                    }
+                }
+            }
             Ask::Session { id, open } => {
                 let incarnation = format!("s{id}");
                 if open {
@@ -269,7 +300,7 @@ impl Observed {
         let mut envelope = Envelope::internal("client:ann", command);
         if let Some(request) = request_id {
             envelope.request_id = format!("r{request}");
-            envelope.payload_hash = u64::from(matches!(ask, Ask::Start { .. }));
+            envelope.payload_hash = u64::from(matches!(ask, Ask::Start { .. })) + 2 * u64::from(matches!(ask, Ask::OfTask { .. }));
             // The last of them always comes too late.
             envelope.not_after = if request == 2 { self.time - 1 } else { self.time + 5_000 };
         }
@@ -303,6 +334,7 @@ impl Observed {
 
     /// Compares the state with what the events alone say.
     fn observe(&mut self, applied: &Applied) -> Result<(), TestCaseError> {
+        let mut reopened = BTreeSet::new();
         for event in &applied.events {
             match event.happened.as_ref().expect("an event") {
                 Happened::Started(e) => {
@@ -318,15 +350,44 @@ impl Observed {
                         operated(document, &operation.pointer, operation.change.as_ref().expect("a change"));
                     }
                 }
+                Happened::ScopeClosed(e) => {
+                    prop_assert!(self.joins.insert((event.run, e.scope)), "the join of scope {}/{} fired twice", event.run, e.scope);
+                }
+                Happened::DeadLetterRedriven(e) => {
+                    if !e.state_patch.is_empty() {
+                        let document = self.documents.get_mut(&event.run).expect("a run starts with its first event");
+                        *document = merged(document, &serde_json::from_slice(&e.state_patch).expect("an accepted patch is JSON"));
+                    }
+                    reopened.extend(e.reopened.then_some(event.run));
+                    let task = view::task(&self.state, TaskRef { run: event.run, task: e.task }).expect("it is a task again");
+                    prop_assert!(matches!(task.state(), TaskState::Ready(_)) && task.failures == 0);
+                    prop_assert_eq!((task.attempt, task.scope), (e.attempt, e.scope));
+                    prop_assert!(e.config.as_ref().is_none_or(|config| *config == task.config));
+                }
                 _ => {}
             }
+        }
+        let of_reopened = self.offered.iter().filter(|(task, _)| reopened.contains(&task.run));
+        self.before_the_end.extend(of_reopened.map(|(task, attempt)| (*task, *attempt)));
+        for effect in &applied.effects {
+            let Effect::Offer(offer) = effect else { continue };
+            let AttemptRef { attempt, .. } = offer.at();
+            let before = self.before_the_end.get(&offer.task()).copied().unwrap_or(0);
+            prop_assert!(attempt > before, "{} was offered before its workflow ended, and again", offer.at());
+            self.offered.insert(offer.task(), attempt);
         }
         for (key, workflow) in self.state.scan::<Workflows>(Prefix::new().as_bytes(), None, usize::MAX) {
             let stored: Value = serde_json::from_slice(&workflow.state).expect("JSON");
             prop_assert_eq!(&stored, &self.documents[&key.run], "run {} is not the fold of its patches", key.run);
             let now = workflow.kind();
             let before = self.statuses.insert(key.run, now).unwrap_or(now);
-            prop_assert!(before == now || !before.is_final(), "run {} went from {:?} to {:?}", key.run, before, now);
+            prop_assert!(
+                before == now || !before.is_final() || reopened.contains(&key.run),
+                "run {} went from {:?} to {:?}",
+                key.run,
+                before,
+                now
+            );
             prop_assert!(before != StatusKind::Cancelling || now.is_final() || now == before, "run {} came back", key.run);
         }
         for (key, task) in self.state.scan::<Tasks>(Prefix::new().as_bytes(), None, usize::MAX) {
@@ -438,7 +499,7 @@ fn random_logs_meet_every_event_status_and_answer() {
     let mut runner = TestRunner::deterministic();
     let asks = vec(ask(), 1..80);
     let mut met = BTreeSet::new();
-    for _ in 0..250 {
+    for _ in 0..400 {
         let asks = asks.new_tree(&mut runner).expect("the strategy filters nothing").current();
         let mut machine = Observed { time: 1_000, ..Default::default() };
         for ask in &asks {
@@ -446,6 +507,7 @@ fn random_logs_meet_every_event_status_and_answer() {
             for (_, workflow) in machine.state.scan::<Workflows>(Prefix::new().as_bytes(), None, usize::MAX) {
                 met.insert(format!("{} sweeping {}", workflow.kind().as_str(), workflow.sweep_due != 0));
                 met.insert(format!("blocked {}", workflow.blocked_tasks.min(1)));
+                met.insert(format!("reopened {} sweeping {}", workflow.reopened.min(2), workflow.sweep_due != 0));
             }
         }
         let mut replayed = Memory::new();
@@ -462,13 +524,21 @@ fn random_logs_meet_every_event_status_and_answer() {
         }
     }
     let wanted = "Started Completed Failed Blocked ScopeClosed DeadLettered HandedBack Paused Resumed Cancelling WorkflowCompleted \
-                  WorkflowFailed WorkflowCancelled WorkflowTerminated WorkflowTimedOut LateResultIgnored Offer Withdraw StopRun TimerSet \
+                  WorkflowFailed WorkflowCancelled WorkflowTerminated WorkflowTimedOut LateResultIgnored DeadLetterRedriven \
+                  DeadLetterDiscarded TaskRetried TaskNotFound TaskState Offer Withdraw StopRun TimerSet \
                   LimitSet SessionOpened SessionClosed Applied AlreadyResolved Stale done Invalid WorkflowNotFound WorkflowExists \
                   WrongStatus RequestConflict RequestExpired";
     let missed: Vec<_> = wanted.split_whitespace().filter(|word| !met.contains(*word)).collect();
     assert!(missed.is_empty(), "never met: {missed:?}");
     let statuses = ["started true", "started false", "blocked 1", "running sweeping true", "paused sweeping true", "failed sweeping true"];
-    let more = ["cancelling sweeping true", "cancelled sweeping true", "terminated sweeping false", "timed-out sweeping false"];
+    let more = [
+        "reopened 1 sweeping true",
+        "reopened 2 sweeping false",
+        "cancelling sweeping true",
+        "cancelled sweeping true",
+        "terminated sweeping false",
+        "timed-out sweeping false",
+    ];
     let missed: Vec<_> = statuses.iter().chain(&more).filter(|word| !met.contains(**word)).collect();
     assert!(missed.is_empty(), "never met: {missed:?}; met {met:?}");
 }

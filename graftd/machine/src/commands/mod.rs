@@ -4,6 +4,7 @@ pub(crate) mod block;
 pub(crate) mod cancel;
 pub(crate) mod close_session;
 pub(crate) mod complete;
+pub(crate) mod discard;
 pub(crate) mod due;
 pub(crate) mod expire_requests;
 pub(crate) mod fail;

@@ -5,7 +5,7 @@ use crate::effect::{Effect, Offer, Withdrawn};
 use crate::ids::{AttemptRef, TaskId};
 use crate::state::StateTx;
 use crate::step::Turn;
-use crate::tables::{BlockedTasks, Descending, ReadyKey, ReadyRecord, ReadyTasks, TaskKey, TaskList, Tasks, TimerKind};
+use crate::tables::{BlockedTasks, DeadLetters, Descending, ReadyKey, ReadyRecord, ReadyTasks, TaskKey, TaskList, Tasks, TimerKind};
 use crate::task::{Blocked, Delayed, Ready, Task, TaskState};
 use crate::time::Millis;
 use crate::workflow::{StatusKind, Workflow};
@@ -84,6 +84,16 @@ pub(crate) fn delay<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &Workflow, id:
 pub(crate) fn remove<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, id: TaskId, task: &Task) {
     leave(turn, workflow, id, task);
     workflow.open_tasks -= 1;
+    turn.tx.delete::<TaskList>(&derived::listed(workflow, id, task));
+    turn.tx.delete::<Tasks>(&TaskKey { run: workflow.run, task: id });
+}
+
+/// Deletes a dead letter: its record, its place in the lists, and its share in the workflow's count. Its scope is the caller's matter.
+pub(crate) fn remove_dead_letter<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, id: TaskId, task: &Task) {
+    workflow.dead_letters -= 1;
+    if let Some(key) = derived::dead_letter(workflow, id, task) {
+        turn.tx.delete::<DeadLetters>(&key);
+    }
     turn.tx.delete::<TaskList>(&derived::listed(workflow, id, task));
     turn.tx.delete::<Tasks>(&TaskKey { run: workflow.run, task: id });
 }

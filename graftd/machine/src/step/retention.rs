@@ -2,15 +2,15 @@
 //! go last, so that it is known until it is gone.
 
 use crate::derived;
-use crate::ids::{EventPos, Run, TaskId};
+use crate::ids::{EventPos, Run};
 use crate::limits::SWEEP_STEP;
 use crate::state::StateTx;
 use crate::step::{Turn, ready};
 use crate::tables::{
-    AttemptEvents, DeadLetters, EventKey, Events, IdempotencyKeys, LabelKey, LabelList, NameKey, Names, Prefix, RunEvents, RunKey, Scopes,
-    StatusKey, StatusList, Table, TaskEvents, TaskKey, TaskList, Tasks, TimeKey, TimeList, TimerKind, Workflows,
+    AttemptEvents, EventKey, Events, IdempotencyKeys, LabelKey, LabelList, NameKey, Names, Prefix, RunEvents, RunKey, Scopes, StatusKey,
+    StatusList, Table, TaskEvents, Tasks, TimeKey, TimeList, TimerKind, Workflows,
 };
-use crate::task::{Task, TaskState};
+use crate::task::TaskState;
 use crate::workflow::Workflow;
 
 /// Takes one step: either something of the run remains, and the timer stands again, due at once; or the workflow is gone.
@@ -33,7 +33,7 @@ fn drop_some<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, mut ro
     let tasks = turn.tx.scan::<Tasks>(prefix.as_bytes(), None, room);
     for (key, task) in &tasks {
         if matches!(task.state(), TaskState::DeadLettered(_)) {
-            remove_dead_letter(turn, workflow, key.task, task);
+            ready::remove_dead_letter(turn, workflow, key.task, task);
         } else {
             ready::remove(turn, workflow, key.task, task);
         }
@@ -57,16 +57,6 @@ fn drop_some<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, mut ro
         turn.tx.delete::<RunEvents>(key);
     }
     room - events.len()
-}
-
-/// Deletes a dead letter: its record, its place in the lists, and its share in the workflow's count. Its scope is the caller's matter.
-pub(crate) fn remove_dead_letter<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, id: TaskId, task: &Task) {
-    workflow.dead_letters -= 1;
-    if let Some(key) = derived::dead_letter(workflow, id, task) {
-        turn.tx.delete::<DeadLetters>(&key);
-    }
-    turn.tx.delete::<TaskList>(&derived::listed(workflow, id, task));
-    turn.tx.delete::<Tasks>(&TaskKey { run: workflow.run, task: id });
 }
 
 /// Deletes at most `room` records of a table that starts with the run; returns how many it found.

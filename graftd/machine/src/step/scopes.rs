@@ -38,7 +38,7 @@ pub(crate) fn take_back<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workf
 
 /// Changes the count of a scope by what one step resolved and created in it. Where that empties the scope it closes: its continuation is
 /// created in the scope around it, which may empty that in turn; and an empty outermost scope completes the workflow. A workflow that is
-/// being cancelled starts nothing: there, scopes close in silence.
+/// being cancelled starts nothing: there, scopes close in silence. One that has failed stays failed, and what starts in it is frozen.
 pub(crate) fn shift<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, mut scope: ScopeId, mut by: i64) {
     let silent = workflow.kind() == StatusKind::Cancelling;
     while by != 0 {
@@ -53,7 +53,7 @@ pub(crate) fn shift<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow,
         assert_eq!(open, 0, "scope {scope} of run {} has resolved more than it held", workflow.run);
         turn.tx.delete::<Scopes>(&key);
         if scope == OUTERMOST {
-            if !silent {
+            if !workflow.kind().is_final() && !silent {
                 ending::complete(turn, workflow);
             }
             return;

@@ -99,6 +99,7 @@ fn happened(event: &Event) -> String {
             out.push_str(if e.reopened { ", workflow reopened" } else { "" });
             out
         }
+        Happened::DeadLetterDiscarded(e) => format!("discarded task {} ({}) by {} {:?}", e.task, e.node, e.principal, e.reason),
         Happened::TaskRetried(e) => format!("retried task {} ({}) by {} {:?}", e.task, e.node, e.principal, e.reason),
     }
 }
