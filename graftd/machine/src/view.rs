@@ -3,6 +3,8 @@
 //! Every function costs in proportion to the page it returns, never to the state; a page holds at most [`PAGE_MAX`] records, whatever is
 //! asked for. A page that is shorter than asked for (and than `PAGE_MAX`) is the last one, unless its type says otherwise.
 
+mod lists;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -22,6 +24,8 @@ use crate::tables::{
 use crate::task::{Task, TaskState};
 use crate::time::Millis;
 use crate::workflow::{StatusKind, Workflow};
+
+pub use lists::{Listed, dead_letters, failed_attempts, status_counts, task_list};
 
 /// Tasks of one node in one namespace, waiting for workers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,17 +8,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use graft_machine::command::{
-    Change, Command, CompleteTask, ENTRY_FORMAT, Envelope, FanOut, LogEntry, MACHINE_VERSION, Operation, StartWorkflow,
+    Change, Command, CompleteTask, ControlTask, ENTRY_FORMAT, Envelope, FanOut, LogEntry, MACHINE_VERSION, Operation, RedriveTask,
+    StartWorkflow,
 };
-use graft_machine::event::{CreatedTask, Event, Happened, TaskCompleted};
-use graft_machine::ids::{AttemptRef, Lease};
+use graft_machine::event::{CreatedTask, DeadLetterRedriven, Event, Happened, TaskCompleted, TaskControlled};
+use graft_machine::ids::{AttemptRef, EventPos, Lease};
 use graft_machine::reply::{Answer, Reply, Started};
 use graft_machine::session::{Session, SessionNode};
 use graft_machine::tables::{
-    Descending, LabelKey, Lineage, MetaRecord, ReadyKey, Record, RequestRecord, TableId, TableKey, TimerKey, TimerKind,
+    AttemptKey, Counter, DeadLetterKey, Descending, LabelKey, Lineage, MetaRecord, ReadyKey, Record, RequestRecord, StatusCountKey,
+    TableId, TableKey, TaskListKey, TimerKey, TimerKind,
 };
-use graft_machine::task::{Blocked, Exhausted, NewTask, OnExhausted, RetryPolicy, Scope, Task, TaskState};
-use graft_machine::workflow::{Cancelling, Status, Workflow};
+use graft_machine::task::{Blocked, Exhausted, NewTask, OnExhausted, Ready, RetryPolicy, Scope, Task, TaskState};
+use graft_machine::workflow::{Cancelling, Paused, Status, StatusKind, Workflow};
 use prost::Message;
 
 fn hex(bytes: &[u8]) -> String {
@@ -105,6 +107,26 @@ fn a_log_entry_of_version_1_is_read_and_written_alike() {
     assert_eq!(hex(&entry.encode_to_vec()), hex(&bytes));
 }
 
+#[test]
+fn commands_about_one_task_are_read_and_written_alike() {
+    let of_task = ControlTask { namespace: "default".into(), id: "order-1".into(), run: 7, task: 3, reason: "the bank is back".into() };
+    let redrive = RedriveTask {
+        namespace: "default".into(),
+        id: "order-1".into(),
+        run: 7,
+        task: 3,
+        config: Some(Bytes::new()),
+        state_patch: Bytes::from_static(b"{\"a\":null}"),
+        reason: "the bank is back".into(),
+    };
+    let commands = [Command::Redrive(redrive), Command::RetryTask(of_task.clone()), Command::Discard(of_task)];
+    let commands = commands.into_iter().map(|command| Envelope::internal("client:ann", command)).collect();
+    let entry = LogEntry { format: ENTRY_FORMAT, machine_version: MACHINE_VERSION, time: 1_700_000_000_000, commands };
+    let bytes = kept("log_entry_of_tasks", &entry.encode_to_vec());
+    assert_eq!(LogEntry::decode(bytes.as_slice()), Ok(entry.clone()));
+    assert_eq!(hex(&entry.encode_to_vec()), hex(&bytes));
+}
+
 fn records() -> Vec<(&'static str, TableId, Record)> {
     let workflow = Workflow {
         namespace: "default".into(),
@@ -164,6 +186,23 @@ fn records() -> Vec<(&'static str, TableId, Record)> {
         worker: "w1".into(),
         execution_us: 17,
     };
+    let redriven = DeadLetterRedriven {
+        task: 1,
+        node: "charge".into(),
+        principal: "client:ann".into(),
+        reason: "the bank is back".into(),
+        attempt: 6,
+        config: Some(Bytes::from_static(b"{}")),
+        state_patch: Bytes::from_static(b"{\"a\":2}"),
+        revision: 5,
+        reopened: true,
+        scope: 3,
+    };
+    let discarded = TaskControlled { task: 1, node: "charge".into(), principal: "client:ann".into(), reason: "gone".into() };
+    let event = |number, happened| Record::Events(Arc::new(Event { run: 7, number, at: 1_000, happened: Some(happened) }));
+    let paused = Paused { at: 1_400, reason: "task 1 was given up".into(), task: 1 };
+    let reopened = Workflow { status: Some(Status::Paused(paused)), reopened: 2, ..Default::default() };
+    let thawed = Task { attempt: 2, thawed: 2, state: Some(TaskState::Ready(Ready { since: 1_000 })), ..Default::default() };
     let answer: Answer = Ok(Reply::Started(Started { run: 7, created: true, time: 1_000 }));
     let session = Session {
         incarnation: "i1".into(),
@@ -188,6 +227,12 @@ fn records() -> Vec<(&'static str, TableId, Record)> {
             TableId::Events,
             Record::Events(Arc::new(Event { run: 7, number: 3, at: 1_000, happened: Some(Happened::Completed(completed)) })),
         ),
+        ("event_redriven", TableId::Events, event(4, Happened::DeadLetterRedriven(redriven))),
+        ("event_discarded", TableId::Events, event(5, Happened::DeadLetterDiscarded(discarded.clone()))),
+        ("event_retried", TableId::Events, event(6, Happened::TaskRetried(discarded))),
+        ("workflow_reopened", TableId::Workflows, Record::Workflows(Arc::new(reopened))),
+        ("task_thawed", TableId::Tasks, Record::Tasks(Arc::new(thawed))),
+        ("status_count", TableId::StatusCounts, Record::StatusCounts(Arc::new(Counter { value: 300 }))),
         (
             "request",
             TableId::Requests,
@@ -231,6 +276,13 @@ fn keys_of_version_1_are_read_and_written_alike() {
     same("ready", ready(-5));
     same("timer", TimerKey { due: 1_000, kind: TimerKind::Sweep as u8, run: 7, task: 0 });
     same("label", LabelKey { namespace: namespace.clone(), label: "tier".into(), value: String::new(), run: 7 });
+    same("task_list", TaskListKey { namespace: namespace.clone(), node: node.clone(), run: 7, task: 3 });
+    same("dead_letter", DeadLetterKey { namespace: namespace.clone(), at: 1_000, run: 7, task: 3 });
+    same("status_count", StatusCountKey { namespace: namespace.clone(), status: StatusKind::Failed as u8 });
+    let attempt = |index, ordinal| AttemptKey::of(7, 3, EventPos { index, ordinal });
+    same("attempt", attempt(20, 1));
+    assert_eq!(attempt(20, 1).at(), EventPos { index: 20, ordinal: 1 });
+    assert!(attempt(20, 1).to_bytes() < attempt(20, 0).to_bytes() && attempt(20, 0).to_bytes() < attempt(19, 5).to_bytes());
     // The bytes sort as the keys do: a high priority first.
     for (first, second) in [(5, 4), (1, 0), (0, -1), (i32::MAX, i32::MIN)] {
         assert!(ready(first).to_bytes() < ready(second).to_bytes(), "{first} before {second}");

@@ -1,9 +1,13 @@
 //! Views page through the state: every record once, in order, whatever the size of the page.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use graft_machine::command::{Command, ControlWorkflow, ENTRY_FORMAT, Envelope, LogEntry, MACHINE_VERSION, StartWorkflow};
-use graft_machine::ids::{AttemptRef, TaskRef};
+use graft_machine::command::{
+    Command, ControlTask, ControlWorkflow, ENTRY_FORMAT, Envelope, FailTask, LogEntry, MACHINE_VERSION, StartWorkflow,
+};
+use graft_machine::event::{Event, Happened};
+use graft_machine::ids::{AttemptRef, EventPos, TaskRef};
 use graft_machine::memory::Memory;
 use graft_machine::reply::{Reply, Started};
 use graft_machine::task::NewTask;
@@ -118,6 +122,91 @@ fn a_run_is_found_by_its_name_and_its_history_read_on() {
     assert_eq!(view::runs_started(&state), 13);
     assert_eq!(view::timers_due(&state, 20_000, None, 10), []);
     assert_eq!(view::timers(&state, None, 10).len(), 4);
+}
+
+#[test]
+fn tasks_are_listed_by_node_on_pages_of_any_size() {
+    let state = state();
+    let all = |node: Option<&str>, limit: usize| {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = view::task_list(&state, "default", node, after.as_ref(), limit);
+            let last = page.len() < limit;
+            after = page.last().map(|row| row.key.clone());
+            found.extend(page.into_iter().map(|row| {
+                assert_eq!(row.key.run, row.workflow.run);
+                (row.task.node.clone(), row.workflow.id.clone())
+            }));
+            if last {
+                return found;
+            }
+        }
+    };
+    for limit in [1, 3, 8, 16, 100] {
+        let found = all(None, limit);
+        assert_eq!(found.len(), 16, "two of each of the eight that go on");
+        assert!(found.is_sorted_by_key(|(node, _)| node));
+        let ids: Vec<_> = all(Some("ship"), limit).into_iter().map(|(_, id)| id).collect();
+        assert_eq!(ids, ["a-1", "a-3", "a-5", "a-7", "b-0", "b-1", "b-2", "b-3"]);
+        assert!(all(Some("shi"), limit).is_empty());
+        assert!(all(Some("\u{0}"), limit).is_empty());
+    }
+    assert_eq!(view::task_list(&state, "other", None, None, 10).len(), 1);
+    assert!(view::task_list(&state, "othe", None, None, 10).is_empty());
+}
+
+#[test]
+fn dead_letters_are_listed_by_age_with_all_that_their_attempts_said() {
+    let mut state = state();
+    let fail =
+        |run, attempt, message: String| Command::Fail(FailTask { at: AttemptRef { run, task: 1, attempt }, message, ..Default::default() });
+    let retry = |run: u64, id: &str| {
+        let (namespace, id) = ("default".into(), id.into());
+        Command::RetryTask(ControlTask { namespace, id, run, task: 1, reason: String::new() })
+    };
+    // Two of the same entry, and one of a later entry for a smaller run.
+    for (index, runs) in [(20, &[(8, "a-7"), (6, "a-5")][..]), (40, &[(4, "a-3")])] {
+        for attempt in 1..=5 {
+            let each = runs.iter().flat_map(|(run, id)| [fail(*run, attempt, format!("{id} {attempt}")), retry(*run, id)]);
+            apply_entry(&mut state, index + u64::from(attempt), &entry(1_000 * index, each.collect()));
+        }
+    }
+    invariants::check(&state).expect("a sound state");
+    for limit in [1, 2, 3, 10] {
+        let (mut found, mut after) = (Vec::new(), None);
+        while let page = view::dead_letters(&state, "default", after.as_ref(), limit)
+            && !page.is_empty()
+        {
+            after = page.last().map(|row| row.key.clone());
+            found.extend(page.into_iter().map(|row| (row.workflow.id.clone(), row.key.at, row.task.last_error.clone())));
+        }
+        let row = |id: &str, at| (id.to_owned(), at, format!("{id} 5"));
+        assert_eq!(found, [row("a-5", 20_000), row("a-7", 20_000), row("a-3", 40_000)]);
+    }
+    assert!(view::dead_letters(&state, "other", None, 10).is_empty());
+
+    let task = TaskRef { run: 8, task: 1 };
+    let said = |page: &[(EventPos, Arc<Event>)]| -> Vec<String> {
+        let message = |event: &Event| match event.happened.as_ref() {
+            Some(Happened::Failed(failed)) => failed.message.clone(),
+            other => panic!("no failed attempt: {other:?}"),
+        };
+        page.iter().map(|(_, event)| message(event)).collect()
+    };
+    let youngest = view::failed_attempts(&state, task, None, 2);
+    assert_eq!(said(&youngest), ["a-7 5", "a-7 4"]);
+    let rest = view::failed_attempts(&state, task, Some(youngest[1].0), 10);
+    assert_eq!(said(&rest), ["a-7 3", "a-7 2", "a-7 1"]);
+    assert!(view::failed_attempts(&state, TaskRef { run: 8, task: 2 }, None, 10).is_empty());
+}
+
+#[test]
+fn workflows_are_counted_by_status() {
+    let state = state();
+    assert_eq!(view::status_counts(&state, "default"), BTreeMap::from([(StatusKind::Running, 8), (StatusKind::Terminated, 4)]));
+    assert_eq!(view::status_counts(&state, "other"), BTreeMap::from([(StatusKind::Running, 1)]));
+    assert!(view::status_counts(&state, "nobody").is_empty());
+    assert!(view::status_counts(&state, "\u{0}").is_empty());
 }
 
 #[test]
