@@ -2,8 +2,15 @@
 use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    const FILES: [&str; 5] =
-        ["graft/v1/common.proto", "graft/v1/workflow.proto", "graft/v1/worker.proto", "graft/v1/cluster.proto", "graft/peer/v1/raft.proto"];
+    const FILES: [&str; 7] = [
+        "graft/v1/common.proto",
+        "graft/v1/workflow.proto",
+        "graft/v1/task.proto",
+        "graft/v1/event.proto",
+        "graft/v1/worker.proto",
+        "graft/v1/cluster.proto",
+        "graft/peer/v1/raft.proto",
+    ];
     for file in FILES {
         println!("cargo:rerun-if-changed={file}");
     }

@@ -243,7 +243,15 @@ impl Client {
     pub async fn list(&self, filter: ListFilter) -> Result<ListPage, ClientError> {
         let ListFilter { statuses, id_prefix, limit, cursor } = filter;
         let consistency = self.consistency();
-        let request = ListRequest { namespace: self.namespace.to_string(), statuses, id_prefix, limit, cursor, consistency };
+        let request = ListRequest {
+            namespace: self.namespace.to_string(),
+            statuses,
+            id_prefix,
+            limit,
+            cursor,
+            consistency,
+            ..ListRequest::default()
+        };
         let operation = format!("list workflows of namespace \"{}\"", self.namespace);
         let answer =
             self.workflows_call(&operation, Kind::Read, request, |mut service, request| async move { service.list(request).await }).await?;

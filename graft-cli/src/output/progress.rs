@@ -48,6 +48,8 @@ pub(crate) struct Task {
     pub(crate) next: Vec<u32>,
     /// Fan-outs that it opened.
     pub(crate) opened: Vec<u32>,
+    /// Whether its scope goes on without it.
+    pub(crate) resolved: bool,
 }
 
 /// What a task is doing.
@@ -74,6 +76,8 @@ pub(crate) enum TaskState {
     },
     /// It was given up.
     GivenUp,
+    /// It was given up, and an operator put it away.
+    Discarded,
 }
 
 /// A fan-out.
@@ -144,6 +148,16 @@ impl Progress {
                     self.tasks.entry(e.task).and_modify(|task| task.next.push(replacement.task));
                 }
             }
+            Some(Happened::DeadLetterRedriven(e)) => {
+                self.update(e.task, TaskState::Ready, None, None);
+                self.reopen(e.task, e.scope);
+                (self.status, self.ended_ms, self.reason) = (WorkflowStatus::Running, 0, String::new());
+            }
+            Some(Happened::DeadLetterDiscarded(e)) => {
+                self.update(e.task, TaskState::Discarded, None, None);
+                self.resolve(e.task);
+            }
+            Some(Happened::TaskRetried(e)) => self.update(e.task, TaskState::Ready, None, None),
             Some(Happened::LateResultIgnored(_)) | None => {}
             Some(Happened::Paused(e)) => (self.status, self.reason) = (WorkflowStatus::Paused, e.reason.clone()),
             Some(Happened::Resumed(_)) => (self.status, self.reason) = (WorkflowStatus::Running, String::new()),
@@ -173,7 +187,10 @@ impl Progress {
         }
         let (node, scope) = (created.node.clone(), created.scope);
         let (next, opened) = (Vec::new(), Vec::new());
-        self.tasks.insert(created.task, Task { node, scope, state, attempts: 0, created_ms: at, error: String::new(), next, opened });
+        self.tasks.insert(
+            created.task,
+            Task { node, scope, state, attempts: 0, created_ms: at, error: String::new(), next, opened, resolved: false },
+        );
         true
     }
 
@@ -194,10 +211,25 @@ impl Progress {
         }
     }
 
-    fn resolve(&mut self, task: u32) {
-        let scope = self.tasks.get(&task).and_then(|task| self.scopes.get_mut(&task.scope));
-        if let Some(scope) = scope {
+    /// Its scope goes on without it. Once: a dead letter that it had gone on without may be discarded later.
+    fn resolve(&mut self, number: u32) {
+        let Some(task) = self.tasks.get_mut(&number).filter(|task| !task.resolved) else { return };
+        task.resolved = true;
+        if let Some(scope) = self.scopes.get_mut(&task.scope) {
             scope.resolved += 1;
+        }
+    }
+
+    /// A dead letter is a task again, in its old scope, or in a new one if the join of the old one has fired.
+    fn reopen(&mut self, number: u32, now: u32) {
+        let Some(task) = self.tasks.get_mut(&number) else { return };
+        let was = std::mem::replace(&mut task.scope, now);
+        let resolved = std::mem::replace(&mut task.resolved, false);
+        if was != now {
+            let scope = Scope { continuation: String::new(), first: vec![number], total: 1, resolved: 0, closed: false, continued: None };
+            self.scopes.insert(now, scope);
+        } else if let Some(scope) = self.scopes.get_mut(&now).filter(|_| resolved) {
+            scope.resolved -= 1;
         }
     }
 }

@@ -11,7 +11,7 @@ use graft_client::proto::workflow_service_server::{WorkflowService, WorkflowServ
 use graft_client::proto::{self, ErrorDetail};
 use prost::Message;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 /// What a scripted server does with the next call.
 #[derive(Clone)]
@@ -167,6 +167,8 @@ fn not_implemented<T>() -> Result<T, Status> {
 #[tonic::async_trait]
 impl WorkflowService for Scripted {
     type WatchStream = Batches;
+    type StartManyStream = BoxStream<'static, Result<proto::StartManyResponse, Status>>;
+    type ExportStream = BoxStream<'static, Result<proto::ExportResponse, Status>>;
 
     async fn start(&self, request: Request<proto::StartRequest>) -> Result<Response<proto::StartResponse>, Status> {
         let principal = request.metadata().get("graft-client").map(|name| name.to_str().unwrap_or_default().to_owned());
@@ -220,6 +222,15 @@ impl WorkflowService for Scripted {
         self.control(request).await
     }
 
+    async fn start_many(&self, _: Request<Streaming<proto::StartRequest>>) -> Result<Response<Self::StartManyStream>, Status> {
+        not_implemented()
+    }
+    async fn export(&self, _: Request<proto::ExportRequest>) -> Result<Response<Self::ExportStream>, Status> {
+        not_implemented()
+    }
+    async fn count(&self, _: Request<proto::CountRequest>) -> Result<Response<proto::CountResponse>, Status> {
+        not_implemented()
+    }
     async fn list(&self, _: Request<proto::ListRequest>) -> Result<Response<proto::ListResponse>, Status> {
         not_implemented()
     }

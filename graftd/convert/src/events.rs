@@ -19,20 +19,6 @@ pub fn event(epoch: u64, key: &RunEventKey, event: &Event) -> v1::Event {
     }
 }
 
-/// Whether the run has ended with this event.
-pub fn is_terminal(event: &Event) -> bool {
-    matches!(
-        event.happened,
-        Some(
-            Happened::WorkflowCompleted(_)
-                | Happened::WorkflowFailed(_)
-                | Happened::WorkflowCancelled(_)
-                | Happened::WorkflowTerminated(_)
-                | Happened::WorkflowTimedOut(_)
-        )
-    )
-}
-
 fn happened(happened: &Happened) -> told::Happened {
     match happened {
         Happened::Started(it) => told::Happened::Started(told::Started {
@@ -77,6 +63,30 @@ fn happened(happened: &Happened) -> told::Happened {
         Happened::WorkflowTerminated(it) => told::Happened::Terminated(ended(it)),
         Happened::WorkflowTimedOut(it) => told::Happened::TimedOut(ended(it)),
         Happened::LateResultIgnored(it) => told::Happened::LateResultIgnored(handed_back(it)),
+        Happened::DeadLetterRedriven(it) => told::Happened::DeadLetterRedriven(told::DeadLetterRedriven {
+            task: it.task,
+            node: it.node.clone(),
+            principal: it.principal.clone(),
+            reason: it.reason.clone(),
+            attempt: it.attempt,
+            config: it.config.as_ref().and_then(payload::json),
+            state_patch: payload::json(&it.state_patch),
+            revision: it.revision,
+            reopened: it.reopened,
+            scope: it.scope,
+        }),
+        Happened::DeadLetterDiscarded(it) => told::Happened::DeadLetterDiscarded(told::DeadLetterDiscarded {
+            task: it.task,
+            node: it.node.clone(),
+            principal: it.principal.clone(),
+            reason: it.reason.clone(),
+        }),
+        Happened::TaskRetried(it) => told::Happened::TaskRetried(told::TaskRetried {
+            task: it.task,
+            node: it.node.clone(),
+            principal: it.principal.clone(),
+            reason: it.reason.clone(),
+        }),
     }
 }
 
@@ -177,21 +187,5 @@ mod tests {
             let told = told_of(Happened::Failed(TaskFailed { kind: kind as i32, ..TaskFailed::default() }));
             assert!(matches!(told.happened, Some(told::Happened::TaskFailed(failed)) if failed.kind == word));
         }
-    }
-
-    #[test]
-    fn the_five_ends_are_terminal_and_nothing_else() {
-        let of = |happened| is_terminal(&Event { run: 1, number: 1, at: 1, happened: Some(happened) });
-        for end in [
-            Happened::WorkflowCompleted,
-            Happened::WorkflowFailed,
-            Happened::WorkflowCancelled,
-            Happened::WorkflowTerminated,
-            Happened::WorkflowTimedOut,
-        ] {
-            assert!(of(end(WorkflowEnded::default())));
-        }
-        assert!(!of(Happened::Started(WorkflowStarted::default())));
-        assert!(!of(Happened::Failed(TaskFailed::default())));
     }
 }

@@ -15,6 +15,8 @@ pub fn fault(rejection: Rejection) -> Fault {
         Ok(RejectionCode::RequestExpired) => ErrorCode::RequestExpired,
         Ok(RejectionCode::NotAfterTooFar) => ErrorCode::NotAfterTooFar,
         Ok(RejectionCode::ClusterMismatch) => ErrorCode::ClusterMismatch,
+        Ok(RejectionCode::TaskNotFound) => ErrorCode::TaskNotFound,
+        Ok(RejectionCode::TaskState) => ErrorCode::WrongTaskState,
     };
     Fault::new(code, rejection.object, rejection.detail)
 }

@@ -1,6 +1,8 @@
 //! Workflows: how they start, and how they stand.
 
 use graft_machine::command::{OnConflict, StartWorkflow};
+use graft_machine::state::StateRead;
+use graft_machine::view;
 use graft_machine::workflow::{Status, StatusKind, Workflow};
 use graft_proto::v1;
 
@@ -64,6 +66,13 @@ pub fn summary(workflow: &Workflow) -> v1::WorkflowSummary {
         revision: workflow.revision,
         deadline_ms: workflow.deadline,
     }
+}
+
+/// How many workflows of a namespace are in each status, also where there are none.
+pub fn counts(state: &impl StateRead, namespace: &str) -> v1::CountResponse {
+    let counts = view::status_counts(state, namespace);
+    let count = |kind: &StatusKind| v1::StatusCount { status: status(*kind) as i32, workflows: counts.get(kind).copied().unwrap_or(0) };
+    v1::CountResponse { counts: StatusKind::ALL.iter().map(count).collect() }
 }
 
 /// A workflow's state, as it is sent.
@@ -147,7 +156,7 @@ mod tests {
     #[test]
     fn a_summary_says_why() {
         let mut workflow =
-            Workflow { run: 3, status: Some(Status::Paused(Paused { at: 1, reason: "lunch".into() })), ..Workflow::default() };
+            Workflow { run: 3, status: Some(Status::Paused(Paused { at: 1, reason: "lunch".into(), task: 0 })), ..Workflow::default() };
         assert_eq!(summary(&workflow).reason, "lunch");
         workflow.status = Some(Status::Failed(FailedBy { at: 8, task: 2, node: "pay".into(), error: "no money".into() }));
         let told = summary(&workflow);

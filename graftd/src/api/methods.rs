@@ -17,13 +17,16 @@ use super::{Shared, bodies};
 use graft_proto::errors::{ErrorCode, Fault, quoted};
 
 /// Every method, as the path names it.
-pub const METHODS: [&str; 14] = [
+pub const METHODS: [&str; 17] = [
     "graft.v1.WorkflowService/Start",
+    "graft.v1.WorkflowService/StartMany",
     "graft.v1.WorkflowService/Get",
     "graft.v1.WorkflowService/List",
+    "graft.v1.WorkflowService/Count",
     "graft.v1.WorkflowService/Watch",
     "graft.v1.WorkflowService/Wait",
     "graft.v1.WorkflowService/History",
+    "graft.v1.WorkflowService/Export",
     "graft.v1.WorkflowService/Pause",
     "graft.v1.WorkflowService/Resume",
     "graft.v1.WorkflowService/Cancel",
@@ -34,8 +37,8 @@ pub const METHODS: [&str; 14] = [
     "graft.v1.ClusterService/Stats",
 ];
 
-/// The one whose requests do not end: a worker's stream.
-const WORK: &str = "graft.v1.WorkerService/Work";
+/// Those whose requests are streams, which bound themselves: what a worker says, and many starts.
+const STREAMS: [&str; 2] = ["graft.v1.WorkerService/Work", "graft.v1.WorkflowService/StartMany"];
 
 /// Lets gRPC requests of known methods through, and counts them.
 pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
@@ -47,7 +50,7 @@ pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request, n
     let response = match method {
         None => unknown(&shared, request.uri().path()).into_http(),
         Some(method) if request.version() < Version::HTTP_2 => return needs_http2(method),
-        Some(WORK) => with_detail(next.run(request).await),
+        Some(method) if STREAMS.contains(&method) => with_detail(next.run(request).await),
         Some(_) => with_detail(next.run(request.map(|body| bodies::bounded(body, shared.bodies.clone()))).await),
     };
     shared.api.metrics.grpc_requests.with_label_values(&[counted, code_name(code_of(response.headers()))]).inc();

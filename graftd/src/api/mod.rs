@@ -33,6 +33,7 @@ mod served;
 mod server;
 mod sessions;
 mod start;
+mod start_many;
 mod watch;
 mod worker;
 mod workflows;

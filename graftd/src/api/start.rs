@@ -16,10 +16,15 @@ use graft_proto::errors::{ErrorCode, Fault};
 /// Advice to a client whose start was shed, in milliseconds.
 const RETRY_AFTER_MS: u64 = 200;
 
+/// One start, as a call of its own.
 pub(super) async fn start(shared: &Arc<Shared>, request: Request<v1::StartRequest>) -> Result<v1::StartResponse, Fault> {
     let _place = admit(&shared.starts)?;
     let principal = principal(request.metadata());
-    let mut request = request.into_inner();
+    one(shared, principal, request.into_inner()).await
+}
+
+/// One start, for who has a place among those that are under way.
+pub(super) async fn one(shared: &Arc<Shared>, principal: String, mut request: v1::StartRequest) -> Result<v1::StartResponse, Fault> {
     let meta = request.meta.take();
     let labels = std::mem::take(&mut request.labels);
     let payload_hash = payload_hash("start", &request, &labels);

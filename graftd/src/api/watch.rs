@@ -107,7 +107,8 @@ impl Watcher {
         };
         self.behind = page.more;
         // A run that has ended may have been deleted up to its record: what it has not any more is not waited for.
-        self.ended = !page.more && is_final || page.events.iter().any(|(_, event)| events::is_terminal(event));
+        // An end that a redrive took back is an event like any other.
+        self.ended = !page.more && is_final;
         if let Some((key, _)) = page.events.last() {
             self.after = Some(key.clone());
         }

@@ -1,9 +1,11 @@
 //! `WorkflowService`: each method in a few lines, in terms of propose and read.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::Stream;
 use graft_machine::command::{Command, ControlWorkflow};
 use graft_machine::ids::Run;
 use graft_machine::limits::ERROR_BYTES_MAX;
@@ -13,13 +15,14 @@ use graft_machine::view;
 use graft_proto::v1;
 use graft_proto::v1::workflow_service_server::WorkflowService;
 use prost::Message;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::requests::{Identity, Target, payload_hash, principal};
+use super::start_many::Answers;
 use super::watch::{EventStream, Watcher};
-use super::{Shared, history, list, start};
+use super::{Shared, history, list, start, start_many};
 use crate::consensus::View;
-use graft_convert::{cursors, events, tasks, workflows};
+use graft_convert::{cursors, events, names, tasks, workflows};
 use graft_proto::errors::{ErrorCode, Fault};
 
 /// Tasks that `Get` shows, at most.
@@ -41,6 +44,8 @@ pub(super) struct Workflows {
 #[tonic::async_trait]
 impl WorkflowService for Workflows {
     type WatchStream = EventStream;
+    type StartManyStream = Answers;
+    type ExportStream = Pin<Box<dyn Stream<Item = Result<v1::ExportResponse, Status>> + Send>>;
 
     async fn start(&self, request: Request<v1::StartRequest>) -> Result<Response<v1::StartResponse>, Status> {
         Ok(Response::new(start::start(&self.shared, request).await?))
@@ -58,6 +63,18 @@ impl WorkflowService for Workflows {
         };
         let state = workflows::state(&workflow);
         Ok(Response::new(v1::GetResponse { workflow: Some(workflows::summary(&workflow)), state, tasks }))
+    }
+
+    async fn start_many(&self, request: Request<Streaming<v1::StartRequest>>) -> Result<Response<Answers>, Status> {
+        let principal = principal(request.metadata());
+        Ok(Response::new(start_many::start_many(self.shared.clone(), principal, request.into_inner())))
+    }
+
+    async fn count(&self, request: Request<v1::CountRequest>) -> Result<Response<v1::CountResponse>, Status> {
+        let request = request.into_inner();
+        let namespace = names::namespace(request.namespace)?;
+        self.shared.fresh(request.consistency).await?;
+        Ok(Response::new(workflows::counts(&self.shared.latest(), &namespace)))
     }
 
     async fn list(&self, request: Request<v1::ListRequest>) -> Result<Response<v1::ListResponse>, Status> {
@@ -113,6 +130,10 @@ impl WorkflowService for Workflows {
         let cursor = request.cursor;
         let page = self.shared.read_view(move |view| history_page(view, &target, limit, &cursor)).await??;
         Ok(Response::new(page))
+    }
+
+    async fn export(&self, _: Request<v1::ExportRequest>) -> Result<Response<Self::ExportStream>, Status> {
+        Err(Fault::new(ErrorCode::UnknownMethod, "export", "is not there yet").into())
     }
 
     async fn pause(&self, request: Request<v1::ControlRequest>) -> Result<Response<v1::ControlResponse>, Status> {

@@ -70,6 +70,9 @@ enum What {
     },
     TaskHandedBack(BackJson),
     LateResultIgnored(BackJson),
+    DeadLetterRedriven(Box<RedrivenJson>),
+    DeadLetterDiscarded(TaskControlledJson),
+    TaskRetried(TaskControlledJson),
     Paused(ControlledJson),
     Resumed(ControlledJson),
     Cancelling(ControlledJson),
@@ -95,6 +98,36 @@ struct CompletedJson {
     opened: Vec<OpenedJson>,
     worker: Option<String>,
     execution_us: u64,
+}
+
+#[derive(Serialize)]
+struct RedrivenJson {
+    task: u32,
+    node: String,
+    principal: Option<String>,
+    reason: Option<String>,
+    attempt: u32,
+    /// `null`: as it was.
+    config: Option<RawJson>,
+    /// `null`: the state is as it was.
+    state_patch: Option<RawJson>,
+    revision: u64,
+    reopened: bool,
+    scope: u32,
+}
+
+#[derive(Serialize)]
+struct TaskControlledJson {
+    task: u32,
+    node: String,
+    principal: Option<String>,
+    reason: Option<String>,
+}
+
+impl TaskControlledJson {
+    fn of(task: u32, node: String, principal: &str, reason: &str) -> Self {
+        Self { task, node, principal: some(principal), reason: some(reason) }
+    }
 }
 
 #[derive(Serialize)]
@@ -193,6 +226,22 @@ fn what(happened: Option<Happened>) -> What {
         },
         Some(Happened::TaskHandedBack(e)) => What::TaskHandedBack(e.into()),
         Some(Happened::LateResultIgnored(e)) => What::LateResultIgnored(e.into()),
+        Some(Happened::DeadLetterRedriven(e)) => What::DeadLetterRedriven(Box::new(RedrivenJson {
+            config: e.config.as_ref().map(|config| raw(Some(config))),
+            state_patch: e.state_patch.as_ref().map(|patch| raw(Some(patch))),
+            task: e.task,
+            node: e.node,
+            principal: some(&e.principal),
+            reason: some(&e.reason),
+            attempt: e.attempt,
+            revision: e.revision,
+            reopened: e.reopened,
+            scope: e.scope,
+        })),
+        Some(Happened::DeadLetterDiscarded(e)) => {
+            What::DeadLetterDiscarded(TaskControlledJson::of(e.task, e.node, &e.principal, &e.reason))
+        }
+        Some(Happened::TaskRetried(e)) => What::TaskRetried(TaskControlledJson::of(e.task, e.node, &e.principal, &e.reason)),
         Some(Happened::Paused(e)) => What::Paused(e.into()),
         Some(Happened::Resumed(e)) => What::Resumed(e.into()),
         Some(Happened::Cancelling(e)) => What::Cancelling(e.into()),

@@ -42,6 +42,24 @@ pub(crate) fn line(event: &Event) -> Line {
             .add(Tone::Plain, created("  →", e.error_task.as_slice())),
         Some(Happened::TaskHandedBack(e)) => word(Tone::Waiting, "given back").add(Tone::Plain, attempt(e)),
         Some(Happened::LateResultIgnored(e)) => word(Tone::Dim, "too late").add(Tone::Plain, attempt(e)),
+        Some(Happened::DeadLetterRedriven(e)) => {
+            let changed = match (e.config.is_some(), e.state_patch.is_some()) {
+                (true, true) => "  with another config and state",
+                (true, false) => "  with another config",
+                (false, true) => "  with another state",
+                (false, false) => "",
+            };
+            let line = word(Tone::Busy, "redriven").add(Tone::Plain, task(e.task, &e.node)).add(Tone::Plain, changed);
+            line.add(Tone::Plain, because(&e.reason)).add(Tone::Dim, by(&e.principal))
+        }
+        Some(Happened::DeadLetterDiscarded(e)) => {
+            let line = word(Tone::Waiting, "discarded").add(Tone::Plain, task(e.task, &e.node));
+            line.add(Tone::Plain, because(&e.reason)).add(Tone::Dim, by(&e.principal))
+        }
+        Some(Happened::TaskRetried(e)) => {
+            let line = word(Tone::Busy, "retried").add(Tone::Plain, task(e.task, &e.node));
+            line.add(Tone::Plain, because(&e.reason)).add(Tone::Dim, by(&e.principal))
+        }
         Some(Happened::Paused(e)) => controlled(Tone::Waiting, "paused", e),
         Some(Happened::Resumed(e)) => controlled(Tone::Busy, "resumed", e),
         Some(Happened::Cancelling(e)) => controlled(Tone::Waiting, "cancelling", e),
@@ -102,6 +120,10 @@ fn follows(then: Option<&OnExhausted>) -> String {
 
 fn by(principal: &str) -> String {
     if principal.is_empty() { String::new() } else { format!("  by {principal}") }
+}
+
+fn because(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!("  {reason}") }
 }
 
 fn controlled(tone: Tone, what: &str, e: &event::Controlled) -> Line {

@@ -40,7 +40,7 @@ pub(crate) enum Mark {
     Blocked,
     /// It was given up.
     GivenUp,
-    /// The workflow ended without it.
+    /// The workflow ended, or goes on, without it.
     Left,
 }
 
@@ -53,6 +53,7 @@ impl Mark {
         match task.state {
             TaskState::Done { .. } => Self::Done,
             TaskState::GivenUp => Self::GivenUp,
+            TaskState::Discarded => Self::Left,
             _ if is_final(progress.status) => Self::Left,
             TaskState::Ready => Self::Ready,
             TaskState::Delayed { until_ms } if until_ms <= now_ms => Self::Ready,

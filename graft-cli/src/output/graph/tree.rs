@@ -190,6 +190,7 @@ fn single(graph: &Graph<'_>, group: &Group<'_>, task: &Task) -> Line {
             let tries = if task.attempts == 1 { "1 attempt".to_owned() } else { format!("{} attempts", task.attempts) };
             line.add(Tone::Bad, format!("  given up after {tries}{because}"))
         }
+        TaskState::Discarded => line.add(Tone::Dim, "  discarded"),
         _ if mark == Mark::Left => line.add(Tone::Dim, "  left"),
         TaskState::Delayed { until_ms } if until_ms > now_ms => line.add(Tone::Waiting, format!("  in {}", left(until_ms))),
         TaskState::Ready | TaskState::Delayed { .. } => {
