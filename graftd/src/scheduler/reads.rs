@@ -119,7 +119,8 @@ fn current<S: StateRead>(state: &S, at: AttemptRef) -> Option<(std::sync::Arc<Ta
 
 fn load<S: StateRead>(state: &S, at: AttemptRef) -> Option<Loaded> {
     let (task, workflow) = current(state, at)?;
-    (workflow.kind() == StatusKind::Running).then(|| Loaded {
+    // A frozen task of a workflow that was reopened is offered again under another number: see `Task::thawed`.
+    (workflow.kind() == StatusKind::Running && task.thawed == workflow.reopened).then(|| Loaded {
         workflow_id: workflow.id.clone(),
         revision: workflow.revision,
         state: workflow.state.clone(),

@@ -65,10 +65,10 @@ pub(crate) fn make_ready<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &Workflow
 }
 
 /// Offers a ready task that was frozen with its workflow, under another attempt number: whoever was handed the one before may be executing
-/// it still, and not have heard that the workflow had ended.
+/// it still, and not have heard that the workflow had ended. It is told (again), and counts against the limits until it is let go.
 pub(crate) fn thaw<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &Workflow, id: TaskId, task: &Task, since: Millis) {
     let at = AttemptRef { run: workflow.run, task: id, attempt: task.attempt };
-    turn.effects.push(Effect::Withdraw { at, reason: Withdrawn::Resolved });
+    turn.effects.push(Effect::Withdraw { at, reason: Withdrawn::Ended });
     let task = Task { attempt: task.attempt.saturating_add(1), ..task.clone() };
     make_ready(turn, workflow, id, task, since);
 }

@@ -1,6 +1,6 @@
 //! Leases while they are held: heartbeats, expiry, timeouts, stops.
 
-use graft_machine::command::LostReason;
+use graft_machine::command::{FailTask, FailureKind, LostReason, RedriveTask};
 
 use super::*;
 
@@ -304,4 +304,54 @@ fn a_notice_to_stop_that_went_down_with_its_stream_is_repeated_on_the_next() {
     w.attach(2, "one", &[("a", 2, 0)]);
     w.inventory(2, vec![held(slow), held(doomed)]);
     assert_eq!(w.cancels(), vec![(2, slow.at, StopReason::TimedOut), (2, doomed.at, StopReason::WorkflowEnded)]);
+}
+
+/// Workflow `w`, whose node `charge` cannot work, and whose node `a` a worker executes.
+fn failed_while_another_executes(w: &mut World) -> Assignment {
+    w.start("w", &[a(), node("charge")]);
+    w.worker(1, "one", 2);
+    let task = w.task();
+    let at = AttemptRef { run: task.at.run, task: 2, attempt: 1 };
+    let kind = FailureKind::Permanent as i32;
+    w.ask(Command::Fail(FailTask { at, kind, message: "no".to_owned(), ..Default::default() })).expect("it is its turn");
+    assert_eq!(w.status(task.at.run), StatusKind::Failed);
+    assert_eq!(w.cancels(), vec![(1, task.at, StopReason::WorkflowEnded)]);
+    task
+}
+
+fn redrive(w: &mut World) {
+    let redrive = RedriveTask { namespace: "default".to_owned(), id: "w".to_owned(), task: 2, ..Default::default() };
+    w.ask(Command::Redrive(redrive)).expect("a dead letter");
+}
+
+#[test]
+fn what_froze_with_its_workflow_is_handed_out_under_another_number_when_that_is_reopened() {
+    let mut w = World::new();
+    let task = failed_while_another_executes(&mut w);
+    // Its worker does not look: the attempt is let go, and nobody here knows any more that it is executed.
+    for _ in 0..4 {
+        w.pass(LEASE / 2);
+        w.heartbeat(1);
+    }
+    assert_eq!(w.core.held_count(), 0);
+    redrive(&mut w);
+    let again = w.task();
+    assert_eq!(again.at, AttemptRef { attempt: task.at.attempt + 1, ..task.at });
+    w.complete(1, &task, &[]);
+    assert_eq!(w.acks(), vec![(task.at, task.lease, Resolution::Stale)]);
+    w.complete(1, &again, &[]);
+    assert_eq!(w.acks(), vec![(again.at, again.lease, Resolution::Applied)]);
+}
+
+#[test]
+fn an_attempt_that_its_worker_has_not_ended_yet_counts_against_the_limits_of_its_reopened_workflow() {
+    let mut w = World::new();
+    w.limit("a", 1);
+    let task = failed_while_another_executes(&mut w);
+    redrive(&mut w);
+    assert_eq!((w.tasks(), w.core.held_count()), (vec![], 1));
+    assert_eq!(w.cancels(), vec![(1, task.at, StopReason::WorkflowEnded)], "it is told once more");
+    w.complete(1, &task, &[]);
+    assert_eq!(w.acks(), vec![(task.at, task.lease, Resolution::Stale)]);
+    assert_eq!(w.task().at.attempt, task.at.attempt + 1);
 }
