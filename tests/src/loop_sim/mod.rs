@@ -3,7 +3,7 @@
 //! Real here are the machine (`apply` over ordered maps) and the scheduler's core: the two places where everything is decided. The log
 //! between them is the smallest that keeps Raft's promises; workers are scripted, but keep the protocol's rules. Members crash and come
 //! back from what was flushed, stop and go on, lose each other; leaders are deposed without knowing it; workers die, stop, are cut off, and
-//! leave; clients repeat themselves. An oracle watches every step. Then everything heals, and must come to an end.
+//! leave; clients repeat themselves; operators, who look at what some member knows, try tasks again, redrive dead letters and discard them. An oracle watches every step. Then everything heals, and must come to an end.
 //!
 //! A seed decides everything: the same seed is the same run.
 

@@ -1,7 +1,8 @@
 //! What must never be otherwise. Ids are those of the invariants' list: S1 no acknowledged start is lost, S2 replicas agree, S3 a request
 //! id means one thing, S4 a task completes at most once, S5 and S6 fencing and one live lease, S7 the state is the fold of accepted
 //! completions, S8 a join fires once, S9 what has ended stays so, S10 and S11 nothing is dispatched of what is paused or cancelled, S12
-//! limits, S15 timers, S16 attempts, S22 what completed was executed. And no workflow that has a dead letter completes.
+//! limits, S15 timers, S16 attempts, S22 what completed was executed. And no workflow completes that has a dead letter which its policy keeps;
+//! what is redriven is tried again; and the lists and counts for people say what the history says.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,10 +11,11 @@ use graft_machine::command::{Command, Envelope, LogEntry};
 use graft_machine::event::{CreatedTask, Event, Happened};
 use graft_machine::ids::{AttemptRef, Lease, Run, ScopeId, TaskRef};
 use graft_machine::invariants;
+use graft_machine::limits::PAGE_MAX;
 use graft_machine::memory::Memory;
 use graft_machine::reply::{Answer, RejectionCode, Reply};
 use graft_machine::tables::LimitKey;
-use graft_machine::task::TaskState;
+use graft_machine::task::{Exhausted, TaskState};
 use graft_machine::view;
 use graft_machine::workflow::StatusKind;
 
@@ -24,8 +26,11 @@ const CHECK_EVERY: usize = 150;
 #[derive(Debug, Default)]
 struct RunFacts {
     completions: u64,
-    dead_letters: u64,
     ended: bool,
+    /// What the history says that it is.
+    status: Option<StatusKind>,
+    /// The last that was heard of it is that a dead letter was discarded, or a join that this has closed.
+    discarding: bool,
 }
 
 /// Watches everything.
@@ -45,6 +50,12 @@ pub struct Oracle {
     joins: BTreeSet<(Run, ScopeId)>,
     not_before: BTreeMap<TaskRef, u64>,
     attempts: BTreeMap<TaskRef, u32>,
+    /// Dead letters, and whether their policy passes over them.
+    dead: BTreeMap<TaskRef, bool>,
+    /// Redriven, and not tried yet.
+    redriven: BTreeSet<TaskRef>,
+    /// How often each task has failed or was lost.
+    failed: BTreeMap<TaskRef, usize>,
     /// Completions, failures and losses, late results, lost leases: what a run of many seeds should have met.
     pub met: BTreeMap<&'static str, u64>,
 }
@@ -125,6 +136,8 @@ impl Oracle {
         must!(at >= not_before, "S15: {task}#{attempt} ended at {at}, before it could start at {not_before}");
         let last = self.attempts.insert(task, attempt).unwrap_or(0);
         must!(attempt > last, "S16: attempt {attempt} of {task} ended after attempt {last}");
+        must!(!self.dead.contains_key(&task), "attempt {attempt} of {task} ended, which is a dead letter");
+        self.redriven.remove(&task);
         Ok(())
     }
 
@@ -141,9 +154,18 @@ impl Oracle {
                 | Happened::WorkflowTerminated(_)
                 | Happened::WorkflowTimedOut(_)
         );
-        let late = matches!(happened, Happened::LateResultIgnored(_));
-        must!(!facts.ended || late, "S9: run {run} had ended, then: {happened:?}");
-        facts.ended |= ends;
+        let reopens = matches!(happened, Happened::DeadLetterRedriven(redriven) if redriven.reopened);
+        // The join of a dead letter that is discarded fires in a workflow that has failed, too; what it starts is frozen.
+        let closes = facts.discarding && facts.status == Some(StatusKind::Failed) && matches!(happened, Happened::ScopeClosed(_));
+        let discards = matches!(happened, Happened::DeadLetterDiscarded(_));
+        let harmless = closes || discards || matches!(happened, Happened::LateResultIgnored(_));
+        must!(!facts.ended || harmless || reopens, "S9: run {run} had ended, then: {happened:?}");
+        must!(facts.ended || !reopens, "run {run} was reopened, and had not ended");
+        let over = matches!(facts.status, Some(StatusKind::Cancelled | StatusKind::Terminated | StatusKind::TimedOut));
+        must!(!reopens || !over, "S9: run {run} was reopened and is {:?}", facts.status);
+        facts.ended = (facts.ended || ends) && !reopens;
+        facts.discarding = discards || closes;
+        facts.status = status_after(happened).or(facts.status);
         match happened {
             Happened::Started(e) => self.created(run, &e.created),
             Happened::Completed(e) => {
@@ -168,6 +190,7 @@ impl Oracle {
             Happened::Failed(e) => {
                 self.ended(task_ref(e.task), e.attempt, at)?;
                 self.not_before.insert(task_ref(e.task), e.retry_at);
+                *self.failed.entry(task_ref(e.task)).or_default() += 1;
                 self.meet(if e.message.contains("lease ran out") || e.message.contains("went away") { "lost" } else { "failed" });
             }
             Happened::HandedBack(e) => {
@@ -188,12 +211,39 @@ impl Oracle {
             Happened::LateResultIgnored(_) => self.meet("late result"),
             Happened::Paused(_) => self.meet("paused"),
             Happened::WorkflowCancelled(_) => self.meet("cancelled"),
-            Happened::DeadLettered(_) => {
-                facts.dead_letters += 1;
+            Happened::DeadLettered(e) => {
+                let policy = e.then.as_ref().and_then(|policy| policy.then.as_ref());
+                let passed_over = matches!(policy, Some(Exhausted::Continue(()) | Exhausted::ErrorNode(_)));
+                self.dead.insert(task_ref(e.task), passed_over);
+                if let Some(task) = &e.error_task {
+                    self.created(run, std::slice::from_ref(task));
+                }
                 self.meet("dead letter");
             }
+            Happened::DeadLetterRedriven(e) => {
+                let task = task_ref(e.task);
+                must!(self.dead.remove(&task).is_some(), "{task} was redriven, and is no dead letter");
+                must!(!self.joins.contains(&(run, e.scope)), "S8: {task} was redriven into scope {}, whose join has fired", e.scope);
+                let last = self.attempts.get(&task).copied().unwrap_or(0);
+                must!(e.attempt > last, "S5: {task} was redriven as attempt {}, after attempt {last}", e.attempt);
+                self.not_before.insert(task, at);
+                self.redriven.insert(task);
+                self.meet("redriven");
+                if e.reopened {
+                    self.meet("reopened");
+                }
+            }
+            Happened::DeadLetterDiscarded(e) => {
+                must!(self.dead.remove(&task_ref(e.task)).is_some(), "{}/{} was discarded, and is no dead letter", run, e.task);
+                self.meet("discarded");
+            }
+            Happened::TaskRetried(e) => {
+                self.not_before.insert(task_ref(e.task), at);
+                self.meet("retried");
+            }
             Happened::WorkflowCompleted(_) => {
-                must!(facts.dead_letters == 0, "run {run} completed with {} dead letters", facts.dead_letters);
+                let kept = self.dead.range(first_of(run)..=last_of(run)).find(|(_, passed_over)| !**passed_over);
+                must!(kept.is_none(), "run {run} completed with a dead letter that its policy keeps: {kept:?}");
                 self.meet("workflow completed");
             }
             Happened::WorkflowFailed(_) => self.meet("workflow failed"),
@@ -281,9 +331,28 @@ impl Oracle {
         Ok(())
     }
 
-    /// At the end: what was acknowledged is there, and every state is the fold of its completions.
+    /// At the end: what was acknowledged is there, every state is the fold of its completions, what was redriven was tried (unless its workflow
+    /// was ended before), and what people are shown is what the history says.
     pub fn finish(&self, state: &Memory) -> Verdict {
         self.check(state)?;
+        for task in &self.redriven {
+            let status = self.runs.get(&task.run).and_then(|facts| facts.status);
+            let ended = matches!(status, Some(StatusKind::Failed | StatusKind::Cancelled | StatusKind::Terminated));
+            must!(ended, "{task} was redriven and never tried, in a workflow that is {status:?}");
+        }
+        let mut counts: BTreeMap<StatusKind, u64> = BTreeMap::new();
+        for status in self.runs.values().filter_map(|facts| facts.status) {
+            *counts.entry(status).or_default() += 1;
+        }
+        let counted = view::status_counts(state, "default");
+        must!(counted == counts, "workflows are counted as {counted:?}; the history says {counts:?}");
+        let listed = view::dead_letters(state, "default", None, PAGE_MAX);
+        let listed: BTreeSet<TaskRef> = listed.into_iter().map(|row| TaskRef { run: row.key.run, task: row.key.task }).collect();
+        must!(listed.iter().eq(self.dead.keys()), "dead letters are listed as {listed:?}; the history says {:?}", self.dead);
+        for (task, failed) in &self.failed {
+            let listed = view::failed_attempts(state, *task, None, PAGE_MAX).len();
+            must!(listed == *failed, "{listed} failed attempts of {task} are listed, {failed} were heard of");
+        }
         for (request, answer) in &self.answers {
             if let Ok(Reply::Started(started)) = answer {
                 must!(view::workflow(state, started.run).is_some(), "S1: {request} was acknowledged as run {}, which is gone", started.run);
@@ -298,4 +367,28 @@ impl Oracle {
         }
         Ok(())
     }
+}
+
+/// The status that a workflow has after an event; `None`: the one that it had.
+fn status_after(happened: &Happened) -> Option<StatusKind> {
+    Some(match happened {
+        Happened::Started(_) | Happened::Resumed(_) => StatusKind::Running,
+        Happened::DeadLetterRedriven(redriven) if redriven.reopened => StatusKind::Running,
+        Happened::Paused(_) => StatusKind::Paused,
+        Happened::Cancelling(_) => StatusKind::Cancelling,
+        Happened::WorkflowCompleted(_) => StatusKind::Completed,
+        Happened::WorkflowFailed(_) => StatusKind::Failed,
+        Happened::WorkflowCancelled(_) => StatusKind::Cancelled,
+        Happened::WorkflowTerminated(_) => StatusKind::Terminated,
+        Happened::WorkflowTimedOut(_) => StatusKind::TimedOut,
+        _ => return None,
+    })
+}
+
+fn first_of(run: Run) -> TaskRef {
+    TaskRef { run, task: 0 }
+}
+
+fn last_of(run: Run) -> TaskRef {
+    TaskRef { run, task: u32::MAX }
 }

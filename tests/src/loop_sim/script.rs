@@ -3,7 +3,7 @@
 use graft_machine::command::{BlockTask, Change, CompleteTask, FailTask, FailureKind, FanOut, Operation, StartWorkflow};
 use graft_machine::ids::{AttemptRef, Lease};
 use graft_machine::result::TaskResult;
-use graft_machine::task::{NewTask, RetryPolicy};
+use graft_machine::task::{Exhausted, NewTask, OnExhausted, RetryPolicy};
 use graftd::scheduler::Assignment;
 
 use super::rng::Rng;
@@ -27,7 +27,7 @@ pub fn task(node: &str, depth: u64) -> NewTask {
     let retry = RetryPolicy { max_attempts: 12, initial: 50, max: 400, factor_permille: 2_000, jitter_permille: 200 };
     NewTask {
         node: node.to_owned(),
-        config: depth.to_string().into_bytes().into(),
+        config: cure(depth).into(),
         retry: Some(retry),
         timeout: if node == "hang" { HANG_TIMEOUT } else { 0 },
         ..Default::default()
@@ -40,14 +40,32 @@ pub fn workflow(id: &str, rng: &mut Rng) -> StartWorkflow {
     StartWorkflow { namespace: "default".to_owned(), id: id.to_owned(), nodes, ..Default::default() }
 }
 
+/// A task that fails for good, until it is redriven with another config: one that says how many steps may follow. What follows its failure
+/// is one of the four policies.
+fn hopeless(rng: &mut Rng) -> NewTask {
+    let then = match rng.below(4) {
+        0 => Exhausted::Fail(()),
+        1 => Exhausted::Pause(()),
+        2 => Exhausted::Continue(()),
+        _ => Exhausted::ErrorNode("leaf".to_owned()),
+    };
+    NewTask { config: "\"hopeless\"".into(), on_exhausted: Some(OnExhausted { then: Some(then) }), ..task("hopeless", 0) }
+}
+
+/// The config that cures any task.
+pub fn cure(depth: u64) -> Vec<u8> {
+    depth.to_string().into_bytes()
+}
+
 /// Decides what becomes of an attempt.
 pub fn plan(task: &Assignment, rng: &mut Rng) -> Plan {
-    let depth: u64 = std::str::from_utf8(&task.config).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+    let config: Option<u64> = std::str::from_utf8(&task.config).ok().and_then(|text| text.parse().ok());
+    let depth = config.unwrap_or(0);
     let quick = Some(rng.between(1, 120));
     let (at, lease) = (task.at, task.lease);
     match task.node.as_str() {
         "flaky" if task.failures < 2 => Plan { takes: quick, result: failed(at, lease, "not yet") },
-        "hopeless" => Plan { takes: quick, result: failed_as(FailureKind::Permanent, at, lease, "never") },
+        "hopeless" if config.is_none() => Plan { takes: quick, result: failed_as(FailureKind::Permanent, at, lease, "never") },
         "hang" if task.failures == 0 => Plan { takes: None, result: failed(at, lease, "never said") },
         "gate" if !is_open(task) => {
             let (wake_on, recheck) = if rng.chance(500) { (vec!["/open".to_owned()], 0) } else { (vec![], 700) };
@@ -68,8 +86,8 @@ pub fn plan(task: &Assignment, rng: &mut Rng) -> Plan {
 }
 
 fn follow(depth: u64, rng: &mut Rng) -> (Vec<NewTask>, Vec<FanOut>) {
-    if rng.chance(10) {
-        return (vec![task("hopeless", 0), task("step", depth)], vec![]);
+    if rng.chance(40) {
+        return (vec![hopeless(rng), task("step", depth)], vec![]);
     }
     match rng.below(9) {
         0 => (vec![task("flaky", depth)], vec![]),
@@ -78,7 +96,8 @@ fn follow(depth: u64, rng: &mut Rng) -> (Vec<NewTask>, Vec<FanOut>) {
         3 => (vec![task("gate", 0), task("opener", depth)], vec![]),
         4 => (vec![NewTask { delay: rng.between(50, 900), ..task("step", depth) }], vec![]),
         5 | 6 => {
-            let tasks = (0..rng.between(1, 6)).map(|_| task("leaf", 0)).collect();
+            let leaf = |rng: &mut Rng| if rng.chance(60) { hopeless(rng) } else { task("leaf", 0) };
+            let tasks = (0..rng.between(1, 6)).map(|_| leaf(rng)).collect();
             (vec![], vec![FanOut { tasks, continuation: Some(task("step", depth)) }])
         }
         _ => (vec![NewTask { priority: rng.below(3) as i32, ..task("step", depth) }], vec![]),
