@@ -8,6 +8,7 @@
 //! A seed decides everything: the same seed is the same run.
 
 mod member;
+mod operator;
 mod oracle;
 mod rng;
 mod script;

@@ -4,19 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use graft_machine::apply;
-use graft_machine::command::{
-    Command, ControlTask, ControlWorkflow, ENTRY_FORMAT, Envelope, LogEntry, MACHINE_VERSION, RedriveTask, SetLimit,
-};
-use graft_machine::ids::{AttemptRef, TaskRef};
-use graft_machine::limits::PAGE_MAX;
-use graft_machine::memory::Memory;
+use graft_machine::command::{Command, ControlWorkflow, ENTRY_FORMAT, Envelope, LogEntry, MACHINE_VERSION, SetLimit};
+use graft_machine::ids::AttemptRef;
 use graft_machine::reply::Answer;
 use graft_machine::session::Limit;
 use graft_machine::state::StateRead;
 use graft_machine::tables::{LimitKey, Prefix, Workflows};
-use graft_machine::task::{Task, TaskState};
 use graft_machine::time::Stamp;
-use graft_machine::view;
 use graft_machine::workflow::StatusKind;
 use graftd::consensus::ProposeError;
 use graftd::scheduler::core::Core;
@@ -25,6 +19,7 @@ use graftd::scheduler::recovery::Recovered;
 use graftd::scheduler::{FromWorker, SchedulerOptions, SessionHello, ToWorker, reads};
 
 use super::member::{Asker, Lead, Member, Record};
+use super::operator;
 use super::oracle::Oracle;
 use super::rng::Rng;
 use super::worker::Worker;
@@ -712,7 +707,10 @@ impl World {
             return;
         }
         if self.rng.chance(500) {
-            self.operate();
+            let m = self.rng.below(MEMBERS as u64) as usize;
+            if let Some(command) = operator::does(&self.members[m].state, &mut self.rng) {
+                self.ask(command);
+            }
             return;
         }
         let id = format!("workflow-{}", 1 + self.rng.below(self.workflows as u64));
@@ -722,39 +720,6 @@ impl World {
             4..8 => Command::Resume(control),
             8 => Command::Cancel(control),
             _ => Command::Terminate(control),
-        };
-        self.ask(command);
-    }
-
-    /// An operator looks at what some member knows, which may be old, and does something about a task.
-    fn operate(&mut self) {
-        let m = self.rng.below(MEMBERS as u64) as usize;
-        let state = &self.members[m].state;
-        let dead: Vec<TaskRef> =
-            view::dead_letters(state, "default", None, PAGE_MAX).iter().map(|row| at(row.key.run, row.key.task)).collect();
-        let tasks = view::task_list(state, "default", None, None, PAGE_MAX);
-        let waits = |task: &Task| matches!(task.state(), TaskState::Delayed(_) | TaskState::Blocked(_));
-        let waiting: Vec<TaskRef> = tasks.iter().filter(|row| waits(&row.task)).map(|row| at(row.key.run, row.key.task)).collect();
-        let all: Vec<TaskRef> = tasks.iter().map(|row| at(row.key.run, row.key.task)).collect();
-        let picked = match self.rng.below(10) {
-            0 => &all,
-            1..4 => &waiting,
-            _ => &dead,
-        };
-        let Some(task) = picked.get(self.rng.below(picked.len() as u64) as usize).copied() else { return };
-        let command = match self.rng.below(8) {
-            _ if !dead.contains(&task) => Command::RetryTask(of_task(&self.members[m].state, task)),
-            0 => Command::RetryTask(of_task(&self.members[m].state, task)),
-            1 | 2 => Command::Discard(of_task(&self.members[m].state, task)),
-            _ => {
-                let config = self.rng.chance(700).then(|| script::cure(self.rng.below(3)));
-                let patch: &'static [u8] = match self.rng.below(20) {
-                    0 => b"[1]",
-                    1..6 => b"{\"open\":1}",
-                    _ => b"",
-                };
-                Command::Redrive(redrive(&self.members[m].state, task, config, patch))
-            }
         };
         self.ask(command);
     }
@@ -834,28 +799,7 @@ impl World {
             let control = ControlWorkflow { namespace: "default".to_owned(), id: workflow.id.clone(), ..Default::default() };
             self.ask(Command::Resume(control));
         }
-        let mends: Vec<Command> = self.mends(leader);
-        mends.into_iter().for_each(|command| self.ask(command));
-    }
-
-    /// What is to be done about dead letters at the end: a third of the workflows that have ended stay as they are, and in those of them that go
-    /// on they are discarded; all others are redriven with a config that cures them, so that in the end everything has been tried.
-    fn mends(&self, m: usize) -> Vec<Command> {
-        let state = &self.members[m].state;
-        let mut mends = Vec::new();
-        for row in view::dead_letters(state, "default", None, PAGE_MAX) {
-            let task = at(row.key.run, row.key.task);
-            let stays = task.run.is_multiple_of(3);
-            match row.workflow.kind() {
-                StatusKind::Running | StatusKind::Paused if stays => mends.push(Command::Discard(of_task(state, task))),
-                StatusKind::Running | StatusKind::Paused => mends.push(Command::Redrive(redrive(state, task, Some(script::cure(0)), b""))),
-                StatusKind::Failed | StatusKind::Completed if !stays => {
-                    mends.push(Command::Redrive(redrive(state, task, Some(script::cure(0)), b"")));
-                }
-                _ => {}
-            }
-        }
-        mends
+        operator::mends(&self.members[leader].state).into_iter().for_each(|command| self.ask(command));
     }
 
     fn open_workflows(&self, m: usize) -> Vec<String> {
@@ -875,7 +819,7 @@ impl World {
             && self.workers.iter().all(Worker::is_idle)
             && self.members.iter().all(|member| member.up && member.applied == self.members[leader].log.len())
             && self.open_workflows(leader).is_empty()
-            && self.mends(leader).is_empty()
+            && operator::mends(&self.members[leader].state).is_empty()
     }
 
     fn what_waits(&self) -> String {
@@ -892,19 +836,4 @@ impl World {
         let same = self.members.iter().all(|member| member.state == *first);
         if same { Ok(()) } else { Err("S2: the members' states differ at the same index".to_owned()) }
     }
-}
-
-fn at(run: u64, task: u32) -> TaskRef {
-    TaskRef { run, task }
-}
-
-/// Names a task as an operator does who has this state before his eyes.
-fn of_task(state: &Memory, task: TaskRef) -> ControlTask {
-    let id = view::workflow(state, task.run).map(|workflow| workflow.id.clone()).unwrap_or_default();
-    ControlTask { namespace: "default".to_owned(), id, run: task.run, task: task.task, reason: "an operator".to_owned() }
-}
-
-fn redrive(state: &Memory, task: TaskRef, config: Option<Vec<u8>>, patch: &'static [u8]) -> RedriveTask {
-    let ControlTask { namespace, id, run, task, reason } = of_task(state, task);
-    RedriveTask { namespace, id, run, task, config: config.map(Into::into), state_patch: patch.into(), reason }
 }

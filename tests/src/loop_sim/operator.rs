@@ -1,0 +1,77 @@
+//! Operators: they look at the state of some member, which may be old, and do something about a task.
+
+use graft_machine::command::{Command, ControlTask, RedriveTask};
+use graft_machine::ids::TaskRef;
+use graft_machine::limits::PAGE_MAX;
+use graft_machine::memory::Memory;
+use graft_machine::task::{Task, TaskState};
+use graft_machine::view;
+use graft_machine::workflow::StatusKind;
+
+use super::rng::Rng;
+use super::script;
+
+/// Something that an operator does who sees this state, if there is anything to do.
+pub fn does(state: &Memory, rng: &mut Rng) -> Option<Command> {
+    let dead: Vec<TaskRef> = view::dead_letters(state, "default", None, PAGE_MAX).iter().map(|row| at(row.key.run, row.key.task)).collect();
+    let tasks = view::task_list(state, "default", None, None, PAGE_MAX);
+    let waits = |task: &Task| matches!(task.state(), TaskState::Delayed(_) | TaskState::Blocked(_));
+    let waiting: Vec<TaskRef> = tasks.iter().filter(|row| waits(&row.task)).map(|row| at(row.key.run, row.key.task)).collect();
+    let all: Vec<TaskRef> = tasks.iter().map(|row| at(row.key.run, row.key.task)).collect();
+    let picked = match rng.below(10) {
+        0 => &all,
+        1..4 => &waiting,
+        _ => &dead,
+    };
+    let task = picked.get(rng.below(picked.len() as u64) as usize).copied()?;
+    Some(match rng.below(8) {
+        _ if !dead.contains(&task) => Command::RetryTask(of_task(state, task)),
+        // Refused: that is what a redrive is for.
+        0 => Command::RetryTask(of_task(state, task)),
+        1 | 2 => Command::Discard(of_task(state, task)),
+        _ => {
+            let config = rng.chance(700).then(|| script::cure(rng.below(3)));
+            let patch: &'static [u8] = match rng.below(20) {
+                // Refused as a whole.
+                0 => b"[1]",
+                1..6 => b"{\"open\":1}",
+                _ => b"",
+            };
+            Command::Redrive(redrive(state, task, config, patch))
+        }
+    })
+}
+
+/// What is to be done about dead letters at the end. A third of the workflows that have ended stay as they are, and in those of them that go on
+/// they are discarded; all others are redriven with a config that cures them, so that in the end everything has been tried.
+pub fn mends(state: &Memory) -> Vec<Command> {
+    let mut mends = Vec::new();
+    for row in view::dead_letters(state, "default", None, PAGE_MAX) {
+        let task = at(row.key.run, row.key.task);
+        let stays = task.run.is_multiple_of(3);
+        match row.workflow.kind() {
+            StatusKind::Running | StatusKind::Paused if stays => mends.push(Command::Discard(of_task(state, task))),
+            StatusKind::Failed | StatusKind::Completed if stays => {}
+            StatusKind::Running | StatusKind::Paused | StatusKind::Failed | StatusKind::Completed => {
+                mends.push(Command::Redrive(redrive(state, task, Some(script::cure(0)), b"")));
+            }
+            StatusKind::Cancelling | StatusKind::Cancelled | StatusKind::Terminated | StatusKind::TimedOut => {}
+        }
+    }
+    mends
+}
+
+fn at(run: u64, task: u32) -> TaskRef {
+    TaskRef { run, task }
+}
+
+/// Names a task as somebody does who has this state before his eyes.
+fn of_task(state: &Memory, task: TaskRef) -> ControlTask {
+    let id = view::workflow(state, task.run).map(|workflow| workflow.id.clone()).unwrap_or_default();
+    ControlTask { namespace: "default".to_owned(), id, run: task.run, task: task.task, reason: "an operator".to_owned() }
+}
+
+fn redrive(state: &Memory, task: TaskRef, config: Option<Vec<u8>>, patch: &'static [u8]) -> RedriveTask {
+    let ControlTask { namespace, id, run, task, reason } = of_task(state, task);
+    RedriveTask { namespace, id, run, task, config: config.map(Into::into), state_patch: patch.into(), reason }
+}
