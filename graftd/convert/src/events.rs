@@ -137,7 +137,8 @@ pub fn lease(lease: Lease) -> v1::Lease {
     v1::Lease { term: lease.term, sequence: lease.sequence }
 }
 
-fn failure_kind(kind: FailureKind) -> &'static str {
+/// The word for a kind of failure.
+pub fn failure_kind(kind: FailureKind) -> &'static str {
     match kind {
         FailureKind::Retryable => "retryable",
         FailureKind::Permanent => "permanent",

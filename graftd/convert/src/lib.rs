@@ -6,6 +6,7 @@
 //! It is a crate of its own because two engines need it: the daemon, and the one without a server that the SDK puts into tests of workflows.
 
 pub mod cursors;
+pub mod dead_letters;
 pub mod events;
 pub mod names;
 pub mod outcomes;

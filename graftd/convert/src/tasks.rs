@@ -1,12 +1,13 @@
 //! Tasks: as they are asked for, and as they stand.
 
 use graft_machine::command::FanOut;
+use graft_machine::event::{Event, Happened};
 use graft_machine::limits::{ATTEMPTS_MAX, TASKS_PER_COMMAND_MAX};
 use graft_machine::task::{Exhausted, NewTask, OnExhausted, RetryPolicy, Task, TaskState};
 use graft_proto::v1;
 use graft_proto::v1::on_exhausted::Then;
 
-use crate::{names, payload};
+use crate::{events, names, payload};
 use graft_proto::errors::{Fault, quoted};
 
 /// A task as a start or an outcome asks for it.
@@ -114,6 +115,62 @@ pub fn summary(number: u32, task: &Task) -> v1::TaskSummary {
         priority: task.priority,
         max_attempts: task.retry.max_attempts,
     }
+}
+
+/// How failures of a task are retried, as it stands.
+pub fn retry_told(policy: &RetryPolicy) -> v1::RetryPolicy {
+    v1::RetryPolicy {
+        max_attempts: policy.max_attempts,
+        initial_ms: policy.initial,
+        max_ms: policy.max,
+        factor_permille: policy.factor_permille,
+        jitter_permille: policy.jitter_permille,
+    }
+}
+
+/// The states that a list asks for; none = all.
+pub fn states(asked: &[i32]) -> Result<Vec<v1::TaskState>, Fault> {
+    let known = |state: &i32| match v1::TaskState::try_from(*state) {
+        Ok(state) if state != v1::TaskState::Unspecified => Ok(state),
+        _ => Err(Fault::invalid("states", format!("has {state}, which this version does not know"))),
+    };
+    asked.iter().map(known).collect()
+}
+
+/// What an open task is waiting for.
+pub fn state(task: &Task) -> v1::TaskState {
+    match task.state() {
+        TaskState::Ready(_) => v1::TaskState::Ready,
+        TaskState::Delayed(_) => v1::TaskState::Delayed,
+        TaskState::Blocked(_) => v1::TaskState::Blocked,
+        TaskState::DeadLettered(_) => v1::TaskState::DeadLettered,
+    }
+}
+
+/// An attempt that failed, out of its event; `None` if that is another's.
+pub fn failed_attempt(event: &Event) -> Option<v1::FailedAttempt> {
+    let Some(Happened::Failed(failed)) = &event.happened else { return None };
+    Some(v1::FailedAttempt {
+        attempt: failed.attempt,
+        kind: events::failure_kind(failed.kind()).to_owned(),
+        message: failed.message.clone(),
+        time_ms: event.at,
+        retry_at_ms: failed.retry_at,
+        worker: failed.worker.clone(),
+        execution_us: failed.execution_us,
+    })
+}
+
+/// What is left of a task that has resolved, out of the event of its last attempt; `None` if that is none's.
+pub fn resolved(event: &Event) -> Option<v1::TaskSummary> {
+    let (task, node, attempt, last_error) = match event.happened.as_ref()? {
+        Happened::Completed(it) => (it.task, &it.node, it.attempt, ""),
+        Happened::Failed(it) => (it.task, &it.node, it.attempt, it.message.as_str()),
+        Happened::DeadLettered(it) => (it.task, &it.node, it.attempt, it.error.as_str()),
+        _ => return None,
+    };
+    let state = "resolved".to_owned();
+    Some(v1::TaskSummary { task, node: node.clone(), attempt, last_error: last_error.to_owned(), state, ..Default::default() })
 }
 
 #[cfg(test)]

@@ -1,13 +1,21 @@
 //! Lists of workflows, a page at a time.
 //!
-//! Three tables answer, each in its own stable order: all workflows of a namespace by age (the youngest first); those in some statuses by
-//! run (the oldest first); those whose id starts so by id (current runs only). With statuses *and* a prefix the names are read and
-//! filtered, a bounded number of them per page: such a page may be short, or empty, and still have a next one.
+//! Five tables answer, each in its own stable order, and the most selective of them that the question allows is read: workflows with an open
+//! task of a node, or with a label, by run; those whose id starts so by id (current runs only); those in some statuses by run (the oldest
+//! first); all of a namespace by age (the youngest first). What else is asked for is filtered, a bounded number of rows for each page: such a
+//! page may be short, or empty, and still have a next one.
 
+use std::collections::BTreeMap;
+
+use graft_machine::ids::{Run, TaskId};
 use graft_machine::limits::{ID_BYTES_MAX, LIST_EXAMINED_MAX, PAGE_MAX};
 use graft_machine::state::StateRead;
-use graft_machine::tables::{NameKey, Names, Prefix, RunKey, StatusKey, StatusList, TableKey, TimeKey, TimeList, Workflows};
-use graft_machine::workflow::StatusKind;
+use graft_machine::tables::{
+    LabelKey, LabelList, NameKey, Names, Prefix, RunKey, StatusKey, StatusList, TableKey, TaskList, TaskListKey, TimeKey, TimeList,
+    Workflows,
+};
+use graft_machine::time::Millis;
+use graft_machine::workflow::{StatusKind, Workflow};
 use graft_proto::v1;
 use prost::Message;
 
@@ -30,12 +38,33 @@ pub fn page_limit(asked: u32) -> Result<usize, Fault> {
     }
 }
 
+/// The table that a list is read from, which is its order.
+#[derive(Clone, Debug)]
+enum Source {
+    /// Workflows with an open task or dead letter of a node, by run.
+    Node(String),
+    /// Workflows with a label, by run.
+    Label(String, String),
+    /// Current runs, by id.
+    Id,
+    /// Those in some statuses, by run: the oldest first.
+    Status,
+    /// All of them, the youngest first.
+    Age,
+}
+
 /// What is asked for, checked.
 #[derive(Clone, Debug)]
 pub struct Query {
     namespace: String,
     statuses: Vec<StatusKind>,
     id_prefix: String,
+    labels: BTreeMap<String, String>,
+    /// Accepted at or after this time.
+    since: Millis,
+    /// Accepted before this time.
+    until: Millis,
+    source: Source,
     limit: usize,
     cursor: String,
 }
@@ -49,10 +78,23 @@ impl Query {
                 format!("is no beginning of an id: at most {ID_BYTES_MAX} bytes, no control characters"),
             ));
         }
+        let labels = names::labels(request.labels)?;
+        let statuses = workflows::statuses(&request.statuses)?;
+        let source = match (request.node, labels.first_key_value()) {
+            (node, _) if !node.is_empty() => Source::Node(names::node(node)?),
+            (_, Some((key, value))) => Source::Label(key.clone(), value.clone()),
+            _ if !request.id_prefix.is_empty() => Source::Id,
+            _ if !statuses.is_empty() => Source::Status,
+            _ => Source::Age,
+        };
         Ok(Self {
             namespace: names::namespace(request.namespace)?,
-            statuses: workflows::statuses(&request.statuses)?,
+            statuses,
             id_prefix: request.id_prefix,
+            labels,
+            since: request.created_since_ms,
+            until: if request.created_until_ms == 0 { Millis::MAX } else { request.created_until_ms },
+            source,
             limit: page_limit(request.limit)?,
             cursor: request.cursor,
         })
@@ -60,67 +102,22 @@ impl Query {
 
     /// What a cursor has to belong to.
     fn question(&self) -> String {
-        format!("workflows\0{}\0{:?}\0{}", self.namespace, self.statuses, self.id_prefix)
+        let Self { namespace, statuses, id_prefix, labels, since, until, source, .. } = self;
+        format!("workflows\0{namespace}\0{statuses:?}\0{id_prefix}\0{labels:?}\0{since}\0{until}\0{source:?}")
     }
 
     /// The page.
     pub fn page(&self, state: &impl StateRead) -> Result<v1::ListResponse, Fault> {
-        if !self.id_prefix.is_empty() {
-            self.by_id(state)
-        } else if !self.statuses.is_empty() {
-            self.by_status(state)
-        } else {
-            self.by_age(state)
-        }
-    }
-
-    fn after<K: TableKey>(&self, belongs: impl FnOnce(&K) -> bool) -> Result<Option<K>, Fault> {
-        let Some(bytes) = cursors::read(&self.question(), &self.cursor)? else { return Ok(None) };
-        K::from_bytes(&bytes).filter(belongs).map(Some).ok_or_else(|| cursors::broken(&self.cursor))
-    }
-
-    fn by_age(&self, state: &impl StateRead) -> Result<v1::ListResponse, Fault> {
-        let after = self.after(|key: &TimeKey| key.namespace == self.namespace)?;
-        let keys = state.scan::<TimeList>(Prefix::new().text(&self.namespace).as_bytes(), after.as_ref(), self.limit + 1);
+        let mut after = cursors::read(&self.question(), &self.cursor)?;
+        let step = if self.is_selective() { PAGE_MAX } else { self.limit + 1 };
         let mut page = Page::new(self);
-        for (key, _) in keys {
-            if !page.offer(state, key.run, &key) {
-                break;
-            }
-        }
-        Ok(page.done(false))
-    }
-
-    fn by_status(&self, state: &impl StateRead) -> Result<v1::ListResponse, Fault> {
-        let after = self.after(|_: &RunKey| true)?;
-        let mut runs = Vec::new();
-        for status in &self.statuses {
-            let status = *status as u8;
-            let after = after.as_ref().map(|key| StatusKey { namespace: self.namespace.clone(), status, run: key.run });
-            let prefix = Prefix::new().text(&self.namespace).byte(status);
-            runs.extend(state.scan::<StatusList>(prefix.as_bytes(), after.as_ref(), self.limit + 1).into_iter().map(|(key, _)| key.run));
-        }
-        runs.sort_unstable();
-        let mut page = Page::new(self);
-        for run in runs {
-            if !page.offer(state, run, &RunKey { run }) {
-                break;
-            }
-        }
-        Ok(page.done(false))
-    }
-
-    fn by_id(&self, state: &impl StateRead) -> Result<v1::ListResponse, Fault> {
-        let mut after = self.after(|key: &NameKey| key.namespace == self.namespace)?;
-        let prefix = Prefix::new().text(&self.namespace).text_start(&self.id_prefix);
-        let mut page = Page::new(self);
-        let mut scanned = 0;
-        while scanned < LIST_EXAMINED_MAX {
-            let names = state.scan::<Names>(prefix.as_bytes(), after.as_ref(), PAGE_MAX + 1);
-            let last_of_all = names.len() <= PAGE_MAX;
-            scanned += names.len();
-            for (key, record) in names {
-                if !page.offer(state, record.run, &key) {
+        let mut examined = 0;
+        while examined < LIST_EXAMINED_MAX {
+            let found = self.next(state, after.as_deref(), step)?;
+            let last_of_all = found.len() < step;
+            examined += found.len();
+            for (run, key) in found {
+                if !page.offer(state, run, &key) {
                     return Ok(page.done(false));
                 }
                 after = Some(key);
@@ -130,6 +127,80 @@ impl Query {
             }
         }
         Ok(page.done(true))
+    }
+
+    /// Whether rows of the table may not fit the filter.
+    fn is_selective(&self) -> bool {
+        let is_timed = self.since > 0 || self.until < Millis::MAX;
+        match self.source {
+            Source::Status | Source::Age => is_timed,
+            Source::Node(_) | Source::Label(..) | Source::Id => true,
+        }
+    }
+
+    fn is_shown(&self, workflow: &Workflow) -> bool {
+        (self.statuses.is_empty() || self.statuses.contains(&workflow.kind()))
+            && workflow.id.starts_with(&self.id_prefix)
+            && (self.since..self.until).contains(&workflow.created)
+            && self.labels.iter().all(|(key, value)| workflow.labels.get(key) == Some(value))
+    }
+
+    /// The next rows of the table behind a key: their runs, and their own keys. Fewer than `limit`: there are no more.
+    fn next(&self, state: &impl StateRead, after: Option<&[u8]>, limit: usize) -> Result<Vec<(Run, Vec<u8>)>, Fault> {
+        let prefix = Prefix::new().text(&self.namespace);
+        match &self.source {
+            Source::Node(node) => {
+                let prefix = prefix.text(node);
+                let mut after = self.key(after, |key: &TaskListKey| key.namespace == self.namespace && key.node == *node)?;
+                let mut found = Vec::new();
+                while found.len() < limit {
+                    let Some((key, _)) = state.scan::<TaskList>(prefix.as_bytes(), after.as_ref(), 1).pop() else { break };
+                    // One look-up for each run, however many tasks of the node it has.
+                    let end = TaskListKey { task: TaskId::MAX, ..key };
+                    found.push((end.run, end.to_bytes()));
+                    after = Some(end);
+                }
+                Ok(found)
+            }
+            Source::Label(label, value) => {
+                let after =
+                    self.key(after, |key: &LabelKey| key.namespace == self.namespace && key.label == *label && key.value == *value)?;
+                let keys = state.scan::<LabelList>(prefix.text(label).text(value).as_bytes(), after.as_ref(), limit);
+                Ok(keys.into_iter().map(|(key, _)| (key.run, key.to_bytes())).collect())
+            }
+            Source::Id => {
+                let after = self.key(after, |key: &NameKey| key.namespace == self.namespace)?;
+                let keys = state.scan::<Names>(prefix.text_start(&self.id_prefix).as_bytes(), after.as_ref(), limit);
+                Ok(keys.into_iter().map(|(key, record)| (record.run, key.to_bytes())).collect())
+            }
+            Source::Status => {
+                let after = self.key(after, |_: &RunKey| true)?;
+                let mut runs = Vec::new();
+                for status in &self.statuses {
+                    let status = *status as u8;
+                    let after = after.as_ref().map(|key| StatusKey { namespace: self.namespace.clone(), status, run: key.run });
+                    let keys = state.scan::<StatusList>(prefix.clone().byte(status).as_bytes(), after.as_ref(), limit);
+                    runs.extend(keys.into_iter().map(|(key, _)| key.run));
+                }
+                runs.sort_unstable();
+                runs.truncate(limit);
+                Ok(runs.into_iter().map(|run| (run, RunKey { run }.to_bytes())).collect())
+            }
+            Source::Age => {
+                // The youngest that may be shown is where the first page begins.
+                let youngest = TimeKey { namespace: self.namespace.clone(), age: Millis::MAX - self.until, run: Run::MAX };
+                let after = self.key(after, |key: &TimeKey| key.namespace == self.namespace)?;
+                let after = after.or_else(|| (self.until < Millis::MAX).then_some(youngest));
+                let keys = state.scan::<TimeList>(prefix.as_bytes(), after.as_ref(), limit);
+                let recent = keys.into_iter().take_while(|(key, _)| Millis::MAX - key.age >= self.since);
+                Ok(recent.map(|(key, _)| (key.run, key.to_bytes())).collect())
+            }
+        }
+    }
+
+    fn key<K: TableKey>(&self, after: Option<&[u8]>, belongs: impl FnOnce(&K) -> bool) -> Result<Option<K>, Fault> {
+        let Some(bytes) = after else { return Ok(None) };
+        K::from_bytes(bytes).filter(belongs).map(Some).ok_or_else(|| cursors::broken(&self.cursor))
     }
 }
 
@@ -149,10 +220,9 @@ impl<'a> Page<'a> {
     }
 
     /// Takes the workflow of `run`, found under `key`, if it fits the filter. False: there was no room for it.
-    fn offer(&mut self, state: &impl StateRead, run: u64, key: &impl TableKey) -> bool {
+    fn offer(&mut self, state: &impl StateRead, run: Run, key: &[u8]) -> bool {
         let workflow = state.get::<Workflows>(&RunKey { run });
-        if let Some(workflow) = workflow.filter(|workflow| self.query.statuses.is_empty() || self.query.statuses.contains(&workflow.kind()))
-        {
+        if let Some(workflow) = workflow.filter(|workflow| self.query.is_shown(workflow)) {
             let row = workflows::summary(&workflow);
             let size = row.encoded_len();
             if self.rows.len() == self.query.limit || (self.bytes + size > PAGE_BYTES_MAX && !self.rows.is_empty()) {
@@ -162,7 +232,7 @@ impl<'a> Page<'a> {
             self.bytes += size;
             self.rows.push(row);
         }
-        self.last = key.to_bytes();
+        self.last = key.to_vec();
         true
     }
 
@@ -194,8 +264,19 @@ mod tests {
                 run,
                 created: run / 2,
                 status: Some(status),
+                labels: [("team".to_owned(), if run % 5 == 0 { "five" } else { "other" }.to_owned()), ("all".to_owned(), String::new())]
+                    .into(),
                 ..Default::default()
             };
+            for (label, value) in workflow.labels.clone() {
+                state.put::<LabelList>(LabelKey { namespace: namespace.clone(), label, value, run }, ());
+            }
+            // Every fourth has two tasks of one node, and all have one of another.
+            let nodes: &[(&str, u32)] = if run % 4 == 0 { &[("pay", 1), ("pay", 2), ("ship", 3)] } else { &[("ship", 1)] };
+            for (node, task) in nodes {
+                let key = TaskListKey { namespace: namespace.clone(), node: (*node).to_owned(), run, task: *task };
+                state.put::<TaskList>(key, ());
+            }
             state.put::<Names>(NameKey { namespace: namespace.clone(), id }, NameRecord { run });
             state.put::<TimeList>(TimeKey { namespace: namespace.clone(), age: u64::MAX - workflow.created, run }, ());
             state.put::<StatusList>(StatusKey { namespace, status: workflow.kind() as u8, run }, ());
@@ -234,6 +315,17 @@ mod tests {
             let even_completed =
                 all_pages(&state, v1::ListRequest { limit, id_prefix: "even".into(), statuses: vec![4], ..Default::default() });
             assert_eq!(even_completed, [6, 12, 18, 24, 30]);
+            let paying = all_pages(&state, v1::ListRequest { limit, node: "pay".into(), ..Default::default() });
+            assert_eq!(paying, [4, 8, 12, 16, 20, 24, 28], "each once, however many tasks of the node it has");
+            let labels = std::collections::HashMap::from([("team".to_owned(), "five".to_owned()), ("all".to_owned(), String::new())]);
+            let labelled = all_pages(&state, v1::ListRequest { limit, labels: labels.clone(), ..Default::default() });
+            assert_eq!(labelled, [5, 10, 15, 20, 25, 30]);
+            let all =
+                v1::ListRequest { limit, labels, node: "pay".into(), statuses: vec![1], id_prefix: "even".into(), ..Default::default() };
+            assert_eq!(all_pages(&state, all), [20], "every filter counts");
+            let timed = v1::ListRequest { limit, created_since_ms: 3, created_until_ms: 5, ..Default::default() };
+            assert_eq!(all_pages(&state, timed.clone()), [8, 9, 6, 7], "created at 3 and 4, the youngest first");
+            assert_eq!(all_pages(&state, v1::ListRequest { statuses: vec![4], ..timed }), [6, 9]);
         }
     }
 

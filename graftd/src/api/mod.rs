@@ -20,6 +20,7 @@
 
 mod bodies;
 mod cluster;
+mod dead_letters;
 mod errors;
 mod first_bytes;
 mod forward;
@@ -34,6 +35,7 @@ mod server;
 mod sessions;
 mod start;
 mod start_many;
+mod tasks;
 mod watch;
 mod worker;
 mod workflows;

@@ -62,6 +62,13 @@ impl Identity {
         Ok(Self { principal, request_id, payload_hash, not_after })
     }
 
+    /// The identity of a part of the request, which repeats when the request does.
+    pub fn of_part(&self, part: &str) -> Self {
+        let hash = xxh3_128(format!("{}\0{part}", self.request_id).as_bytes());
+        let request_id = uuid::Builder::from_custom_bytes(hash.to_be_bytes()).into_uuid().to_string();
+        Self { request_id, ..self.clone() }
+    }
+
     /// The command under this identity.
     pub fn envelope(self, command: Command) -> Envelope {
         Envelope {

@@ -8,7 +8,6 @@ use std::time::Duration;
 use futures::Stream;
 use graft_machine::command::{Command, ControlWorkflow};
 use graft_machine::ids::Run;
-use graft_machine::limits::ERROR_BYTES_MAX;
 use graft_machine::state::StateRead;
 use graft_machine::tables::{RunEventKey, TableKey};
 use graft_machine::view;
@@ -19,6 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::requests::{Identity, Target, payload_hash, principal};
 use super::start_many::Answers;
+use super::tasks::check_reason;
 use super::watch::{EventStream, Watcher};
 use super::{Shared, history, list, start, start_many};
 use crate::consensus::View;
@@ -165,10 +165,7 @@ impl Workflows {
         let meta = request.meta.take();
         let identity =
             Identity::of(principal, meta, payload_hash(verb, &request, &HashMap::new()), self.shared.api.consensus.machine_time())?;
-        if request.reason.len() > ERROR_BYTES_MAX {
-            let detail = format!("has {} bytes, at most {ERROR_BYTES_MAX} are allowed", request.reason.len());
-            return Err(Fault::too_large("the reason", detail).into());
-        }
+        check_reason(&request.reason)?;
         let mut target = Target::new(request.namespace, request.workflow_id, request.run)?;
         let asked = ControlWorkflow {
             namespace: target.namespace.clone(),
