@@ -16,8 +16,8 @@ use crate::channel::{Kind, Place, after};
 use crate::client::Client;
 use graft_proto::errors::ErrorCode;
 
+use crate::RawJson;
 use crate::error::ClientError;
-use crate::json::RawJson;
 use crate::next::millis;
 
 /// How long one `Wait` call stays at the server before it is asked again.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use graft_proto::v1::{NewTask, OnExhausted as WireExhausted, RetryPolicy, on_exhausted};
 use serde::Serialize;
 
-use crate::json::RawJson;
+use crate::RawJson;
 
 /// A task to be made, by a start or by the outcome of a node.
 ///

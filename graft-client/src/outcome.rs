@@ -4,8 +4,8 @@ use graft_proto::v1::{Completed, FanOut as WireFanOut, Operation, Payload, opera
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::RawJson;
 use crate::diff::{diff, stack};
-use crate::json::RawJson;
 use crate::limits;
 use crate::next::Next;
 

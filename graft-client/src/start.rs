@@ -10,8 +10,8 @@ use serde::Serialize;
 use crate::client::Client;
 use graft_proto::errors::ErrorCode;
 
+use crate::RawJson;
 use crate::error::ClientError;
-use crate::json::RawJson;
 use crate::limits;
 use crate::next::{Next, millis, unix_millis};
 

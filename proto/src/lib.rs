@@ -1,9 +1,13 @@
 //! The wire protocols of Graft, generated from the `.proto` files beside this crate.
 //!
 //! [`v1`] is public API: what clients and workers speak. [`peer`] is what members speak among themselves, and nobody else.
-//! [`errors`] is the catalogue of what can be refused.
+//! [`errors`] is the catalogue of what can be refused. With the feature `documents`, `documents` holds what REST and `graft -o json` write.
 
+#[cfg(feature = "documents")]
+pub mod documents;
 pub mod errors;
+#[cfg(feature = "json")]
+pub mod json;
 
 /// The public protocol, package `graft.v1`.
 #[allow(missing_docs, clippy::all, reason = "generated: services and enums carry no docs of their own")]

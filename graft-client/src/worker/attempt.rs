@@ -13,9 +13,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::reading::{Role, is_unit, read};
+use crate::RawJson;
 use crate::context::NodeContext;
 use crate::failure::Failure;
-use crate::json::RawJson;
 use crate::node::{CanStart, Node, NodeFn, NodeResult};
 
 /// A node without its types.

@@ -4,8 +4,8 @@ use std::any::{Any, TypeId};
 
 use serde::de::DeserializeOwned;
 
+use crate::RawJson;
 use crate::failure::Failure;
-use crate::json::RawJson;
 
 /// What is being read, as the error names it.
 #[derive(Clone, Copy, Debug)]

@@ -17,11 +17,11 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use super::builder::Worker;
 use super::engine::{Engine, Gone, LeaseKey, LinkId, Output};
 use super::registry::Registry;
+use crate::RawJson;
 use crate::client::Client;
 use crate::context::{CancelReason, NodeContext};
 use crate::error::ClientError;
 use crate::failure::Failure;
-use crate::json::RawJson;
 
 /// Messages from members that wait for the engine; a member whose messages do not fit is slowed down.
 const INBOUND_MAX: usize = 256;

@@ -3,11 +3,11 @@
 use std::ops::ControlFlow;
 
 use graft_client::proto::ClusterStatusResponse;
+use graft_proto::documents::MemberList;
 
 use crate::cli::which::Watching;
 use crate::commands::{Session, watching};
 use crate::error::CliResult;
-use crate::output::json::{MemberJson, MembersJson};
 use crate::output::style::Line;
 use crate::output::{Answer, View, compact, table};
 
@@ -20,10 +20,10 @@ pub(crate) async fn run(session: &Session, watched: &Watching) -> CliResult {
 struct Members(ClusterStatusResponse);
 
 impl Answer for Members {
-    type Document = MembersJson;
+    type Document = MemberList;
 
-    fn document(&self) -> MembersJson {
-        MembersJson { members: self.0.members.iter().map(MemberJson::from).collect() }
+    fn document(&self) -> MemberList {
+        (&self.0).into()
     }
 
     fn each(&self) -> CliResult<Vec<String>> {

@@ -3,11 +3,11 @@
 use std::ops::ControlFlow;
 
 use graft_client::proto::ClusterStatusResponse;
+use graft_proto::documents::ClusterStatus;
 
 use crate::cli::which::Watching;
 use crate::commands::{Session, watching};
 use crate::error::CliResult;
-use crate::output::json::ClusterJson;
 use crate::output::style::Line;
 use crate::output::{Answer, View, table};
 
@@ -18,9 +18,9 @@ pub(crate) async fn run(session: &Session, watched: &Watching) -> CliResult {
 }
 
 impl Answer for ClusterStatusResponse {
-    type Document = ClusterJson;
+    type Document = ClusterStatus;
 
-    fn document(&self) -> ClusterJson {
+    fn document(&self) -> ClusterStatus {
         self.into()
     }
 

@@ -3,11 +3,11 @@
 use std::ops::ControlFlow;
 
 use graft_client::Workers;
+use graft_proto::documents::{Worker, WorkerList as Document};
 
 use crate::cli::place::WorkerList;
 use crate::commands::{Session, watching};
 use crate::error::CliResult;
-use crate::output::json::{WorkerJson, WorkersJson};
 use crate::output::style::Line;
 use crate::output::{Answer, View, compact, note, table};
 
@@ -31,14 +31,15 @@ pub(crate) async fn run(session: &Session, args: &WorkerList) -> CliResult {
 }
 
 impl Answer for Workers {
-    type Document = WorkersJson;
+    type Document = Document;
 
-    fn document(&self) -> WorkersJson {
-        self.into()
+    fn document(&self) -> Document {
+        let workers = self.workers.iter().map(|worker| Worker::of(worker, self.live)).collect();
+        Document { live: self.live, workers }
     }
 
     fn each(&self) -> CliResult<Vec<String>> {
-        self.workers.iter().map(|worker| compact(&WorkerJson::of(worker, self.live))).collect()
+        self.workers.iter().map(|worker| compact(&Worker::of(worker, self.live))).collect()
     }
 
     fn names(&self) -> Vec<String> {

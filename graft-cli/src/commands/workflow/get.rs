@@ -3,12 +3,12 @@
 use std::ops::ControlFlow;
 
 use graft_client::Workflow;
+use graft_proto::documents;
 
 use super::handle;
 use crate::cli::workflow::Get;
 use crate::commands::{Session, watching};
 use crate::error::CliResult;
-use crate::output::json::WorkflowJson;
 use crate::output::style::Line;
 use crate::output::{Answer, View, table};
 
@@ -24,10 +24,11 @@ pub(crate) async fn run(session: &Session, args: &Get) -> CliResult {
 }
 
 impl Answer for Workflow {
-    type Document = WorkflowJson;
+    type Document = documents::Workflow;
 
-    fn document(&self) -> WorkflowJson {
-        self.into()
+    fn document(&self) -> documents::Workflow {
+        let tasks = self.tasks.iter().map(Into::into).collect();
+        documents::Workflow { summary: (&self.summary).into(), state: self.state.clone(), tasks }
     }
 
     fn names(&self) -> Vec<String> {

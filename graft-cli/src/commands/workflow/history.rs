@@ -1,12 +1,13 @@
 //! `graft workflow history`
 
 use graft_client::HistoryPage;
+use graft_proto::documents::{Event, WorkflowHistory};
 
 use super::{handle, page_size};
 use crate::cli::workflow::History;
 use crate::commands::Session;
 use crate::error::CliResult;
-use crate::output::event::{EventJson, HistoryJson, line};
+use crate::output::event::line;
 use crate::output::pager::Pages;
 use crate::output::spinner::Spinner;
 use crate::output::style::Line;
@@ -57,15 +58,15 @@ struct Told {
 }
 
 impl Answer for Told {
-    type Document = HistoryJson;
+    type Document = WorkflowHistory;
 
-    fn document(&self) -> HistoryJson {
-        let events = self.page.events.iter().cloned().map(EventJson::from).collect();
-        HistoryJson { workflow_id: self.workflow_id.clone(), run: self.page.run, events, next_cursor: self.page.next_cursor.clone() }
+    fn document(&self) -> WorkflowHistory {
+        let events = self.page.events.iter().cloned().map(Event::from).collect();
+        WorkflowHistory { workflow_id: self.workflow_id.clone(), run: self.page.run, events, next_cursor: self.page.next_cursor.clone() }
     }
 
     fn each(&self) -> CliResult<Vec<String>> {
-        self.page.events.iter().cloned().map(|event| compact(&EventJson::from(event))).collect()
+        self.page.events.iter().cloned().map(|event| compact(&Event::from(event))).collect()
     }
 
     fn names(&self) -> Vec<String> {

@@ -4,12 +4,12 @@ use std::ops::ControlFlow;
 
 use graft_client::proto::WorkflowStatus;
 use graft_client::{ListFilter, ListPage};
+use graft_proto::documents::{WorkflowList, WorkflowSummary};
 
 use super::page_size;
 use crate::cli::workflow::{List, Status};
 use crate::commands::{Session, watching};
 use crate::error::CliResult;
-use crate::output::json::{ListJson, SummaryJson};
 use crate::output::spinner::Spinner;
 use crate::output::style::Line;
 use crate::output::{Answer, View, compact, note, table};
@@ -60,14 +60,15 @@ async fn streamed(session: &Session, filter: ListFilter) -> CliResult {
 }
 
 impl Answer for ListPage {
-    type Document = ListJson;
+    type Document = WorkflowList;
 
-    fn document(&self) -> ListJson {
-        self.into()
+    fn document(&self) -> WorkflowList {
+        let workflows = self.workflows.iter().map(WorkflowSummary::from).collect();
+        WorkflowList { workflows, next_cursor: self.next_cursor.clone() }
     }
 
     fn each(&self) -> CliResult<Vec<String>> {
-        self.workflows.iter().map(|summary| compact(&SummaryJson::from(summary))).collect()
+        self.workflows.iter().map(|summary| compact(&WorkflowSummary::from(summary))).collect()
     }
 
     fn names(&self) -> Vec<String> {

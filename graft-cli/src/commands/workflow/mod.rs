@@ -12,12 +12,12 @@ pub(super) mod watch;
 
 use graft_client::WorkflowHandle;
 use graft_client::proto::{WorkflowStatus, WorkflowSummary};
+use graft_proto::documents;
 
 use super::Session;
 use crate::cli::value::Wait;
 use crate::cli::which::{Page, Target};
 use crate::error::{CliError, CliResult};
-use crate::output::json::SummaryJson;
 use crate::output::style::Line;
 use crate::output::{Answer, View, table};
 
@@ -64,9 +64,9 @@ fn steered(session: &Session, summary: &WorkflowSummary) -> CliResult {
 }
 
 impl Answer for WorkflowSummary {
-    type Document = SummaryJson;
+    type Document = documents::WorkflowSummary;
 
-    fn document(&self) -> SummaryJson {
+    fn document(&self) -> documents::WorkflowSummary {
         self.into()
     }
 

@@ -4,13 +4,13 @@ use std::io::Read;
 use std::time::SystemTime;
 
 use graft_client::{Next, RawJson, StartWorkflow, Started};
+use graft_proto::documents::{StartedWorkflow, Time};
 use tokio::task::spawn_blocking;
 
 use super::ended;
 use crate::cli::workflow::{OnConflict, Start};
 use crate::commands::Session;
 use crate::error::{CliError, CliResult};
-use crate::output::json::StartedJson;
 use crate::output::style::Line;
 use crate::output::{Answer, View, note, say, table};
 
@@ -86,10 +86,11 @@ fn read(flag: &str, name: &str, source: std::io::Result<impl Read>) -> CliResult
 }
 
 impl Answer for Started {
-    type Document = StartedJson;
+    type Document = StartedWorkflow;
 
-    fn document(&self) -> StartedJson {
-        self.into()
+    fn document(&self) -> StartedWorkflow {
+        let Started { namespace, workflow_id, run, created, warnings, time_ms } = self.clone();
+        StartedWorkflow { namespace, workflow_id, run, created, warnings, answered_at: Time::of(time_ms) }
     }
 
     fn names(&self) -> Vec<String> {

@@ -6,13 +6,14 @@ use futures::{Stream, StreamExt};
 use graft_client::ClientError;
 use graft_client::proto::event::Happened;
 use graft_client::proto::{Event, WorkflowStatus};
+use graft_proto::documents;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{handle, verdict};
 use crate::cli::workflow::Watch;
 use crate::commands::Session;
 use crate::error::CliResult;
-use crate::output::event::{EventJson, line};
+use crate::output::event::line;
 use crate::output::graph::{Folding, Graph, tree};
 use crate::output::progress::Progress;
 use crate::output::screen::Screen;
@@ -62,9 +63,9 @@ async fn told(session: &Session, mut events: impl Stream<Item = Result<Event, Cl
 }
 
 impl Answer for Event {
-    type Document = EventJson;
+    type Document = documents::Event;
 
-    fn document(&self) -> EventJson {
+    fn document(&self) -> documents::Event {
         self.clone().into()
     }
 

@@ -1,6 +1,4 @@
-//! One event: as a document for programs ([`EventJson`]), as a line for people ([`line()`]).
-mod document;
+//! One event as a line for people: [`line()`].
 mod words;
 
-pub(crate) use document::{EventJson, HistoryJson};
 pub(crate) use words::line;

@@ -1,9 +1,10 @@
 //! JSON that is passed on without being read.
 
 use bytes::Bytes;
-use graft_proto::v1::{Encoding, Payload};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::v1::{Encoding, Payload};
 
 /// A JSON document as bytes. As the `State` or `Config` of a node it costs no parsing: the bytes are the ones that came over the wire.
 ///
@@ -43,11 +44,13 @@ impl RawJson {
         self.0.is_empty()
     }
 
-    pub(crate) fn from_payload(payload: Option<Payload>) -> Self {
+    /// What a message holds; the empty document if it holds none.
+    pub fn from_payload(payload: Option<Payload>) -> Self {
         Self(payload.map(|payload| payload.data).unwrap_or_default())
     }
 
-    pub(crate) fn into_payload(self) -> Option<Payload> {
+    /// For a message; `None` for the empty document.
+    pub fn into_payload(self) -> Option<Payload> {
         (!self.0.is_empty()).then_some(Payload { encoding: Encoding::Json.into(), data: self.0 })
     }
 }

@@ -1,0 +1,186 @@
+//! The cluster, its members and its workers.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{Time, known, some};
+use crate::v1;
+
+/// Workers.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct WorkerList {
+    /// Whether `connected` and `held` are known.
+    pub live: bool,
+    /// The workers, by name.
+    pub workers: Vec<Worker>,
+}
+
+impl From<&v1::ListWorkersResponse> for WorkerList {
+    fn from(answer: &v1::ListWorkersResponse) -> Self {
+        Self { live: answer.live, workers: answer.workers.iter().map(|worker| Worker::of(worker, answer.live)).collect() }
+    }
+}
+
+/// A worker session.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Worker {
+    /// Its name.
+    pub worker_id: String,
+    /// Its incarnation.
+    pub incarnation: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// What it was built from.
+    pub build_id: Option<String>,
+    /// Since when.
+    pub opened_at: Option<Time>,
+    /// Whether its stream to the leader stands; `null`: not known.
+    pub connected: Option<bool>,
+    /// What it serves.
+    pub nodes: Vec<WorkerNode>,
+}
+
+/// A node that a worker serves.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct WorkerNode {
+    /// The node.
+    pub node: String,
+    /// Attempts at once, at most.
+    pub capacity: u32,
+    /// Attempts held now; `null`: not known.
+    pub held: Option<u32>,
+}
+
+impl Worker {
+    /// A worker, with its live figures if they are known.
+    pub fn of(worker: &v1::Worker, live: bool) -> Self {
+        let node = |node: &v1::WorkerNode| WorkerNode { node: node.node.clone(), capacity: node.capacity, held: live.then_some(node.held) };
+        Self {
+            worker_id: worker.worker_id.clone(),
+            incarnation: worker.incarnation.clone(),
+            namespace: worker.namespace.clone(),
+            build_id: some(&worker.build_id),
+            opened_at: Time::of(worker.opened_ms),
+            connected: live.then_some(worker.connected),
+            nodes: worker.nodes.iter().map(node).collect(),
+        }
+    }
+}
+
+/// The cluster, as the member that answers sees it.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ClusterStatus {
+    /// UUID of the cluster; `null` before it is formed.
+    pub cluster_id: Option<String>,
+    /// Its name.
+    pub cluster_name: String,
+    /// Its epoch.
+    pub epoch: u64,
+    /// The current term.
+    pub term: u64,
+    /// Raft id of the leader; `null`: none is known.
+    pub leader: Option<String>,
+    /// Raft id of the member that answers.
+    pub answered_by: String,
+    /// Version of the member that answers.
+    pub version: String,
+    /// Whether that member should get traffic.
+    pub ready: bool,
+    /// Why not.
+    pub not_ready_reason: Option<String>,
+    /// The members.
+    pub members: Vec<Member>,
+}
+
+/// A member of the cluster.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Member {
+    /// Its raft id: minted with the data directory.
+    pub raft_id: String,
+    /// Its name.
+    pub name: String,
+    /// `leader`, `voter` or `learner`.
+    pub role: String,
+    /// Where it answers clients.
+    pub client_address: String,
+    /// Where it answers members.
+    pub peer_address: String,
+    /// Last index in its log, as far as the answering member knows.
+    pub last_index: Option<u64>,
+    /// Index applied, on the answering member; elsewhere the index replicated.
+    pub applied_index: Option<u64>,
+    /// Index flushed to the state file, on the answering member.
+    pub flushed_index: Option<u64>,
+}
+
+impl From<&v1::Member> for Member {
+    fn from(member: &v1::Member) -> Self {
+        Self {
+            raft_id: member.raft_id.to_string(),
+            name: member.name.clone(),
+            role: member.role.clone(),
+            client_address: member.client_address.clone(),
+            peer_address: member.peer_address.clone(),
+            last_index: known(member.last_index),
+            applied_index: known(member.applied_index),
+            flushed_index: known(member.flushed_index),
+        }
+    }
+}
+
+/// The members of the cluster.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct MemberList {
+    /// The members.
+    pub members: Vec<Member>,
+}
+
+impl From<&v1::ClusterStatusResponse> for MemberList {
+    fn from(status: &v1::ClusterStatusResponse) -> Self {
+        Self { members: status.members.iter().map(Member::from).collect() }
+    }
+}
+
+impl From<&v1::ClusterStatusResponse> for ClusterStatus {
+    fn from(status: &v1::ClusterStatusResponse) -> Self {
+        Self {
+            cluster_id: some(&status.cluster_id),
+            cluster_name: status.cluster_name.clone(),
+            epoch: status.epoch,
+            term: status.term,
+            leader: known(status.leader).map(|id| id.to_string()),
+            answered_by: status.answered_by.to_string(),
+            version: status.version.clone(),
+            ready: status.not_ready_reason.is_empty(),
+            not_ready_reason: some(&status.not_ready_reason),
+            members: status.members.iter().map(Member::from).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn live_figures_of_workers_are_null_where_nobody_knows_them() {
+        let node = v1::WorkerNode { node: "pick".into(), capacity: 8, held: 3 };
+        let worker = v1::Worker { worker_id: "w".into(), connected: true, nodes: vec![node], ..v1::Worker::default() };
+        let of = |live| serde_json::to_value(WorkerList::from(&v1::ListWorkersResponse { workers: vec![worker.clone()], live })).unwrap();
+        assert_eq!((&of(true)["workers"][0]["connected"], &of(true)["workers"][0]["nodes"][0]["held"]), (&json!(true), &json!(3)));
+        assert_eq!((&of(false)["workers"][0]["connected"], &of(false)["workers"][0]["nodes"][0]["held"]), (&json!(null), &json!(null)));
+    }
+
+    #[test]
+    fn a_cluster_tells_its_leader_and_whether_it_is_ready() {
+        const ID: u64 = u64::MAX - 1;
+        let member = v1::Member { raft_id: ID, name: "a".into(), role: "leader".into(), last_index: 9, ..v1::Member::default() };
+        let status = v1::ClusterStatusResponse { leader: ID, term: 2, members: vec![member], ..v1::ClusterStatusResponse::default() };
+        let value = serde_json::to_value(ClusterStatus::from(&status)).unwrap();
+        assert_eq!((&value["leader"], &value["ready"], &value["cluster_id"]), (&json!("18446744073709551614"), &json!(true), &json!(null)));
+        assert_eq!(value["members"][0]["raft_id"], value["leader"]);
+        assert_eq!((&value["members"][0]["last_index"], &value["members"][0]["flushed_index"]), (&json!(9), &json!(null)));
+    }
+}
