@@ -1,6 +1,7 @@
-//! What went wrong: words for people, an exit code for programs.
+//! What went wrong: words for people, an exit code and a code of the catalogue for programs.
 //!
-//! The words say what failed, on which object, why, and what to do next. Where the server says what to do, its words are passed on.
+//! The words say what failed, on which object, why, and what to do next. Where the server says what to do, its words are passed on. People are
+//! pointed to `graft explain` where its page says more than the line: for what a server refused, and for a server that is not there.
 
 use std::fmt;
 use std::io;
@@ -11,7 +12,7 @@ use tonic::Code;
 
 use crate::cli::Format;
 use crate::output::json::{ErrorJson, some};
-use crate::output::{compact, say};
+use crate::output::{compact, note, say};
 
 /// Exit codes, as the help lists them.
 pub(crate) mod exit {
@@ -94,24 +95,56 @@ pub(crate) type CliResult<T = ()> = Result<T, CliError>;
 impl CliError {
     /// Says it on stderr, as a document if programs read the answers, and answers with the exit code.
     pub(crate) fn report(&self, format: Format) -> u8 {
-        match (self, format) {
-            (Self::ReaderGone, _) => {}
-            (Self::Interrupted, Format::Table | Format::Wide | Format::Name) => say(""),
-            (error, Format::Table | Format::Wide | Format::Name) => say(&format!("error: {error}")),
-            (error, Format::Json | Format::Jsonl | Format::Yaml) => match compact(&error.document()) {
+        match self {
+            Self::ReaderGone => {}
+            error if format.is_for_programs() => match compact(&error.document()) {
                 Ok(document) => say(&document),
                 Err(_) => say(&format!("error: {error}")),
             },
+            Self::Interrupted => say(""),
+            error => {
+                say(&format!("error: {error}"));
+                if let Some(code) = error.explained() {
+                    note(&format!("  More: graft explain {code}"));
+                }
+            }
         }
         self.exit_code()
     }
 
+    /// Its code in the catalogue. A newer server may give one that this version does not know; an interruption is no error.
+    fn code(&self) -> Option<&str> {
+        let own = match self {
+            Self::Call(error) if !error.code().is_empty() => return Some(error.code()),
+            Self::Call(_) => ErrorCode::BareStatus,
+            Self::Unreachable { .. } => ErrorCode::Unreachable,
+            Self::Usage(_) => ErrorCode::Usage,
+            Self::StillRunning { .. } => ErrorCode::StillRunning,
+            Self::Ended { .. } => ErrorCode::NotCompleted,
+            Self::NotFound(_) => ErrorCode::LocalNotFound,
+            Self::Conflict(_) => ErrorCode::LocalConflict,
+            Self::NotAllAnswer { .. } => ErrorCode::NotAllAnswer,
+            Self::Other(_) => ErrorCode::LocalFailure,
+            Self::Interrupted | Self::ReaderGone => return None,
+        };
+        Some(own.name())
+    }
+
+    /// The code whose page says more than the error does.
+    fn explained(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Call(error) => error.kind(),
+            Self::Unreachable { .. } => Some(ErrorCode::Unreachable),
+            _ => None,
+        }
+    }
+
     /// What programs are told.
     fn document(&self) -> ErrorJson {
-        let exit_code = self.exit_code();
-        match self {
-            Self::Call(error) => ErrorJson {
-                code: some(error.code()),
+        let (exit_code, code) = (self.exit_code(), self.code().map(str::to_owned));
+        if let Self::Call(error) = self {
+            return ErrorJson {
+                code,
                 message: error.message().to_owned(),
                 object: some(error.object()),
                 operation: Some(error.operation().to_owned()),
@@ -119,57 +152,83 @@ impl CliError {
                 retryable: error.is_retryable(),
                 outcome_unknown: error.outcome_unknown(),
                 exit_code,
-            },
-            error => ErrorJson {
-                code: None,
-                message: error.to_string(),
-                object: None,
-                operation: None,
-                remedy: None,
-                retryable: matches!(exit_code, exit::UNAVAILABLE | exit::TIMEOUT),
-                outcome_unknown: false,
-                exit_code,
-            },
+            };
         }
+        let object = match self {
+            Self::Unreachable { addr, .. } => Some(format!("server {addr}")),
+            Self::StillRunning { id, .. } | Self::Ended { id, .. } => Some(format!("workflow \"{id}\"")),
+            _ => None,
+        };
+        // The first line says what is wrong, those below what to do.
+        let words = self.to_string();
+        let (message, advice) = words.split_once('\n').unwrap_or((&words, ""));
+        let kind = code.as_deref().and_then(|code| code.parse::<ErrorCode>().ok());
+        let remedy = some(advice.trim()).or_else(|| kind.map(|kind| kind.remedy().to_owned()));
+        // Nothing was sent where nobody could be reached.
+        let retryable = kind.is_some_and(ErrorCode::retryable);
+        ErrorJson { code, message: message.to_owned(), object, operation: None, remedy, retryable, outcome_unknown: false, exit_code }
     }
 
     /// The exit code.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Call(error) => code_of(error.grpc_code(), error.kind()),
-            Self::Unreachable { .. } => exit::UNAVAILABLE,
-            Self::Usage(_) => exit::USAGE,
-            Self::StillRunning { .. } => exit::TIMEOUT,
+            Self::Call(error) => {
+                let grpc = error.grpc_code().or_else(|| error.kind().map(ErrorCode::grpc));
+                grpc.map_or(exit::ERROR, exit_of)
+            }
             Self::Ended { status, .. } => match status {
                 WorkflowStatus::Cancelled | WorkflowStatus::Terminated => exit::WORKFLOW_STOPPED,
                 WorkflowStatus::TimedOut => exit::WORKFLOW_TIMED_OUT,
                 _ => exit::WORKFLOW_FAILED,
             },
-            Self::NotFound(_) => exit::NOT_FOUND,
-            Self::Conflict(_) => exit::CONFLICT,
-            Self::NotAllAnswer { .. } => exit::UNAVAILABLE,
             Self::Interrupted => exit::INTERRUPTED,
             Self::ReaderGone => 0,
-            Self::Other(_) => exit::ERROR,
+            error => error.code().and_then(|code| code.parse().ok()).map_or(exit::ERROR, |code: ErrorCode| exit_of(code.grpc())),
         }
     }
 }
 
-/// The exit code for a refusal: by the gRPC status, or, where no server was asked, by the client's own code.
-fn code_of(grpc: Option<Code>, code: Option<ErrorCode>) -> u8 {
+/// The exit codes with which `graft` ends for a code of the catalogue: one, or, for the end of a workflow, the one of how it ended.
+pub(crate) fn exits(code: ErrorCode) -> &'static [u8] {
+    if code == ErrorCode::NotCompleted {
+        return &[exit::WORKFLOW_FAILED, exit::WORKFLOW_STOPPED, exit::WORKFLOW_TIMED_OUT];
+    }
+    match exit_of(code.grpc()) {
+        exit::USAGE => &[exit::USAGE],
+        exit::NOT_FOUND => &[exit::NOT_FOUND],
+        exit::CONFLICT => &[exit::CONFLICT],
+        exit::AUTH => &[exit::AUTH],
+        exit::UNAVAILABLE => &[exit::UNAVAILABLE],
+        exit::TIMEOUT => &[exit::TIMEOUT],
+        _ => &[exit::ERROR],
+    }
+}
+
+/// The exit code for a refusal, by its gRPC status: what a server gave, or would have given.
+fn exit_of(grpc: Code) -> u8 {
     match grpc {
-        Some(Code::NotFound) => exit::NOT_FOUND,
-        Some(Code::AlreadyExists | Code::FailedPrecondition | Code::Aborted) => exit::CONFLICT,
-        Some(Code::Unauthenticated | Code::PermissionDenied) => exit::AUTH,
-        Some(Code::Unavailable | Code::ResourceExhausted) => exit::UNAVAILABLE,
-        Some(Code::DeadlineExceeded) => exit::TIMEOUT,
-        Some(Code::InvalidArgument | Code::OutOfRange) => exit::USAGE,
-        _ => match code {
-            Some(ErrorCode::Unreachable) => exit::UNAVAILABLE,
-            Some(ErrorCode::TimedOut) => exit::TIMEOUT,
-            Some(ErrorCode::BadEndpoint | ErrorCode::NotSerializable) => exit::USAGE,
-            _ => exit::ERROR,
-        },
+        Code::NotFound => exit::NOT_FOUND,
+        Code::AlreadyExists | Code::FailedPrecondition | Code::Aborted => exit::CONFLICT,
+        Code::Unauthenticated | Code::PermissionDenied => exit::AUTH,
+        Code::Unavailable | Code::ResourceExhausted => exit::UNAVAILABLE,
+        Code::DeadlineExceeded => exit::TIMEOUT,
+        Code::InvalidArgument | Code::OutOfRange => exit::USAGE,
+        _ => exit::ERROR,
+    }
+}
+
+/// A mistake in the command line, for programs. What is wrong stands first; tips follow, then how it is used.
+impl From<clap::Error> for CliError {
+    fn from(error: clap::Error) -> Self {
+        let words = error.to_string();
+        let mut told = words.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:")).filter(|line| !line.is_empty());
+        let first = told.next().unwrap_or_default();
+        let first = first.strip_prefix("error: ").unwrap_or(first);
+        let rest: Vec<&str> = told.collect();
+        // A list (of arguments that are missing, say) belongs to what is wrong; a tip says what to do.
+        let (tips, parts): (Vec<&str>, Vec<&str>) = rest.into_iter().partition(|line| line.starts_with("tip: "));
+        let parts = parts.iter().fold(first.to_owned(), |all, part| format!("{all} {part}"));
+        Self::Usage(tips.iter().fold(parts, |all, tip| format!("{all}\n  {}", tip.trim_start_matches("tip: "))))
     }
 }
 
@@ -179,8 +238,9 @@ impl fmt::Display for CliError {
             Self::Call(error) => write!(f, "{error}"),
             Self::Unreachable { addr, reason } => write!(
                 f,
-                "cannot reach graftd at {addr}: {reason}\n  Start one with `graft dev` or `graftd`, or name another address with --addr (or \
-                 GRAFT_ADDR)."
+                "cannot reach graftd at {addr}: {reason} [{}]\n  Start one with `graft dev` or `graftd`, or name another address with --addr (or \
+                 GRAFT_ADDR).",
+                ErrorCode::Unreachable
             ),
             Self::Usage(message) | Self::NotFound(message) | Self::Conflict(message) | Self::Other(message) => f.write_str(message),
             Self::NotAllAnswer { silent, of } => write!(f, "{silent} of {of} addresses do not answer"),
@@ -237,12 +297,64 @@ mod tests {
             (Code::Internal, 1),
         ];
         for (grpc, exit) in cases {
-            assert_eq!(code_of(Some(grpc), Some(ErrorCode::Invalid)), exit, "{grpc:?}");
+            assert_eq!(exit_of(grpc), exit, "{grpc:?}");
         }
         for (code, exit) in [(ErrorCode::Unreachable, 6), (ErrorCode::TimedOut, 7), (ErrorCode::BadEndpoint, 2), (ErrorCode::BadAnswer, 1)]
         {
-            assert_eq!(code_of(None, Some(code)), exit, "{code}");
+            assert_eq!(exits(code), [exit], "{code}");
         }
+    }
+
+    fn every_error_of_its_own() -> Vec<(CliError, &'static str, u8)> {
+        let (id, status) = ("a".to_owned(), WorkflowStatus::Running);
+        vec![
+            (CliError::Unreachable { addr: "http://a".into(), reason: "refused".into() }, "GR9001", 6),
+            (CliError::Usage("no".into()), "GR9101", 2),
+            (CliError::NotFound("no".into()), "GR9102", 3),
+            (CliError::Conflict("no".into()), "GR9103", 4),
+            (CliError::StillRunning { id: id.clone(), status }, "GR9104", 7),
+            (CliError::Ended { id, status: WorkflowStatus::Failed, reason: String::new() }, "GR9005", 10),
+            (CliError::NotAllAnswer { silent: 1, of: 2 }, "GR9105", 6),
+            (CliError::Other("no".into()), "GR9107", 1),
+        ]
+    }
+
+    #[test]
+    fn every_error_has_a_code_of_the_catalogue_and_ends_as_its_page_says() {
+        for (error, code, exit) in every_error_of_its_own() {
+            assert_eq!((error.code(), error.exit_code()), (Some(code), exit), "{error}");
+            let known: ErrorCode = code.parse().unwrap();
+            assert!(exits(known).contains(&exit), "{error}");
+            let document = error.document();
+            assert_eq!(document.retryable, known.retryable(), "{error}");
+            assert!(!document.message.contains('\n') && document.remedy.is_some_and(|remedy| !remedy.is_empty()), "{error}");
+        }
+        assert_eq!(CliError::Interrupted.code(), None);
+    }
+
+    #[test]
+    fn the_lines_below_the_first_are_what_to_do() {
+        let error = CliError::StillRunning { id: "a".into(), status: WorkflowStatus::Paused }.document();
+        assert_eq!(error.message, "workflow \"a\" is still paused and the wait is over");
+        assert_eq!(error.remedy.as_deref(), Some("Follow it with `graft workflow watch a`."));
+        assert_eq!(error.object.as_deref(), Some("workflow \"a\""));
+        assert_eq!(CliError::Usage("no".into()).document().remedy.as_deref(), Some("see the command's --help"));
+    }
+
+    #[test]
+    fn a_mistake_in_the_command_line_is_a_message_and_tips() {
+        use clap::CommandFactory;
+        let told = |line: &str| {
+            let error = crate::cli::Cli::command().try_get_matches_from(line.split(' ')).unwrap_err();
+            let document = CliError::from(error).document();
+            (document.message, document.remedy.unwrap_or_default())
+        };
+        let (message, remedy) = told("graft workflow strat");
+        assert_eq!(message, "unrecognized subcommand 'strat'");
+        assert!(remedy.contains("'start'"), "{remedy}");
+        let (message, remedy) = told("graft workflow start a");
+        assert_eq!(message, "the following required arguments were not provided: --node <NAME>");
+        assert_eq!(remedy, "see the command's --help");
     }
 
     #[test]

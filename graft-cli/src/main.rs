@@ -16,8 +16,11 @@ use clap::{CommandFactory, FromArgMatches};
 fn main() -> ExitCode {
     let started = Instant::now();
     let command = cli::Cli::command().color(cli::color_of(std::env::args_os()));
-    let cli = match cli::Cli::from_arg_matches(&command.get_matches()) {
+    let cli = match command.try_get_matches().and_then(|matches| cli::Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
+        Err(error) if error.use_stderr() && cli::format_of(std::env::args_os()).is_for_programs() => {
+            return ExitCode::from(error::CliError::from(error).report(cli::format_of(std::env::args_os())));
+        }
         Err(error) => error.exit(),
     };
     let output = output::Output::new(&cli.global);

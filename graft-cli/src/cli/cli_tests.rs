@@ -26,7 +26,7 @@ fn verbs(command: &clap::Command, path: &str, found: &mut Vec<(String, String)>)
 fn the_help_of_every_verb_has_an_example_of_that_verb_that_parses() {
     let mut found = Vec::new();
     verbs(&Cli::command(), "", &mut found);
-    assert!(found.len() >= 21, "{found:?}");
+    assert!(found.len() >= 22, "{found:?}");
     for (path, help) in found {
         let examples: Vec<&str> = help.lines().filter_map(|line| line.find(&path).map(|at| &line[at..])).collect();
         assert!(!examples.is_empty(), "the help of `{path}` has no example: {help}");
@@ -68,5 +68,18 @@ fn flags_that_contradict_each_other_are_refused() {
     for line in ["graft -q -v workflow list", "graft workflow list --all --cursor c"] {
         let refused = Cli::try_parse_from(line.split(' '));
         assert!(refused.is_err(), "{line} was taken");
+    }
+}
+
+#[test]
+fn the_form_of_answers_is_known_before_the_flags_are_read() {
+    let format = |line: &str| format_of(line.split(' ').map(OsString::from));
+    for line in
+        ["graft -o json workflow strat", "graft workflow strat -ojson", "graft --output=json x", "graft x --output json", "graft -o=json"]
+    {
+        assert_eq!(format(line), Format::Json, "{line}");
+    }
+    for line in ["graft workflow strat", "graft -o xml", "graft -o", "graft --outputs json"] {
+        assert_eq!(format(line), Format::Table, "{line}");
     }
 }

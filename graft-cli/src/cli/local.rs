@@ -1,4 +1,4 @@
-//! Commands that need no cluster, or bring their own: `dev`, `bench`, `completions`, `man`.
+//! Commands that need no cluster, or bring their own: `dev`, `bench`, `completions`, `man`, `explain`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -79,4 +79,12 @@ pub(crate) struct Man {
     /// Where the pages go; made if it is not there.
     #[arg(value_name = "DIR")]
     pub(crate) dir: PathBuf,
+}
+
+/// Arguments of `graft explain`.
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The code of an error, such as GR0003; otherwise all codes are listed.
+    #[arg(value_name = "CODE")]
+    pub(crate) code: Option<String>,
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
-use local::{Bench, Completions, Dev, Man};
+use local::{Bench, Completions, Dev, Explain, Man};
 use place::{Cluster, Context, Worker};
 use workflow::Workflow;
 
@@ -27,7 +27,8 @@ Environment:
 Examples:
   graft dev
   graft workflow start order-1042 --node validate --state '{\"items\":3}'
-  graft workflow watch order-1042";
+  graft workflow watch order-1042
+  graft explain GR0003";
 
 /// Manage workflows and clusters of graftd.
 #[derive(Debug, Parser)]
@@ -91,6 +92,13 @@ pub(crate) enum Format {
     Name,
 }
 
+impl Format {
+    /// Whether programs read it.
+    pub(crate) fn is_for_programs(self) -> bool {
+        matches!(self, Self::Json | Self::Jsonl | Self::Yaml)
+    }
+}
+
 /// When colours are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Color {
@@ -117,6 +125,9 @@ pub(crate) enum Noun {
     /// Name clusters, and choose between them.
     #[command(subcommand)]
     Context(Context),
+    /// Say what an error means and what to do, by its code. Needs no server.
+    #[command(after_help = "Examples:\n  graft explain GR0003\n  graft explain gr3 -o json\n  graft explain")]
+    Explain(Explain),
     /// Run a development server in this process, its data in a temporary directory that is removed at the end.
     #[command(after_help = "Examples:\n  graft dev\n  graft dev --data-dir ./graft-data --listen 127.0.0.1:7500")]
     Dev(Dev),
@@ -149,6 +160,19 @@ pub(crate) fn color_of(words: impl Iterator<Item = OsString>) -> ColorChoice {
         next = word == "--color";
     }
     choice
+}
+
+/// How a mistake in the command line is told, before the flags are read: as `--output` says, wherever it stands.
+pub(crate) fn format_of(words: impl Iterator<Item = OsString>) -> Format {
+    let (mut format, mut next) = (Format::Table, false);
+    for word in words {
+        let word = word.to_string_lossy();
+        let after = |flag: &str| word.strip_prefix(flag).filter(|value| !value.is_empty());
+        let value = if next { Some(&*word) } else { after("--output=").or_else(|| after("-o=")).or_else(|| after("-o")) };
+        format = value.and_then(|value| Format::from_str(value, false).ok()).unwrap_or(format);
+        next = word == "--output" || word == "-o";
+    }
+    format
 }
 
 #[cfg(test)]

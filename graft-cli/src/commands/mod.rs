@@ -4,6 +4,7 @@ mod cluster;
 mod completions;
 mod context;
 mod dev;
+mod explain;
 mod man;
 mod reach;
 mod watching;
@@ -91,6 +92,7 @@ async fn verb(cli: Cli, output: Output) -> CliResult {
         Noun::Cluster(Cluster::Status(watching)) => cluster::status::run(&session().await?, &watching).await,
         Noun::Cluster(Cluster::Members(watching)) => cluster::members::run(&session().await?, &watching).await,
         Noun::Context(verb) => context::run(&global, output, verb).await,
+        Noun::Explain(args) => explain::run(output, &args),
         Noun::Completions(args) => completions::run(output, &args),
         Noun::Man(args) => man::run(&args),
         Noun::Dev(_) | Noun::Bench(_) => unreachable!("handled in `run`"),

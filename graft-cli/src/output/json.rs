@@ -7,7 +7,7 @@ pub(crate) use graft_proto::documents::{Document, Versioned};
 /// What went wrong, on stderr.
 #[derive(Serialize)]
 pub(crate) struct ErrorJson {
-    /// Of the catalogue of errors.
+    /// Of the catalogue of errors, whose pages `graft explain` shows; `null` only for an interruption.
     pub(crate) code: Option<String>,
     /// Why.
     pub(crate) message: String,

@@ -23,6 +23,8 @@ async fn screen_of_members(here: &Here, name: &str, words: &[&str]) {
     let member = here.json(&["cluster", "members"]).await["members"][0]["name"].as_str().unwrap().to_owned();
     let word = |word: &str| match word {
         word if word == member => "MEMBER".to_owned(),
+        // What a member has flushed is known soon after it is asked for the first time.
+        "?" => "INDEX".to_owned(),
         word if !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit()) => "INDEX".to_owned(),
         word => word.to_owned(),
     };
@@ -146,6 +148,7 @@ async fn screens_of_mistakes() {
     screen("error-unreachable", &graft(&["--addr", "http://127.0.0.1:1", "--timeout", "50ms", "workflow", "list"]).await);
     screen("error-verb", &graft(&["workflow", "strat"]).await);
     screen("error-context", &graft(&["workflow", "list", "--context", "prod"]).await);
+    plain_screen("error-code", &graft(&["explain", "GR0300"]).await);
 }
 
 #[tokio::test]
@@ -157,4 +160,7 @@ async fn screens_of_help() {
     for (noun, verb) in [("workflow", "start"), ("workflow", "graph")] {
         plain_screen(&format!("help-{noun}-{verb}"), &graft(&[noun, verb, "--help"]).await);
     }
+    plain_screen("explain", &graft(&["explain"]).await);
+    plain_screen("explain-code", &graft(&["explain", "GR0003"]).await);
+    plain_screen("explain-code-json", &graft(&["explain", "GR9001", "-o", "json"]).await);
 }
