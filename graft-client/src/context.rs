@@ -72,7 +72,8 @@ impl NodeContext {
             max_attempts: task.max_attempts,
             earlier_progress: task.progress,
             labels: task.labels,
-            deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
+            // By tokio's clock, which tests can stop.
+            deadline: timeout.and_then(|timeout| tokio::time::Instant::now().into_std().checked_add(timeout)),
             cancellation: CancellationToken::new(),
             reason: OnceLock::new(),
             progress: Mutex::default(),

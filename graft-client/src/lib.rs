@@ -180,6 +180,7 @@ mod error;
 mod failure;
 mod handle;
 mod limits;
+pub mod middleware;
 mod next;
 mod node;
 mod outcome;
@@ -196,6 +197,7 @@ pub use graft_proto::json::RawJson;
 /// The messages of the public protocol, where they are good enough as they are.
 pub use graft_proto::v1 as proto;
 pub use handle::{HistoryPage, Workflow, WorkflowHandle, is_final, status_name};
+pub use middleware::Middleware;
 pub use next::{Next, OnExhausted, Retry};
 pub use node::{CanStart, Node, NodeFn, NodeResult, WakeUp, node_fn};
 pub use outcome::{FanOut, Outcome};

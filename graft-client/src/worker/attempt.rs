@@ -19,16 +19,16 @@ use crate::failure::Failure;
 use crate::node::{CanStart, Node, NodeFn, NodeResult};
 
 /// A node without its types.
-pub(super) trait Handler: Send + Sync {
-    /// Runs one attempt to its end. Does not panic.
-    fn run(self: Arc<Self>, cx: NodeContext, state: RawJson, config: RawJson) -> BoxFuture<'static, WireOutcome>;
+pub(crate) trait Handler: Send + Sync {
+    /// Runs one attempt to its end: completed, blocked, or failed. Does not panic.
+    fn run(self: Arc<Self>, cx: NodeContext, state: RawJson, config: RawJson) -> BoxFuture<'static, Result<WireOutcome, Failure>>;
 }
 
 /// A type that implements [`Node`].
-pub(super) struct Typed<N>(pub(super) N);
+pub(crate) struct Typed<N>(pub(crate) N);
 
 impl<N: Node> Handler for Typed<N> {
-    fn run(self: Arc<Self>, cx: NodeContext, state: RawJson, config: RawJson) -> BoxFuture<'static, WireOutcome> {
+    fn run(self: Arc<Self>, cx: NodeContext, state: RawJson, config: RawJson) -> BoxFuture<'static, Result<WireOutcome, Failure>> {
         Box::pin(async move {
             let can_start = |state: &N::State, config: &N::Config| self.0.can_start(&cx, state, config);
             let execute = |state, config| self.0.execute(cx.clone(), state, config);
@@ -44,7 +44,7 @@ where
     S: Serialize + DeserializeOwned + Send + 'static,
     C: DeserializeOwned + Send + 'static,
 {
-    fn run(self: Arc<Self>, cx: NodeContext, state: RawJson, config: RawJson) -> BoxFuture<'static, WireOutcome> {
+    fn run(self: Arc<Self>, cx: NodeContext, state: RawJson, config: RawJson) -> BoxFuture<'static, Result<WireOutcome, Failure>> {
         Box::pin(async move {
             let execute = |state, config| (self.call)(cx.clone(), state, config);
             run(&cx, state, config, |_, _| CanStart::Yes, execute).await
@@ -58,7 +58,7 @@ async fn run<S, C, Fut>(
     config: RawJson,
     can_start: impl FnOnce(&S, &C) -> CanStart,
     execute: impl FnOnce(S, C) -> Fut,
-) -> WireOutcome
+) -> Result<WireOutcome, Failure>
 where
     S: Serialize + DeserializeOwned + 'static,
     C: DeserializeOwned + 'static,
@@ -80,12 +80,7 @@ where
             .map_err(|reason| Failure::permanent(format!("node \"{}\" returned an outcome that cannot be sent: {reason}", cx.node())))
     };
     let verdict = AssertUnwindSafe(body).catch_unwind().await;
-    let failure = match verdict {
-        Ok(Ok(outcome)) => return outcome,
-        Ok(Err(failure)) => failure,
-        Err(panic) => Failure::panic(format!("node \"{}\" panicked: {}", cx.node(), words_of(&*panic))),
-    };
-    WireOutcome::Failed(failure.into_wire(cx.last_progress()))
+    verdict.unwrap_or_else(|panic| Err(Failure::panic(format!("node \"{}\" panicked: {}", cx.node(), words_of(&*panic)))))
 }
 
 /// What the type read and what it wrote. What it read is read once more: most outcomes without a state never need it.
@@ -110,7 +105,7 @@ fn states<S: Serialize + DeserializeOwned + 'static>(raw: &RawJson, written: S, 
     Ok(Some((before, value(written)?)))
 }
 
-fn words_of(panic: &(dyn Any + Send)) -> &str {
+pub(super) fn words_of(panic: &(dyn Any + Send)) -> &str {
     panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
 }
 
@@ -131,25 +126,22 @@ mod tests {
         note: Option<String>,
     }
 
-    async fn outcome_of(handler: impl Handler + 'static, state: Value) -> WireOutcome {
+    async fn outcome_of(handler: impl Handler + 'static, state: Value) -> Result<WireOutcome, Failure> {
         let client = Client::connect("http://127.0.0.1:1").unwrap();
         let task = proto::Task { node: "n".into(), state_revision: 3, ..proto::Task::default() };
         let cx = NodeContext::new(task, proto::AttemptRef::default(), None, client);
         Arc::new(handler).run(cx, RawJson::from(state), RawJson::default()).await
     }
 
-    fn completed(outcome: WireOutcome) -> Completed {
+    fn completed(outcome: Result<WireOutcome, Failure>) -> Completed {
         match outcome {
-            WireOutcome::Completed(completed) => completed,
+            Ok(WireOutcome::Completed(completed)) => completed,
             other => panic!("not completed: {other:?}"),
         }
     }
 
-    fn failed(outcome: WireOutcome) -> proto::Failed {
-        match outcome {
-            WireOutcome::Failed(failed) => failed,
-            other => panic!("not failed: {other:?}"),
-        }
+    fn failed(outcome: Result<WireOutcome, Failure>) -> proto::Failed {
+        outcome.expect_err("a failure").into_wire(String::new())
     }
 
     #[tokio::test]
@@ -218,7 +210,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_node_that_cannot_start_says_what_it_waits_for() {
-        let WireOutcome::Blocked(blocked) = outcome_of(Typed(Gate), json!({})).await else { panic!("started") };
+        let Ok(WireOutcome::Blocked(blocked)) = outcome_of(Typed(Gate), json!({})).await else { panic!("started") };
         assert_eq!((blocked.judged_revision, blocked.wake_on), (3, vec!["/approved".to_owned()]));
         completed(outcome_of(Typed(Gate), json!({"approved": true})).await);
     }

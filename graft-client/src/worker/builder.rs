@@ -16,6 +16,7 @@ use crate::context::NodeContext;
 use graft_proto::errors::ErrorCode;
 
 use crate::error::ClientError;
+use crate::middleware::{Layer, Middleware};
 use crate::next::millis;
 use crate::node::{Node, NodeResult, node_fn};
 
@@ -36,6 +37,7 @@ pub struct WorkerBuilder {
     name: String,
     build: String,
     nodes: Vec<(String, Arc<dyn Handler>, NodeOptions)>,
+    layers: Vec<Arc<dyn Layer>>,
     concurrency: u32,
     drain_grace: Duration,
 }
@@ -49,6 +51,7 @@ impl Worker {
             name: format!("{host}-{}", std::process::id()),
             build: String::new(),
             nodes: Vec::new(),
+            layers: Vec::new(),
             concurrency: CONCURRENCY_DEFAULT,
             drain_grace: DRAIN_GRACE_DEFAULT,
         }
@@ -88,6 +91,13 @@ impl WorkerBuilder {
     /// How long attempts may run on when the worker drains; 30 s at first.
     pub fn drain_grace(mut self, grace: Duration) -> Self {
         self.drain_grace = grace;
+        self
+    }
+
+    /// Adds middleware around every attempt of all nodes, those that are added later included. The first that is added is the outermost.
+    /// See [`middleware`](crate::middleware).
+    pub fn layer(mut self, middleware: impl Middleware) -> Self {
+        self.layers.push(Arc::new(middleware));
         self
     }
 
@@ -137,7 +147,7 @@ impl WorkerBuilder {
         if self.nodes.is_empty() {
             return Err(refused("it has no node".to_owned(), "Add one with .node(..) or .node_fn(..)."));
         }
-        let registry = Registry::new(self.nodes, self.concurrency)
+        let registry = Registry::new(self.nodes, self.concurrency, self.layers)
             .map_err(|node| refused(format!("the node \"{node}\" is there twice"), "Give each node a NAME of its own."))?;
         let settings = Settings {
             namespace: self.client.namespace().to_owned(),

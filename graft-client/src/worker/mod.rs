@@ -3,7 +3,8 @@
 //! A worker process keeps one stream to every member; the one that leads hands it tasks, as many as its credit allows. Four parts, each
 //! knowing only the one before it:
 //!
-//! - `attempt` runs one attempt: reads state and config, asks `can_start`, calls the node, catches its panic, and writes the outcome.
+//! - `attempt` runs one attempt: reads state and config, asks `can_start`, calls the node, catches its panic, and writes the outcome;
+//!   `execution` puts the [layers](crate::middleware) and the timeout around it.
 //! - `engine` is the protocol as a synchronous state machine: what came in, and what is to be done about it. It knows no clock and no socket,
 //!   so every race can be written down as a test. Its essay lists what it promises.
 //! - `shell` waits: for messages, for attempts that end, for time; it tells the engine and does what the engine says.
@@ -15,12 +16,14 @@
 mod attempt;
 mod builder;
 mod engine;
+mod execution;
 mod links;
 mod reading;
 mod registry;
 mod shell;
 mod signal;
 
+pub(crate) use attempt::Handler;
 pub use builder::{DRAIN_GRACE_DEFAULT, Worker, WorkerBuilder};
 pub use registry::{CONCURRENCY_DEFAULT, NodeOptions};
 pub use signal::shutdown_signal;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use graft_proto::v1::{Completed, NewTask, NodeCapacity};
 
 use super::attempt::Handler;
+use crate::middleware::{Layer, Layers};
 use crate::next::{Next, Retry};
 
 /// Attempts of one node that a worker runs at once, unless it says otherwise.
@@ -58,25 +59,30 @@ impl NodeOptions {
 
 /// A node and its options.
 #[derive(Clone)]
-pub(super) struct Entry {
-    pub(super) handler: Arc<dyn Handler>,
-    pub(super) timeout: Option<Duration>,
+pub(crate) struct Entry {
+    pub(crate) handler: Arc<dyn Handler>,
+    pub(crate) timeout: Option<Duration>,
     /// What tasks of this node get that do not say otherwise.
     defaults: NewTask,
 }
 
-/// All of them, by name.
-#[derive(Clone, Default)]
-pub(super) struct Registry {
+/// All of them, by name, and what runs around each.
+#[derive(Clone)]
+pub(crate) struct Registry {
     entries: HashMap<String, Entry>,
     capacities: Vec<NodeCapacity>,
     has_defaults: bool,
+    layers: Layers,
 }
 
 impl Registry {
     /// Puts the nodes together. The error names a node that is there twice.
-    pub(super) fn new(nodes: Vec<(String, Arc<dyn Handler>, NodeOptions)>, concurrency: u32) -> Result<Self, String> {
-        let mut registry = Self::default();
+    pub(super) fn new(
+        nodes: Vec<(String, Arc<dyn Handler>, NodeOptions)>,
+        concurrency: u32,
+        layers: Vec<Arc<dyn Layer>>,
+    ) -> Result<Self, String> {
+        let mut registry = Self { entries: HashMap::new(), capacities: Vec::new(), has_defaults: false, layers: layers.into() };
         for (name, handler, options) in nodes {
             let NodeOptions { concurrency: own, cluster_limit, timeout, retry } = options;
             let mut next = Next::named(name.clone(), ());
@@ -96,12 +102,16 @@ impl Registry {
         Ok(registry)
     }
 
-    pub(super) fn get(&self, node: &str) -> Option<&Entry> {
+    pub(super) fn layers(&self) -> Layers {
+        self.layers.clone()
+    }
+
+    pub(crate) fn get(&self, node: &str) -> Option<&Entry> {
         self.entries.get(node)
     }
 
     /// What the cluster is told.
-    pub(super) fn capacities(&self) -> Vec<NodeCapacity> {
+    pub(crate) fn capacities(&self) -> Vec<NodeCapacity> {
         self.capacities.clone()
     }
 
@@ -135,7 +145,7 @@ mod tests {
     #[test]
     fn successors_get_the_defaults_of_their_node_unless_they_say_otherwise() {
         let options = NodeOptions::new().cluster_limit(3).timeout(Duration::from_secs(3)).retry(Retry::none());
-        let registry = Registry::new(vec![("ship".into(), node(), options)], 7).unwrap();
+        let registry = Registry::new(vec![("ship".into(), node(), options)], 7, vec![]).unwrap();
         let tasks = [Next::named("ship", ()), Next::named("ship", ()).timeout(Duration::from_secs(9)), Next::named("other", ())];
         let mut completed = Completed { next: tasks.map(|next| next.into_wire().unwrap()).into(), ..Completed::default() };
         registry.complete(&mut completed);
@@ -150,6 +160,6 @@ mod tests {
     #[test]
     fn a_node_cannot_be_there_twice() {
         let nodes = vec![("ship".into(), node(), NodeOptions::new()), ("ship".into(), node(), NodeOptions::new())];
-        assert_eq!(Registry::new(nodes, 1).err().unwrap(), "ship");
+        assert_eq!(Registry::new(nodes, 1, vec![]).err().unwrap(), "ship");
     }
 }

@@ -16,12 +16,11 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::builder::Worker;
 use super::engine::{Engine, Gone, LeaseKey, LinkId, Output};
+use super::execution::Execution;
 use super::registry::Registry;
-use crate::RawJson;
 use crate::client::Client;
-use crate::context::{CancelReason, NodeContext};
+use crate::context::NodeContext;
 use crate::error::ClientError;
-use crate::failure::Failure;
 
 /// Messages from members that wait for the engine; a member whose messages do not fit is slowed down.
 const INBOUND_MAX: usize = 256;
@@ -188,26 +187,12 @@ impl Shell {
         });
     }
 
-    fn start(&mut self, lease: LeaseKey, at: AttemptRef, mut task: Task) {
+    fn start(&mut self, lease: LeaseKey, at: AttemptRef, task: Task) {
         let report = Report { lease, began: Instant::now(), outcome: None, to: self.ended.clone() };
-        let Some(entry) = self.registry.get(&task.node).cloned() else {
+        let Some(Execution { cx, outcome }) = self.registry.execute(task, at, self.client.clone()) else {
             return; // the engine starts only what is registered; the report says that it has ended
         };
-        let state = RawJson::from_payload(task.state.take());
-        let config = RawJson::from_payload(task.config.take());
-        let cx = NodeContext::new(task, at, entry.timeout, self.client.clone());
-        let (registry, context) = (self.registry.clone(), cx.clone());
-        let attempt = tokio::spawn(async move {
-            let run = entry.handler.run(context.clone(), state, config);
-            let mut outcome = match entry.timeout {
-                None => run.await,
-                Some(timeout) => tokio::time::timeout(timeout, run).await.unwrap_or_else(|_| ran_too_long(&context, timeout)),
-            };
-            if let Outcome::Completed(completed) = &mut outcome {
-                registry.complete(completed);
-            }
-            report.with(outcome);
-        });
+        let attempt = tokio::spawn(async move { report.with(outcome.await) });
         self.attempts.insert(lease, (cx, attempt.abort_handle()));
     }
 }
@@ -218,12 +203,6 @@ impl Drop for Shell {
             attempt.abort();
         }
     }
-}
-
-fn ran_too_long(cx: &NodeContext, timeout: Duration) -> Outcome {
-    cx.cancel(CancelReason::TimedOut);
-    let message = format!("node \"{}\" ran longer than its timeout of {} ms", cx.node(), timeout.as_millis());
-    Outcome::Failed(Failure::retryable(message).into_wire(cx.last_progress()))
 }
 
 /// Says that an attempt's code has ended, however it did.
