@@ -22,6 +22,7 @@ mod bodies;
 mod cluster;
 mod dead_letters;
 mod errors;
+mod export;
 mod first_bytes;
 mod forward;
 mod history;

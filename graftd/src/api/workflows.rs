@@ -1,11 +1,9 @@
 //! `WorkflowService`: each method in a few lines, in terms of propose and read.
 
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::Stream;
 use graft_machine::command::{Command, ControlWorkflow};
 use graft_machine::ids::Run;
 use graft_machine::state::StateRead;
@@ -16,11 +14,12 @@ use graft_proto::v1::workflow_service_server::WorkflowService;
 use prost::Message;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::export::Pieces;
 use super::requests::{Identity, Target, payload_hash, principal};
 use super::start_many::Answers;
 use super::tasks::check_reason;
 use super::watch::{EventStream, Watcher};
-use super::{Shared, history, list, start, start_many};
+use super::{Shared, export, history, list, start, start_many};
 use crate::consensus::View;
 use graft_convert::{cursors, events, names, tasks, workflows};
 use graft_proto::errors::{ErrorCode, Fault};
@@ -45,7 +44,7 @@ pub(super) struct Workflows {
 impl WorkflowService for Workflows {
     type WatchStream = EventStream;
     type StartManyStream = Answers;
-    type ExportStream = Pin<Box<dyn Stream<Item = Result<v1::ExportResponse, Status>> + Send>>;
+    type ExportStream = Pieces;
 
     async fn start(&self, request: Request<v1::StartRequest>) -> Result<Response<v1::StartResponse>, Status> {
         Ok(Response::new(start::start(&self.shared, request).await?))
@@ -132,8 +131,11 @@ impl WorkflowService for Workflows {
         Ok(Response::new(page))
     }
 
-    async fn export(&self, _: Request<v1::ExportRequest>) -> Result<Response<Self::ExportStream>, Status> {
-        Err(Fault::new(ErrorCode::UnknownMethod, "export", "is not there yet").into())
+    async fn export(&self, request: Request<v1::ExportRequest>) -> Result<Response<Pieces>, Status> {
+        let request = request.into_inner();
+        let target = Target::new(request.namespace, request.workflow_id, request.run)?;
+        self.shared.linearizable().await?;
+        Ok(Response::new(export::export(self.shared.clone(), target)?))
     }
 
     async fn pause(&self, request: Request<v1::ControlRequest>) -> Result<Response<v1::ControlResponse>, Status> {

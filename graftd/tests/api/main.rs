@@ -3,6 +3,7 @@
 //! Workers here are scripted, message by message ([`worker`]): what the SDK makes of the protocol is tested with the SDK.
 
 mod dead_letters;
+mod exporting;
 mod member;
 mod other_protocols;
 mod reading;
