@@ -29,13 +29,13 @@ use crate::error::ClientError;
 
 /// Longest wait for the answer of one member while there are others to ask. Longer than a cluster needs for an election, and than a dead
 /// connection needs to be found out.
-const TRY_MAX: Duration = Duration::from_secs(7);
+pub(crate) const TRY_MAX: Duration = Duration::from_secs(7);
 /// Least time for the answer to a try that is not the first.
-const TRY_MIN: Duration = Duration::from_millis(20);
+pub(crate) const TRY_MIN: Duration = Duration::from_millis(20);
 /// The first wait between tries.
-const WAIT_FIRST: Duration = Duration::from_millis(50);
+pub(crate) const WAIT_FIRST: Duration = Duration::from_millis(50);
 /// The longest wait between tries.
-const WAIT_MOST: Duration = Duration::from_secs(2);
+pub(crate) const WAIT_MOST: Duration = Duration::from_secs(2);
 /// Longest time that connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A connection that has been silent for so long is pinged while calls are open on it.
@@ -128,7 +128,7 @@ impl Connections {
     }
 
     /// A connection to `url` on which one more call may last. Connections that nobody uses any more are closed, but for one.
-    fn lasting(&self, url: &str) -> Result<(Channel, Place), ClientError> {
+    pub(crate) fn lasting(&self, url: &str) -> Result<(Channel, Place), ClientError> {
         let mut state = self.lock();
         let known = state.lasting.entry(url.to_owned()).or_default();
         let taken = |permit| Place { server: url.to_owned(), _permit: permit };
@@ -164,13 +164,13 @@ impl Connections {
     }
 
     /// Whom to ask next, and whether there is anybody else.
-    fn preferred(&self) -> (String, bool) {
+    pub(crate) fn preferred(&self) -> (String, bool) {
         let state = self.lock();
         (state.preferred.clone(), self.configured.len() + state.learned.len() > 1)
     }
 
     /// After `failed` did not help: the hinted leader, or else the address after it in the round.
-    fn move_on(&self, failed: &str, hint: Option<&str>) {
+    pub(crate) fn move_on(&self, failed: &str, hint: Option<&str>) {
         let mut state = self.lock();
         if state.preferred != failed {
             return; // another call has moved on already
@@ -272,12 +272,12 @@ pub(crate) fn after(time: Duration) -> Instant {
 
 /// Whether the refusal says that no try of the request has had an effect, or ever will: its id belongs to another one. Other refusals say
 /// nothing about the tries before, which may still be on their way.
-fn proves_no_effect(error: &ClientError) -> bool {
+pub(crate) fn proves_no_effect(error: &ClientError) -> bool {
     error.code() == REQUEST_CONFLICT
 }
 
 /// Whether the connection could not even be made, so that the request never left.
-fn never_sent(status: &tonic::Status) -> bool {
+pub(crate) fn never_sent(status: &tonic::Status) -> bool {
     let mut cause = std::error::Error::source(status);
     while let Some(error) = cause {
         if error.is::<tonic::ConnectError>() {

@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use graft_proto::v1::cluster_service_client::ClusterServiceClient;
+use graft_proto::v1::dead_letter_service_client::DeadLetterServiceClient;
+use graft_proto::v1::event_service_client::EventServiceClient;
+use graft_proto::v1::limit_service_client::LimitServiceClient;
+use graft_proto::v1::task_service_client::TaskServiceClient;
 use graft_proto::v1::workflow_service_client::WorkflowServiceClient;
 use graft_proto::v1::{
-    ClusterStatusRequest, ClusterStatusResponse, Consistency, ListRequest, ListWorkersRequest, StatsRequest, StatsResponse, Worker,
-    WorkflowStatus, WorkflowSummary,
+    ClusterStatusRequest, ClusterStatusResponse, Consistency, ListWorkersRequest, RequestMeta, StatsRequest, StatsResponse, Worker,
 };
 use graft_proto::{ANSWER_BYTES_MAX, MESSAGE_BYTES_MAX};
 use tonic::metadata::{Ascii, MetadataValue};
@@ -112,56 +115,6 @@ fn principal(identity: &str) -> Result<MetadataValue<Ascii>, ClientError> {
     MetadataValue::try_from(identity).map_err(|error| refused(error.to_string()))
 }
 
-/// Which workflows a list shows.
-#[derive(Clone, Debug, Default)]
-#[must_use]
-pub struct ListFilter {
-    statuses: Vec<i32>,
-    id_prefix: String,
-    limit: u32,
-    cursor: String,
-}
-
-impl ListFilter {
-    /// All of them, 100 to a page.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Only those with this status, or another one that is named.
-    pub fn status(mut self, status: WorkflowStatus) -> Self {
-        self.statuses.push(status.into());
-        self
-    }
-
-    /// Only ids that start so.
-    pub fn id_prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.id_prefix = prefix.into();
-        self
-    }
-
-    /// Most rows of a page; at most 1,000.
-    pub fn limit(mut self, limit: u32) -> Self {
-        self.limit = limit;
-        self
-    }
-
-    /// The page that begins here: [`ListPage::next_cursor`] of the page before.
-    pub fn cursor(mut self, cursor: impl Into<String>) -> Self {
-        self.cursor = cursor.into();
-        self
-    }
-}
-
-/// A page of workflows, the youngest first.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ListPage {
-    /// The workflows.
-    pub workflows: Vec<WorkflowSummary>,
-    /// Where the next page begins; `None`: this is the last one.
-    pub next_cursor: Option<String>,
-}
-
 /// Worker sessions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Workers {
@@ -236,28 +189,6 @@ impl Client {
         WorkflowHandle::new(self.clone(), workflow_id.into())
     }
 
-    /// A page of the namespace's workflows, the youngest first.
-    ///
-    /// # Errors
-    /// If no member answers, or the cursor is none.
-    pub async fn list(&self, filter: ListFilter) -> Result<ListPage, ClientError> {
-        let ListFilter { statuses, id_prefix, limit, cursor } = filter;
-        let consistency = self.consistency();
-        let request = ListRequest {
-            namespace: self.namespace.to_string(),
-            statuses,
-            id_prefix,
-            limit,
-            cursor,
-            consistency,
-            ..ListRequest::default()
-        };
-        let operation = format!("list workflows of namespace \"{}\"", self.namespace);
-        let answer =
-            self.workflows_call(&operation, Kind::Read, request, |mut service, request| async move { service.list(request).await }).await?;
-        Ok(ListPage { workflows: answer.workflows, next_cursor: Some(answer.next_cursor).filter(|cursor| !cursor.is_empty()) })
-    }
-
     /// Members, leader and log positions, as the member that answers sees them.
     ///
     /// # Errors
@@ -317,6 +248,10 @@ impl Client {
         &self.shared.connections
     }
 
+    pub(crate) fn request_timeout(&self) -> Duration {
+        self.shared.request_timeout
+    }
+
     pub(crate) fn identified(&self) -> Identified {
         Identified(self.shared.principal.clone())
     }
@@ -326,6 +261,22 @@ impl Client {
         WorkflowServiceClient::with_interceptor(channel, self.identified())
             .max_decoding_message_size(ANSWER_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    pub(crate) fn task_service(&self, channel: Channel) -> TaskServiceClient<Identity> {
+        TaskServiceClient::with_interceptor(channel, self.identified()).max_decoding_message_size(ANSWER_BYTES_MAX)
+    }
+
+    pub(crate) fn dead_letter_service(&self, channel: Channel) -> DeadLetterServiceClient<Identity> {
+        DeadLetterServiceClient::with_interceptor(channel, self.identified()).max_decoding_message_size(ANSWER_BYTES_MAX)
+    }
+
+    pub(crate) fn limit_service(&self, channel: Channel) -> LimitServiceClient<Identity> {
+        LimitServiceClient::with_interceptor(channel, self.identified()).max_decoding_message_size(ANSWER_BYTES_MAX)
+    }
+
+    pub(crate) fn event_service(&self, channel: Channel) -> EventServiceClient<Identity> {
+        EventServiceClient::with_interceptor(channel, self.identified()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     fn cluster_service(&self, channel: Channel) -> ClusterServiceClient<Identity> {
@@ -355,10 +306,46 @@ impl Client {
         F: Fn(WorkflowServiceClient<Identity>, Q) -> Fut,
         Fut: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
     {
+        self.call_in_place(operation, kind, request, |channel, request| call(self.workflow_service(channel), request)).await
+    }
+
+    /// One call of any service; `call` makes a try on a connection.
+    pub(crate) async fn call<Q, T, F, Fut>(&self, operation: &str, kind: Kind, request: Q, call: F) -> Result<T, ClientError>
+    where
+        Q: Clone + prost::Message,
+        F: Fn(Channel, Q) -> Fut,
+        Fut: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+    {
+        self.call_in_place(operation, kind, request, call).await.map(|(answer, _place)| answer)
+    }
+
+    /// One call of any service whose answer is a stream, which needs the place until it ends.
+    pub(crate) async fn call_in_place<Q, T, F, Fut>(
+        &self,
+        operation: &str,
+        kind: Kind,
+        request: Q,
+        call: F,
+    ) -> Result<(T, Option<Place>), ClientError>
+    where
+        Q: Clone + prost::Message,
+        F: Fn(Channel, Q) -> Fut,
+        Fut: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+    {
         limits::check_request(operation, &request)?;
-        let attempt = |channel| call(self.workflow_service(channel), request.clone());
+        let attempt = |channel| call(channel, request.clone());
         self.shared.connections.call_in_place(operation, kind, self.shared.request_timeout, attempt).await
     }
+}
+
+/// What identifies a request that nobody but this call can repeat.
+pub(crate) fn fresh_meta() -> Option<RequestMeta> {
+    Some(RequestMeta { request_id: uuid::Uuid::new_v4().to_string(), not_after_ms: 0 })
+}
+
+/// Where the next page begins, if there is one.
+pub(crate) fn cursor(next: String) -> Option<String> {
+    Some(next).filter(|cursor| !cursor.is_empty())
 }
 
 #[cfg(test)]

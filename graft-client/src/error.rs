@@ -58,6 +58,12 @@ impl ClientError {
         self
     }
 
+    /// The same failure, of another operation.
+    pub(crate) fn of_operation(mut self, operation: &str) -> Self {
+        operation.clone_into(&mut self.0.operation);
+        self
+    }
+
     pub(crate) fn after_it_took_effect(mut self) -> Self {
         self.0.took_effect = true;
         self
@@ -76,6 +82,13 @@ impl ClientError {
         };
         let message = if transport { causes(status) } else { why(status.message(), &detail).to_owned() };
         Self(Box::new(Facts { operation: operation.to_owned(), detail, message, grpc: Some(status.code()), took_effect: false }))
+    }
+
+    /// Reads why one part of a request was refused: as a call of its own would have been told.
+    pub(crate) fn from_refusal(operation: &str, detail: ErrorDetail, message: &str) -> Self {
+        let message = why(message, &detail).to_owned();
+        let grpc = detail.code.parse().ok().map(ErrorCode::grpc);
+        Self(Box::new(Facts { operation: operation.to_owned(), detail, message, grpc, took_effect: false }))
     }
 
     /// Stable code: `GR` and four digits. A newer server may send one that this version does not know.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::Stream;
 use futures::stream::try_unfold;
 use graft_proto::v1::{
-    ControlRequest, ControlResponse, Event, GetRequest, HistoryRequest, RequestMeta, TaskSummary, WaitRequest, WatchRequest, WatchResponse,
+    ControlRequest, ControlResponse, Event, GetRequest, HistoryRequest, TaskSummary, WaitRequest, WatchRequest, WatchResponse,
     WorkflowStatus, WorkflowSummary, event::Happened,
 };
 use serde::de::DeserializeOwned;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 use crate::channel::{Kind, Place, after};
-use crate::client::Client;
+use crate::client::{Client, cursor, fresh_meta};
 use graft_proto::errors::ErrorCode;
 
 use crate::RawJson;
@@ -30,9 +30,9 @@ const WATCH_STOOD: Duration = Duration::from_secs(10);
 /// A handle on one workflow, or on one run of it. Cheap to clone; nothing is sent before a method is called.
 #[derive(Clone, Debug)]
 pub struct WorkflowHandle {
-    client: Client,
-    workflow_id: String,
-    run: u64,
+    pub(crate) client: Client,
+    pub(crate) workflow_id: String,
+    pub(crate) run: u64,
 }
 
 /// A workflow with its state, as it was at one moment.
@@ -109,7 +109,7 @@ impl WorkflowHandle {
         self
     }
 
-    fn doing(&self, verb: &str) -> String {
+    pub(crate) fn doing(&self, verb: &str) -> String {
         format!("{verb} workflow \"{}\" in namespace \"{}\"", self.workflow_id, self.client.namespace())
     }
 
@@ -216,13 +216,12 @@ impl WorkflowHandle {
     ///
     /// # Errors
     /// If the workflow does not exist, or no member answers.
-    pub async fn history(&self, limit: u32, cursor: &str) -> Result<HistoryPage, ClientError> {
-        let (namespace, workflow_id, cursor) = (self.client.namespace().to_owned(), self.workflow_id.clone(), cursor.to_owned());
-        let request = HistoryRequest { namespace, workflow_id, run: self.run, limit, cursor, consistency: self.client.consistency() };
+    pub async fn history(&self, limit: u32, from: &str) -> Result<HistoryPage, ClientError> {
+        let (namespace, workflow_id, from) = (self.client.namespace().to_owned(), self.workflow_id.clone(), from.to_owned());
+        let request = HistoryRequest { namespace, workflow_id, run: self.run, limit, cursor: from, consistency: self.client.consistency() };
         let call = |mut service: Service, request| async move { service.history(request).await };
         let answer = self.client.workflows_call(&self.doing("read the history of"), Kind::Read, request, call).await?;
-        let next_cursor = Some(answer.next_cursor).filter(|cursor| !cursor.is_empty());
-        Ok(HistoryPage { events: answer.events, next_cursor, run: answer.run })
+        Ok(HistoryPage { events: answer.events, next_cursor: cursor(answer.next_cursor), run: answer.run })
     }
 
     /// Stops offering its tasks; running attempts may finish.
@@ -284,7 +283,7 @@ impl WorkflowHandle {
             run: self.run,
             reason: reason.into(),
             grace_ms: millis(grace),
-            meta: Some(RequestMeta { request_id: uuid::Uuid::new_v4().to_string(), not_after_ms: 0 }),
+            meta: fresh_meta(),
         }
     }
 
@@ -312,7 +311,7 @@ impl WorkflowHandle {
     }
 }
 
-type Service = graft_proto::v1::workflow_service_client::WorkflowServiceClient<crate::client::Identity>;
+pub(crate) type Service = graft_proto::v1::workflow_service_client::WorkflowServiceClient<crate::client::Identity>;
 
 /// The word for a status, as people read it.
 pub fn status_name(status: WorkflowStatus) -> &'static str {

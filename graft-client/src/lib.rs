@@ -168,40 +168,56 @@
 //!
 //! # More
 //!
-//! [`WorkflowHandle`] watches, waits, pauses, resumes, cancels and terminates; [`Client::list`] finds workflows. The folder `examples` holds a
+//! [`WorkflowHandle`] watches, waits, pauses, resumes, cancels, terminates and exports; [`Client::list`] finds workflows, and
+//! [`Client::start_many`] starts many at once. [`Client::tasks`] and [`TaskHandle`] look at tasks and help those that are stuck;
+//! [`Client::dead_letters`], [`Client::redrive_all`] and [`Client::discard_all`] are for those that were given up. [`Client::events`] is
+//! everything that becomes true, as one stream that goes on where it stopped. The folder `examples` holds a
 //! document pipeline of thirteen nodes, a repair round trip, and the worker of the README.
 mod backoff;
 mod channel;
 mod client;
 mod context;
+mod dead_letters;
 mod diff;
 mod endpoints;
 mod error;
+mod events;
+mod export;
 mod failure;
 mod handle;
 mod limits;
+mod limits_of_nodes;
+mod list;
+mod many;
 pub mod middleware;
 mod next;
 mod node;
 mod outcome;
 mod start;
+mod tasks;
 mod worker;
 
-pub use client::{Client, ClientBuilder, ListFilter, ListPage, NAMESPACE_DEFAULT, Workers};
+pub use client::{Client, ClientBuilder, NAMESPACE_DEFAULT, Workers};
 pub use context::{CancelReason, NodeContext, PROGRESS_BYTES_MAX};
+pub use dead_letters::{DeadLetterFilter, DeadLetterOutcome, DeadLetterPage, Discard, Redrive, Resolved};
 pub use endpoints::Endpoints;
 pub use error::ClientError;
+pub use events::{EventBatch, EventFilter};
 pub use failure::Failure;
 pub use graft_proto::errors::ErrorCode;
 pub use graft_proto::json::RawJson;
 /// The messages of the public protocol, where they are good enough as they are.
 pub use graft_proto::v1 as proto;
 pub use handle::{HistoryPage, Workflow, WorkflowHandle, is_final, status_name};
+pub use limits_of_nodes::{LimitChange, LimitOf, LimitsOfNodes};
+pub use list::{ListFilter, ListPage};
+pub use many::STARTS_PER_CALL_MAX;
 pub use middleware::Middleware;
 pub use next::{Next, OnExhausted, Retry};
 pub use node::{CanStart, Node, NodeFn, NodeResult, WakeUp, node_fn};
 pub use outcome::{FanOut, Outcome};
 pub use start::{OnConflict, StartWorkflow, Started};
+pub use tasks::{TaskDetails, TaskFilter, TaskHandle, TaskPage};
 pub use worker::{CONCURRENCY_DEFAULT, DRAIN_GRACE_DEFAULT, NodeOptions, Worker, WorkerBuilder, shutdown_signal};
 
 /// The README's code is compiled and run with the documentation.

@@ -33,7 +33,10 @@ pub(crate) const BREAK: Act = Act::Bare(Code::Unavailable);
 #[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) starts: Vec<proto::StartRequest>,
+    /// Calls of StartMany; what came in with them is among the starts.
+    pub(crate) calls_of_many: usize,
     pub(crate) gets: Vec<proto::GetRequest>,
+    pub(crate) lists: Vec<proto::ListRequest>,
     pub(crate) watches: Vec<proto::WatchRequest>,
     pub(crate) waits: Vec<proto::WaitRequest>,
     /// Where waits and watches came from.
@@ -43,6 +46,7 @@ pub(crate) struct Seen {
 }
 
 pub(crate) type Batches = BoxStream<'static, Result<proto::WatchResponse, Status>>;
+pub(crate) type ManyAnswers = BoxStream<'static, Result<proto::StartManyResponse, Status>>;
 type Handler<Q, A> = Box<dyn Fn(Q) -> A + Send + Sync>;
 
 /// What is answered beside the acts; a call without a handler is not implemented.
@@ -52,6 +56,8 @@ struct Handlers {
     watch: Option<Handler<proto::WatchRequest, Batches>>,
     wait: Option<Handler<proto::WaitRequest, BoxFuture<'static, Result<proto::WaitResponse, Status>>>>,
     control: Option<Handler<proto::ControlRequest, proto::ControlResponse>>,
+    start_many: Option<Handler<BoxStream<'static, proto::StartRequest>, ManyAnswers>>,
+    export: Option<Handler<proto::ExportRequest, BoxStream<'static, Result<proto::ExportResponse, Status>>>>,
 }
 
 /// A server to be: its acts, then what it answers.
@@ -97,6 +103,23 @@ impl Script {
 
     pub(crate) fn on_control(mut self, control: impl Fn(proto::ControlRequest) -> proto::ControlResponse + Send + Sync + 'static) -> Self {
         self.handlers.control = Some(Box::new(control));
+        self
+    }
+
+    /// Answers the starts of a call, which come in as the handler takes them.
+    pub(crate) fn on_start_many(
+        mut self,
+        start_many: impl Fn(BoxStream<'static, proto::StartRequest>) -> ManyAnswers + Send + Sync + 'static,
+    ) -> Self {
+        self.handlers.start_many = Some(Box::new(start_many));
+        self
+    }
+
+    pub(crate) fn on_export(
+        mut self,
+        export: impl Fn(proto::ExportRequest) -> BoxStream<'static, Result<proto::ExportResponse, Status>> + Send + Sync + 'static,
+    ) -> Self {
+        self.handlers.export = Some(Box::new(export));
         self
     }
 
@@ -222,17 +245,32 @@ impl WorkflowService for Scripted {
         self.control(request).await
     }
 
-    async fn start_many(&self, _: Request<Streaming<proto::StartRequest>>) -> Result<Response<Self::StartManyStream>, Status> {
-        not_implemented()
+    async fn start_many(&self, request: Request<Streaming<proto::StartRequest>>) -> Result<Response<Self::StartManyStream>, Status> {
+        self.seen().calls_of_many += 1;
+        self.act().await?;
+        let Some(start_many) = &self.0.handlers.start_many else { return not_implemented() };
+        let seen = self.clone();
+        let starts = request
+            .into_inner()
+            .filter_map(|start| std::future::ready(start.ok()))
+            .inspect(move |start| seen.seen().starts.push(start.clone()));
+        Ok(Response::new(start_many(starts.boxed())))
     }
-    async fn export(&self, _: Request<proto::ExportRequest>) -> Result<Response<Self::ExportStream>, Status> {
-        not_implemented()
+    async fn export(&self, request: Request<proto::ExportRequest>) -> Result<Response<Self::ExportStream>, Status> {
+        self.act().await?;
+        let Some(export) = &self.0.handlers.export else { return not_implemented() };
+        Ok(Response::new(export(request.into_inner())))
     }
     async fn count(&self, _: Request<proto::CountRequest>) -> Result<Response<proto::CountResponse>, Status> {
-        not_implemented()
+        self.act().await?;
+        let count = |status: proto::WorkflowStatus, workflows| proto::StatusCount { status: status.into(), workflows };
+        let counts = vec![count(proto::WorkflowStatus::Running, 3), count(proto::WorkflowStatus::Failed, 0)];
+        Ok(Response::new(proto::CountResponse { counts }))
     }
-    async fn list(&self, _: Request<proto::ListRequest>) -> Result<Response<proto::ListResponse>, Status> {
-        not_implemented()
+    async fn list(&self, request: Request<proto::ListRequest>) -> Result<Response<proto::ListResponse>, Status> {
+        self.seen().lists.push(request.into_inner());
+        self.act().await?;
+        Ok(Response::new(proto::ListResponse { workflows: vec![summary(7, proto::WorkflowStatus::Running)], next_cursor: "next".into() }))
     }
     async fn history(&self, _: Request<proto::HistoryRequest>) -> Result<Response<proto::HistoryResponse>, Status> {
         not_implemented()
