@@ -64,7 +64,7 @@ impl Workflow {
     pub fn state_as<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
         self.state.parse().map_err(|error| {
             let object = format!("workflow \"{}\"", self.summary.workflow_id);
-            let message = format!("its state does not fit {}: {error}", std::any::type_name::<T>());
+            let message = format!("its state does not fit {}: {error}", crate::type_name::type_name::<T>());
             ClientError::new(ErrorCode::NotDeserializable, "read a state", object, message)
         })
     }

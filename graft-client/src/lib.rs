@@ -195,6 +195,7 @@ mod node;
 mod outcome;
 mod start;
 mod tasks;
+mod type_name;
 mod worker;
 
 pub use client::{Client, ClientBuilder, NAMESPACE_DEFAULT, Workers};

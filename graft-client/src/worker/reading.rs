@@ -51,7 +51,7 @@ pub(super) fn read<T: DeserializeOwned + 'static>(raw: &RawJson, role: Role, nod
         }
         let place = place_of(bytes, error.line(), error.column());
         let place = if place.is_empty() { String::new() } else { format!(" at {place}") };
-        let (role, kind) = (role.name(), std::any::type_name::<T>());
+        let (role, kind) = (role.name(), crate::type_name::type_name::<T>());
         Err(Failure::permanent(format!("the {role} does not fit {kind}, which node \"{node}\" expects{place}: {error}")))
     })
 }
