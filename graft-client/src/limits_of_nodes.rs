@@ -35,17 +35,17 @@ impl LimitOf {
         }
     }
 
-    /// On the wire the cluster is the node without a name. A node that the caller did not name must not be taken for it.
-    fn into_node(self, operation: &str) -> Result<String, ClientError> {
+    /// Namespace and node. On the wire the cluster has neither; a node that the caller did not name must not be taken for it.
+    fn into_names(self, namespace: &str, operation: &str) -> Result<(String, String), ClientError> {
         match self {
-            Self::Cluster => Ok(String::new()),
+            Self::Cluster => Ok((String::new(), String::new())),
             Self::Node(node) if node.is_empty() => {
                 let code = graft_proto::errors::ErrorCode::Invalid;
                 Err(ClientError::new(code, operation, "the node", "has no name")
                     .remedied("Name the node, or say LimitOf::Cluster for the whole cluster.")
                     .with_grpc(code.grpc()))
             }
-            Self::Node(node) => Ok(node),
+            Self::Node(node) => Ok((namespace.to_owned(), node)),
         }
     }
 }
@@ -107,7 +107,7 @@ impl Client {
     pub async fn set_limit(&self, of: impl Into<LimitOf>, max: u32) -> Result<LimitChange, ClientError> {
         let of = of.into();
         let operation = format!("set {}", of.named(self.namespace()));
-        let (namespace, node) = (self.namespace().to_owned(), of.into_node(&operation)?);
+        let (namespace, node) = of.into_names(self.namespace(), &operation)?;
         let request = SetLimitRequest { namespace, node, max, meta: fresh_meta() };
         let call = |channel, request| {
             let mut service = self.limit_service(channel);
@@ -123,7 +123,7 @@ impl Client {
     pub async fn unset_limit(&self, of: impl Into<LimitOf>) -> Result<LimitChange, ClientError> {
         let of = of.into();
         let operation = format!("unset {}", of.named(self.namespace()));
-        let (namespace, node) = (self.namespace().to_owned(), of.into_node(&operation)?);
+        let (namespace, node) = of.into_names(self.namespace(), &operation)?;
         let request = UnsetLimitRequest { namespace, node, meta: fresh_meta() };
         let call = |channel, request| {
             let mut service = self.limit_service(channel);

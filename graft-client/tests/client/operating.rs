@@ -190,7 +190,7 @@ async fn limits_are_of_a_node_of_the_namespace_or_of_the_cluster_and_never_by_mi
     let asked = desk.asked();
     let [Asked::SetLimit(set), Asked::UnsetLimit(unset), Asked::Limits(here), Asked::Limits(all)] = &asked[..] else { panic!("{asked:?}") };
     assert_eq!((set.namespace.as_str(), set.node.as_str(), set.max), ("billing", "charge", 5));
-    assert_eq!(unset.node, "");
+    assert_eq!((unset.namespace.as_str(), unset.node.as_str()), ("", ""));
     assert_eq!((here.namespace.as_str(), all.namespace.as_str()), ("billing", ""));
 }
 

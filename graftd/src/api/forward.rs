@@ -1,11 +1,12 @@
-//! Asking the leader's API for what only the leader knows: live figures of workers. Commands do not come this way: consensus forwards them.
+//! Asking the leader's API for what only the leader knows: live figures of workers and limits. Commands do not come this way: consensus forwards them.
 
 use std::time::Duration;
 
 use graft_proto::v1;
 use graft_proto::v1::cluster_service_client::ClusterServiceClient;
+use graft_proto::v1::limit_service_client::LimitServiceClient;
 use tonic::metadata::MetadataMap;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 
 use super::Shared;
 
@@ -23,11 +24,27 @@ pub(super) fn is_forwarded(metadata: &MetadataMap) -> bool {
 
 /// The leader's list of workers; an error says why there is none.
 pub(super) async fn list_workers(shared: &Shared, namespace: String) -> Result<v1::ListWorkersResponse, String> {
+    let (url, channel) = leader(shared).await?;
+    let answer = ClusterServiceClient::new(channel).list_workers(marked(v1::ListWorkersRequest { namespace })).await;
+    answer.map(tonic::Response::into_inner).map_err(|status| format!("{url}: {}", status.message()))
+}
+
+/// The leader's list of limits; an error says why there is none.
+pub(super) async fn list_limits(shared: &Shared, namespace: String) -> Result<v1::ListLimitsResponse, String> {
+    let (url, channel) = leader(shared).await?;
+    let answer = LimitServiceClient::new(channel).list(marked(v1::ListLimitsRequest { namespace })).await;
+    answer.map(tonic::Response::into_inner).map_err(|status| format!("{url}: {}", status.message()))
+}
+
+async fn leader(shared: &Shared) -> Result<(String, Channel), String> {
     let url = shared.leader_url().ok_or("no other leader is known")?;
     let endpoint = Endpoint::from_shared(url.clone()).map_err(|error| format!("{url} is no address: {error}"))?;
     let channel = endpoint.connect_timeout(CONNECT_MAX).timeout(ANSWER_MAX).connect().await.map_err(|error| format!("{url}: {error}"))?;
-    let mut request = tonic::Request::new(v1::ListWorkersRequest { namespace });
+    Ok((url, channel))
+}
+
+fn marked<T>(message: T) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
     request.metadata_mut().insert(FORWARDED, tonic::metadata::MetadataValue::from_static("1"));
-    let answer = ClusterServiceClient::new(channel).list_workers(request).await;
-    answer.map(tonic::Response::into_inner).map_err(|status| format!("{url}: {}", status.message()))
+    request
 }

@@ -27,6 +27,7 @@ mod first_bytes;
 mod forward;
 mod history;
 mod http;
+mod limits;
 mod list;
 mod methods;
 mod requests;

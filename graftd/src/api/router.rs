@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::{Router, middleware};
 use graft_proto::v1::cluster_service_server::ClusterServiceServer;
 use graft_proto::v1::dead_letter_service_server::DeadLetterServiceServer;
+use graft_proto::v1::limit_service_server::LimitServiceServer;
 use graft_proto::v1::task_service_server::TaskServiceServer;
 use graft_proto::v1::worker_service_server::WorkerServiceServer;
 use graft_proto::v1::workflow_service_server::WorkflowServiceServer;
@@ -13,6 +14,7 @@ use tonic::service::Routes;
 
 use super::cluster::Cluster;
 use super::dead_letters::DeadLetters;
+use super::limits::Limits;
 use super::tasks::Tasks;
 use super::worker::Workers;
 use super::workflows::Workflows;
@@ -34,7 +36,15 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
     let cluster = ClusterServiceServer::new(Cluster { shared: shared.clone() })
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(ANSWER_BYTES_MAX);
-    let grpc =
-        Routes::new(workflows).add_service(tasks).add_service(dead_letters).add_service(workers).add_service(cluster).into_axum_router();
+    let limits = LimitServiceServer::new(Limits { shared: shared.clone() })
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(ANSWER_BYTES_MAX);
+    let grpc = Routes::new(workflows)
+        .add_service(tasks)
+        .add_service(dead_letters)
+        .add_service(limits)
+        .add_service(workers)
+        .add_service(cluster)
+        .into_axum_router();
     grpc.reset_fallback().merge(http::routes().with_state(shared.clone())).layer(middleware::from_fn_with_state(shared, methods::guard))
 }

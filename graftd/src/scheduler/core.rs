@@ -20,7 +20,7 @@ use super::queues::{Place, QueueId, Queues, Waiting};
 use super::results::Foreign;
 use super::sessions::{SessionId, Sessions};
 use super::timers::Timers;
-use super::{LiveSessions, StopReason, ToWorker};
+use super::{LiveCount, LiveLimits, LiveSessions, StopReason, ToWorker};
 
 /// Who the scheduler's own commands say that they are from.
 const PRINCIPAL: &str = "scheduler";
@@ -205,6 +205,19 @@ impl Core {
     /// Sessions that are connected, with attempts held per node.
     pub fn live(&self) -> LiveSessions {
         self.sessions.live(&self.queues)
+    }
+
+    /// What counts against the limits, for every node of which something is held or waits.
+    pub fn live_limits(&self) -> LiveLimits {
+        let mut live = LiveLimits { total: LiveCount { held: self.limits.total_held(), waiting: 0 }, nodes: BTreeMap::new() };
+        for (queue, namespace, node, waiting) in self.queues.waiting() {
+            live.total.waiting += waiting;
+            let count = LiveCount { held: self.limits.held(queue), waiting };
+            if count != LiveCount::default() {
+                live.nodes.insert((namespace.to_owned(), node.to_owned()), count);
+            }
+        }
+        live
     }
 
     /// Every attempt that is held: attempt, lease, incarnation of the holder.

@@ -195,6 +195,9 @@ impl Driver {
             Inbound::Live(answer) => {
                 let _ = answer.send(self.lead.as_ref().map(|lead| lead.core.live()));
             }
+            Inbound::LiveLimits(answer) => {
+                let _ = answer.send(self.lead.as_ref().map(|lead| lead.core.live_limits()));
+            }
         }
     }
 

@@ -112,6 +112,16 @@ impl Limits {
         max.is_none_or(|max| u64::from(node.held) + node.silent_capacity < u64::from(max))
     }
 
+    /// Attempts held in the whole cluster.
+    pub(super) fn total_held(&self) -> u64 {
+        self.total_held
+    }
+
+    /// Attempts held of a node.
+    pub(super) fn held(&self, queue: QueueId) -> u64 {
+        self.nodes.get(queue).map_or(0, |node| u64::from(node.held))
+    }
+
     /// Splits the key of a limit: `None` = the whole cluster.
     pub(super) fn node_of(key: &LimitKey) -> Option<(&str, &str)> {
         (!key.node.is_empty()).then_some((&key.namespace, &key.node))

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use super::driver::Driver;
 use super::message::StreamId;
 use super::options::SchedulerOptions;
-use super::{FromWorker, LiveSessions, SessionHello, ToWorker};
+use super::{FromWorker, LiveLimits, LiveSessions, SessionHello, ToWorker};
 use crate::clock::Clock;
 use crate::consensus::Consensus;
 use crate::observability::metrics::Metrics;
@@ -27,6 +27,8 @@ pub(super) enum Inbound {
     Broken(StreamId),
     /// See [`Scheduler::live`].
     Live(oneshot::Sender<Option<LiveSessions>>),
+    /// See [`Scheduler::live_limits`].
+    LiveLimits(oneshot::Sender<Option<LiveLimits>>),
 }
 
 /// The handle that worker sessions use, on every member. Cheap to clone.
@@ -77,6 +79,13 @@ impl Scheduler {
     pub async fn live(&self) -> Option<LiveSessions> {
         let (answer, live) = oneshot::channel();
         self.inbox.send(Inbound::Live(answer)).await.ok()?;
+        live.await.ok()?
+    }
+
+    /// What is held and what waits of each node, as the leader's scheduler knows it; `None` if this member does not lead.
+    pub async fn live_limits(&self) -> Option<LiveLimits> {
+        let (answer, live) = oneshot::channel();
+        self.inbox.send(Inbound::LiveLimits(answer)).await.ok()?;
         live.await.ok()?
     }
 

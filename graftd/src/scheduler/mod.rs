@@ -164,6 +164,24 @@ pub enum StopReason {
 /// Sessions (by incarnation) with the attempts that they hold of each node.
 pub type LiveSessions = Vec<(String, BTreeMap<String, u32>)>;
 
+/// What counts against the limits now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LiveLimits {
+    /// In the whole cluster.
+    pub total: LiveCount,
+    /// Of each node (namespace, name) of which something is held or waits.
+    pub nodes: BTreeMap<(String, String), LiveCount>,
+}
+
+/// What is held and what waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LiveCount {
+    /// Attempts that are held.
+    pub held: u64,
+    /// Ready tasks that wait in memory: at least so many wait.
+    pub waiting: u64,
+}
+
 /// One attempt to execute.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assignment {

@@ -159,6 +159,11 @@ impl Queues {
         self.places.len()
     }
 
+    /// Every queue with its namespace, its node, and how many tasks of it wait in memory.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (QueueId, &str, &str, u64)> {
+        self.list.iter().enumerate().map(|(id, queue)| (id, queue.namespace.as_str(), queue.node.as_str(), queue.len() as u64))
+    }
+
     /// Puts a task into its place, unless a newer attempt of it waits already or the place lies beyond the horizon.
     pub(super) fn insert(&mut self, id: QueueId, place: Place, waiting: Waiting, withhold: bool) {
         let queue = &self.list[id];

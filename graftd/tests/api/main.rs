@@ -4,6 +4,7 @@
 
 mod dead_letters;
 mod exporting;
+mod limiting;
 mod member;
 mod other_protocols;
 mod reading;
