@@ -1,6 +1,8 @@
 //! Compiles the .proto files with protox: pure Rust, no protoc.
 use std::path::PathBuf;
 
+use prost::Message;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     const FILES: [&str; 7] = [
         "graft/v1/common.proto",
@@ -15,6 +17,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("cargo:rerun-if-changed={file}");
     }
     let descriptors = protox::compile(FILES, [PathBuf::from(".")])?;
+    // What reflection tells: the public protocol, and nothing of what members speak among themselves.
+    let mut public = descriptors.clone();
+    public.file.retain(|file| file.package() == "graft.v1");
+    std::fs::write(PathBuf::from(std::env::var("OUT_DIR")?).join("graft.v1.bin"), public.encode_to_vec())?;
     tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
     Ok(())
 }

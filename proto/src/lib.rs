@@ -15,6 +15,9 @@ pub mod v1 {
     tonic::include_proto!("graft.v1");
 }
 
+/// The public protocol as an encoded `FileDescriptorSet`, for reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/graft.v1.bin"));
+
 /// The private protocol between members.
 pub mod peer {
     /// Package `graft.peer.v1`.

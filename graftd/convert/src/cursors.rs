@@ -5,6 +5,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use graft_machine::ids::EventPos;
 use graft_proto::errors::{ErrorCode, Fault, quoted};
 
 /// First byte of every cursor: the version of this layout.
@@ -15,6 +16,31 @@ const CURSOR_CHARS_MAX: usize = 2_048;
 /// An opaque position in the log of the cluster: epoch, partition, index, ordinal.
 pub fn position(epoch: u64, index: u64, ordinal: u32) -> String {
     format!("{epoch:x}-{:x}-{index:x}-{ordinal:x}", graft_machine::ids::PARTITION)
+}
+
+/// The place that a position names, if this cluster has handed it out in this epoch.
+pub fn read_position(epoch: u64, text: &str) -> Result<EventPos, Fault> {
+    let refused = |detail: String| Fault::new(ErrorCode::BadPosition, format!("position {}", quoted(text)), detail);
+    let mut parts = text.split('-').map(|part| {
+        // from_str_radix alone would also take a sign.
+        let digits = !part.is_empty() && part.bytes().all(|c| c.is_ascii_hexdigit());
+        if digits { u64::from_str_radix(part, 16).ok() } else { None }
+    });
+    let mut part = || parts.next().flatten();
+    let (Some(of_epoch), Some(partition), Some(index), Some(ordinal)) = (part(), part(), part(), part()) else {
+        return Err(refused("is none that this service makes".to_owned()));
+    };
+    let ordinal = u32::try_from(ordinal).map_err(|_| refused("is none that this service makes".to_owned()))?;
+    if parts.next().is_some() {
+        return Err(refused("is none that this service makes".to_owned()));
+    }
+    if of_epoch != epoch {
+        return Err(refused(format!("belongs to epoch {of_epoch} of a cluster, and this one is in epoch {epoch}")));
+    }
+    if partition != u64::from(graft_machine::ids::PARTITION) {
+        return Err(refused(format!("belongs to partition {partition}, which this cluster does not have")));
+    }
+    Ok(EventPos { index, ordinal })
 }
 
 /// Makes a cursor for the list that answers `question`, after the record under `key`.
@@ -87,5 +113,28 @@ mod tests {
     #[test]
     fn positions_differ_by_every_part() {
         assert_eq!(position(1, 255, 3), "1-0-ff-3");
+    }
+
+    #[test]
+    fn a_position_is_read_as_it_was_told_and_any_other_is_refused_with_the_reason() {
+        for (index, ordinal) in [(0, 0), (255, 3), (u64::MAX, u32::MAX)] {
+            assert_eq!(read_position(7, &position(7, index, ordinal)).expect("its own"), EventPos { index, ordinal });
+        }
+        for (text, needle) in [
+            ("nonsense", "none that this service makes"),
+            ("", "none that this service makes"),
+            ("7-0-1", "none that this service makes"),
+            ("7-0-1-2-3", "none that this service makes"),
+            ("7-0-+1-2", "none that this service makes"),
+            ("7-0--1-2", "none that this service makes"),
+            ("7-0-1-100000000", "none that this service makes"),
+            ("7-0-10000000000000000-0", "none that this service makes"),
+            ("6-0-1-2", "epoch 6"),
+            ("7-1-1-2", "partition 1"),
+        ] {
+            let error = read_position(7, text).expect_err(text);
+            assert_eq!(error.code, ErrorCode::BadPosition);
+            assert!(error.detail.contains(needle), "{error}");
+        }
     }
 }

@@ -19,6 +19,54 @@ pub fn event(epoch: u64, key: &RunEventKey, event: &Event) -> v1::Event {
     }
 }
 
+/// The types of events, by the names of the fields of `Event.happened`, in the order of their numbers.
+pub const TYPES: [&str; 19] = [
+    "started",
+    "task_completed",
+    "task_failed",
+    "task_blocked",
+    "scope_closed",
+    "task_dead_lettered",
+    "task_handed_back",
+    "paused",
+    "resumed",
+    "cancelling",
+    "completed",
+    "failed",
+    "cancelled",
+    "terminated",
+    "timed_out",
+    "late_result_ignored",
+    "dead_letter_redriven",
+    "dead_letter_discarded",
+    "task_retried",
+];
+
+/// The type of an event: one of [`TYPES`].
+pub fn type_name(happened: &Happened) -> &'static str {
+    match happened {
+        Happened::Started(_) => "started",
+        Happened::Completed(_) => "task_completed",
+        Happened::Failed(_) => "task_failed",
+        Happened::Blocked(_) => "task_blocked",
+        Happened::ScopeClosed(_) => "scope_closed",
+        Happened::DeadLettered(_) => "task_dead_lettered",
+        Happened::HandedBack(_) => "task_handed_back",
+        Happened::Paused(_) => "paused",
+        Happened::Resumed(_) => "resumed",
+        Happened::Cancelling(_) => "cancelling",
+        Happened::WorkflowCompleted(_) => "completed",
+        Happened::WorkflowFailed(_) => "failed",
+        Happened::WorkflowCancelled(_) => "cancelled",
+        Happened::WorkflowTerminated(_) => "terminated",
+        Happened::WorkflowTimedOut(_) => "timed_out",
+        Happened::LateResultIgnored(_) => "late_result_ignored",
+        Happened::DeadLetterRedriven(_) => "dead_letter_redriven",
+        Happened::DeadLetterDiscarded(_) => "dead_letter_discarded",
+        Happened::TaskRetried(_) => "task_retried",
+    }
+}
+
 fn happened(happened: &Happened) -> told::Happened {
     match happened {
         Happened::Started(it) => told::Happened::Started(told::Started {
@@ -180,6 +228,23 @@ mod tests {
         let told = told_of(Happened::Completed(TaskCompleted { lease: Lease { term: 1, sequence: 2 }, ..TaskCompleted::default() }));
         let Some(told::Happened::TaskCompleted(completed)) = told.happened else { panic!("not a completion") };
         assert_eq!((completed.patch, completed.lease), (None, Some(v1::Lease { term: 1, sequence: 2 })));
+    }
+
+    #[test]
+    fn types_are_called_as_the_fields_of_the_protocol_and_told_as_them() {
+        let text = include_str!("../../../proto/graft/v1/workflow.proto");
+        let fields = text.lines().skip_while(|line| line.trim() != "oneof happened {").skip(1).take_while(|line| line.trim() != "}");
+        let fields: Vec<&str> = fields.map(str::trim).filter(|line| !line.starts_with("//")).collect();
+        let names: Vec<&str> = fields.iter().map(|field| field.split_whitespace().nth(1).expect("a name")).collect();
+        assert_eq!(names, TYPES);
+        // The machine numbers what becomes true as the protocol does: an empty event of each number is told under that name.
+        for (at, name) in TYPES.iter().enumerate() {
+            let mut bytes = vec![];
+            prost::encoding::encode_key(at as u32 + 10, prost::encoding::WireType::LengthDelimited, &mut bytes);
+            bytes.push(0);
+            let event = <Event as prost::Message>::decode(&bytes[..]).expect("an event");
+            assert_eq!(type_name(event.happened.as_ref().expect("it happened")), *name);
+        }
     }
 
     #[test]

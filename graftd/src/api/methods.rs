@@ -2,6 +2,7 @@
 //!
 //! A stream is counted when it is opened, with the code of its opening.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -13,11 +14,11 @@ use http::{HeaderMap, StatusCode, Version, header};
 use tonic::{Code, Status};
 
 use super::http::problem;
-use super::{Shared, bodies};
+use super::{Shared, bodies, reflection};
 use graft_proto::errors::{ErrorCode, Fault, quoted};
 
 /// Every method, as the path names it.
-pub const METHODS: [&str; 27] = [
+pub const METHODS: [&str; 32] = [
     "graft.v1.WorkflowService/Start",
     "graft.v1.WorkflowService/StartMany",
     "graft.v1.WorkflowService/Get",
@@ -41,14 +42,27 @@ pub const METHODS: [&str; 27] = [
     "graft.v1.LimitService/List",
     "graft.v1.LimitService/Set",
     "graft.v1.LimitService/Unset",
+    "graft.v1.EventService/Subscribe",
     "graft.v1.WorkerService/Work",
     "graft.v1.ClusterService/Status",
     "graft.v1.ClusterService/ListWorkers",
     "graft.v1.ClusterService/Stats",
+    "grpc.health.v1.Health/Check",
+    "grpc.health.v1.Health/Watch",
+    "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
 
 /// Those whose requests are streams, which bound themselves: what a worker says, and many starts.
 const STREAMS: [&str; 2] = ["graft.v1.WorkerService/Work", "graft.v1.WorkflowService/StartMany"];
+
+/// Its requests are streams, too; they end with the server, whoever holds them open.
+const REFLECTION: &str = "grpc.reflection.";
+
+/// The services of the public protocol.
+pub(super) fn services() -> BTreeSet<&'static str> {
+    METHODS.into_iter().filter(|method| method.starts_with("graft.v1.")).filter_map(|method| method.split('/').next()).collect()
+}
 
 /// Lets gRPC requests of known methods through, and counts them.
 pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
@@ -60,6 +74,9 @@ pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request, n
     let response = match method {
         None => unknown(&shared, request.uri().path()).into_http(),
         Some(method) if request.version() < Version::HTTP_2 => return needs_http2(method),
+        Some(method) if method.starts_with(REFLECTION) => {
+            with_detail(next.run(request.map(|body| reflection::until_stop(body, shared.shutdown.clone()))).await)
+        }
         Some(method) if STREAMS.contains(&method) => with_detail(next.run(request).await),
         Some(_) => with_detail(next.run(request.map(|body| bodies::bounded(body, shared.bodies.clone()))).await),
     };
@@ -145,6 +162,7 @@ mod tests {
         let protos = [
             include_str!("../../../proto/graft/v1/workflow.proto"),
             include_str!("../../../proto/graft/v1/task.proto"),
+            include_str!("../../../proto/graft/v1/event.proto"),
             include_str!("../../../proto/graft/v1/worker.proto"),
             include_str!("../../../proto/graft/v1/cluster.proto"),
         ];
@@ -160,7 +178,8 @@ mod tests {
                 }
             }
         }
-        assert_eq!(found, METHODS);
+        let ours: Vec<_> = METHODS.into_iter().filter(|method| method.starts_with("graft.v1.")).collect();
+        assert_eq!(found, ours);
     }
 
     #[test]

@@ -5,22 +5,26 @@ use std::sync::Arc;
 use axum::{Router, middleware};
 use graft_proto::v1::cluster_service_server::ClusterServiceServer;
 use graft_proto::v1::dead_letter_service_server::DeadLetterServiceServer;
+use graft_proto::v1::event_service_server::EventServiceServer;
 use graft_proto::v1::limit_service_server::LimitServiceServer;
 use graft_proto::v1::task_service_server::TaskServiceServer;
 use graft_proto::v1::worker_service_server::WorkerServiceServer;
 use graft_proto::v1::workflow_service_server::WorkflowServiceServer;
 use graft_proto::{ANSWER_BYTES_MAX, MESSAGE_BYTES_MAX};
 use tonic::service::Routes;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::HealthService;
 
 use super::cluster::Cluster;
 use super::dead_letters::DeadLetters;
+use super::events::Events;
 use super::limits::Limits;
 use super::tasks::Tasks;
 use super::worker::Workers;
 use super::workflows::Workflows;
-use super::{Shared, http, methods};
+use super::{Shared, http, methods, reflection};
 
-pub(super) fn router(shared: Arc<Shared>) -> Router {
+pub(super) fn router(shared: Arc<Shared>, health: HealthServer<HealthService>) -> Router {
     let workflows = WorkflowServiceServer::new(Workflows { shared: shared.clone() })
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(ANSWER_BYTES_MAX);
@@ -39,12 +43,20 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
     let limits = LimitServiceServer::new(Limits { shared: shared.clone() })
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(ANSWER_BYTES_MAX);
+    let events = EventServiceServer::new(Events::new(shared.clone()))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(ANSWER_BYTES_MAX);
+    let (reflection, reflection_alpha) = reflection::services();
     let grpc = Routes::new(workflows)
         .add_service(tasks)
         .add_service(dead_letters)
         .add_service(limits)
+        .add_service(events)
         .add_service(workers)
         .add_service(cluster)
+        .add_service(health)
+        .add_service(reflection)
+        .add_service(reflection_alpha)
         .into_axum_router();
     grpc.reset_fallback().merge(http::routes().with_state(shared.clone())).layer(middleware::from_fn_with_state(shared, methods::guard))
 }

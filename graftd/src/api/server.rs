@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::first_bytes::{self, Speaks};
-use super::{Api, Shared, router};
+use super::{Api, Shared, grpc_health, router};
 
 /// Most connections at once; more wait to be accepted.
 pub const CONNECTIONS_MAX: usize = 16_384;
@@ -41,7 +41,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Answers on the listener until `shutdown`; then finishes what is under way, for at most `STOP_MAX`.
 pub async fn serve(listener: TcpListener, api: Api, shutdown: CancellationToken) -> io::Result<()> {
-    let router = router::router(Shared::new(api, shutdown.clone()));
+    let shared = Shared::new(api, shutdown.clone());
+    let health = grpc_health::service(&shared).await;
+    let router = router::router(shared, health);
     let http = builder();
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));

@@ -323,6 +323,11 @@ impl Consensus {
         self.inner.shared.subscriptions.subscribe(run)
     }
 
+    /// Index of the last entry that was applied here, and news of every one that follows.
+    pub fn applied(&self) -> watch::Receiver<u64> {
+        self.inner.shared.applied.subscribe()
+    }
+
     /// This member's place in the cluster.
     pub fn status(&self) -> ClusterStatus {
         status::status(&self.inner.raft, &self.inner.shared, self.inner.links.me())

@@ -59,6 +59,10 @@ pub struct Metrics {
     pub grpc_requests: IntCounterVec,
     /// Live watch streams.
     pub watchers: IntGauge,
+    /// Live subscriptions to all events.
+    pub event_subscribers: IntGauge,
+    /// Subscribers that were dropped because they did not take their events in time.
+    pub event_subscribers_dropped: IntCounter,
 }
 
 impl Metrics {
@@ -117,6 +121,12 @@ impl Metrics {
             tasks_queued: gauge(r, "graft_tasks_queued", "Ready tasks that wait in memory"),
             grpc_requests: counters(r, "graft_grpc_requests_total", "gRPC requests", &["method", "code"], &[]),
             watchers: gauge(r, "graft_watchers", "Live watch streams"),
+            event_subscribers: gauge(r, "graft_event_subscribers", "Live subscriptions to all events"),
+            event_subscribers_dropped: counter(
+                r,
+                "graft_event_subscribers_dropped_total",
+                "Subscribers that did not take their events in time",
+            ),
             registry,
         }
     }
