@@ -33,6 +33,11 @@ pub(super) fn bounded(body: Body, room: Arc<Semaphore>) -> Body {
     Body::new(Bounded { body, room, held: None, deadline: None })
 }
 
+/// Room for bytes that have been read and are held on, for as long as the permit lives.
+pub(super) fn hold(room: &Arc<Semaphore>, bytes: usize) -> Result<OwnedSemaphorePermit, Fault> {
+    room.clone().try_acquire_many_owned(u32::try_from(bytes).unwrap_or(u32::MAX)).map_err(|_| full())
+}
+
 struct Bounded {
     body: Body,
     room: Arc<Semaphore>,
@@ -70,7 +75,7 @@ impl Bounded {
     fn admit(&mut self, frame: &Frame<Bytes>) -> Result<(), Status> {
         let bytes = frame.data_ref().map_or(0, Bytes::len);
         let Ok(more) = self.room.clone().try_acquire_many_owned(u32::try_from(bytes).unwrap_or(u32::MAX)) else {
-            return Err(overloaded());
+            return Err(full().into());
         };
         match &mut self.held {
             Some(held) => held.merge(more),
@@ -85,9 +90,9 @@ fn too_slow() -> Status {
     Fault::new(ErrorCode::TooSlow, "the message", detail).into()
 }
 
-fn overloaded() -> Status {
+fn full() -> Fault {
     let error = Fault::new(ErrorCode::Overloaded, "this member", format!("is reading {BODY_BYTES_MAX} bytes of requests already"));
-    Fault { retry_after_ms: RETRY_AFTER_MS, ..error }.into()
+    Fault { retry_after_ms: RETRY_AFTER_MS, ..error }
 }
 
 #[cfg(test)]

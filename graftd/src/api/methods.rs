@@ -13,7 +13,7 @@ use graft_proto::ERROR_DETAIL_METADATA;
 use http::{HeaderMap, StatusCode, Version, header};
 use tonic::{Code, Status};
 
-use super::http::problem;
+use super::http::problem::Refusal;
 use super::{Shared, bodies, reflection};
 use graft_proto::errors::{ErrorCode, Fault, quoted};
 
@@ -73,7 +73,7 @@ pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request, n
     let counted = method.unwrap_or("unknown");
     let response = match method {
         None => unknown(&shared, request.uri().path()).into_http(),
-        Some(method) if request.version() < Version::HTTP_2 => return needs_http2(method),
+        Some(method) if request.version() < Version::HTTP_2 => return needs_http2(method, request.uri().path()),
         Some(method) if method.starts_with(REFLECTION) => {
             with_detail(next.run(request.map(|body| reflection::until_stop(body, shared.shutdown.clone()))).await)
         }
@@ -95,9 +95,10 @@ fn unknown(shared: &Shared, path: &str) -> Status {
     Fault::new(ErrorCode::UnknownMethod, format!("method {}", quoted(path)), detail).into()
 }
 
-fn needs_http2(method: &str) -> Response {
-    let detail = format!("{method} is a gRPC method: it needs HTTP/2, with content type application/grpc");
-    problem(StatusCode::UPGRADE_REQUIRED, "gRPC needs HTTP/2", &detail)
+fn needs_http2(method: &str, path: &str) -> Response {
+    let fault = Fault::invalid(format!("method {method}"), "is of gRPC, which needs HTTP/2 with the content type application/grpc");
+    let refusal = Refusal::from(fault.remedy("use HTTP/2, or the same verb of REST below /api/v1"));
+    refusal.with_status(StatusCode::UPGRADE_REQUIRED).response(path)
 }
 
 /// The code of a response; one whose code comes in its trailers has begun well.

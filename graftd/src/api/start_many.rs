@@ -25,9 +25,18 @@ const NEXT_MAX: Duration = Duration::from_secs(20);
 /// What `StartMany` answers with.
 pub(super) type Answers = Pin<Box<dyn Stream<Item = Result<v1::StartManyResponse, Status>> + Send>>;
 
+/// A start as it comes in: one that makes no sense by itself (inner) is answered like any other that is refused; one that cannot be read at
+/// all (outer) is the last.
+pub(super) type Start = Result<Result<v1::StartRequest, Fault>, Status>;
+
+/// The starts of a gRPC call.
+pub(super) fn messages(starts: Streaming<v1::StartRequest>) -> impl Stream<Item = Start> + Send {
+    starts.map(|start| start.map(Ok).map_err(super::methods::explained))
+}
+
 /// The answers, one for each start and in their order. A start that cannot be read ends the stream, after the answers of those before it.
-pub(super) fn start_many(shared: Arc<Shared>, principal: String, starts: Streaming<v1::StartRequest>) -> Answers {
-    let read = Reading { shared: shared.clone(), starts, count: 0 };
+pub(super) fn start_many(shared: Arc<Shared>, principal: String, starts: impl Stream<Item = Start> + Send + 'static) -> Answers {
+    let read = Reading { shared: shared.clone(), starts: Box::pin(starts), count: 0 };
     let asked = stream::unfold(Some(read), |reading| async {
         let mut reading = reading?;
         match reading.next().await {
@@ -40,7 +49,11 @@ pub(super) fn start_many(shared: Arc<Shared>, principal: String, starts: Streami
         let (shared, principal) = (shared.clone(), principal.clone());
         async move {
             let (index, start) = asked?;
-            let result = match one(&shared, principal, start).await {
+            let answer = match start {
+                Ok(start) => one(&shared, principal, start).await,
+                Err(fault) => Err(fault),
+            };
+            let result = match answer {
                 Ok(started) => Answer::Started(started),
                 Err(fault) => Answer::Refused(v1::Refusal { detail: Some(fault.detail()), message: fault.to_string() }),
             };
@@ -58,17 +71,17 @@ async fn one(shared: &Arc<Shared>, principal: String, start: v1::StartRequest) -
 
 struct Reading {
     shared: Arc<Shared>,
-    starts: Streaming<v1::StartRequest>,
+    starts: Pin<Box<dyn Stream<Item = Start> + Send>>,
     count: u64,
 }
 
 impl Reading {
-    async fn next(&mut self) -> Result<Option<v1::StartRequest>, Status> {
+    async fn next(&mut self) -> Result<Option<Result<v1::StartRequest, Fault>>, Status> {
         let next = tokio::select! {
-            next = tokio::time::timeout(NEXT_MAX, self.starts.message()) => next.map_err(|_| too_slow(self.count))?,
+            next = tokio::time::timeout(NEXT_MAX, self.starts.next()) => next.map_err(|_| too_slow(self.count))?,
             () = self.shared.shutdown.cancelled() => return Err(Fault::shutting_down().into()),
         };
-        let next = next.map_err(super::methods::explained)?;
+        let next = next.transpose()?;
         self.count += u64::from(next.is_some());
         if self.count > STARTS_PER_CALL_MAX {
             let detail = format!("has more than {STARTS_PER_CALL_MAX} starts");

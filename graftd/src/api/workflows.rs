@@ -66,7 +66,7 @@ impl WorkflowService for Workflows {
 
     async fn start_many(&self, request: Request<Streaming<v1::StartRequest>>) -> Result<Response<Answers>, Status> {
         let principal = principal(request.metadata());
-        Ok(Response::new(start_many::start_many(self.shared.clone(), principal, request.into_inner())))
+        Ok(Response::new(start_many::start_many(self.shared.clone(), principal, start_many::messages(request.into_inner()))))
     }
 
     async fn count(&self, request: Request<v1::CountRequest>) -> Result<Response<v1::CountResponse>, Status> {

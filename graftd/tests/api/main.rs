@@ -4,10 +4,15 @@
 
 mod dead_letters;
 mod exporting;
+mod http;
 mod limiting;
 mod member;
+mod member;
+mod other_protocols;
 mod other_protocols;
 mod reading;
+mod reading;
+mod rest;
 mod standard;
 mod starting;
 mod starting_many;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{StatusCode, header};
+use graft_proto::errors::{ErrorCode, Fault};
+use http::header;
 use prometheus::TextEncoder;
 
-use super::problem;
+use super::problem::Refusal;
 use crate::api::Shared;
 
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -15,6 +16,9 @@ const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub(super) async fn scrape(State(shared): State<Arc<Shared>>) -> Response {
     match TextEncoder::new().encode_to_string(&shared.api.metrics.registry.gather()) {
         Ok(text) => ([(header::CONTENT_TYPE, TEXT_FORMAT)], text).into_response(),
-        Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, "metrics cannot be written", &error.to_string()),
+        Err(error) => {
+            let fault = Fault::new(ErrorCode::Internal, "the metrics", format!("cannot be written: {error}"));
+            Refusal::from(fault).response("/metrics")
+        }
     }
 }

@@ -1,20 +1,25 @@
-//! Plain HTTP: health, metrics, and a word to whoever comes by.
+//! Plain HTTP: health, metrics, REST below `/api/v1`, and a word to whoever comes by.
 
 pub mod health;
 pub mod metrics;
+pub(crate) mod problem;
+mod rest;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
-use http::{StatusCode, Uri, header};
+use graft_proto::errors::{ErrorCode, Fault};
+use http::Uri;
 
+use self::problem::Refusal;
 use super::Shared;
 
 /// What is answered over HTTP, with what it is for.
-const ENDPOINTS: [(&str, &str); 4] = [
+const ENDPOINTS: [(&str, &str); 5] = [
+    ("/api/v1", "workflows and more as REST; /api/v1/openapi.json describes it"),
     ("/livez", "whether the process is alive"),
     ("/readyz", "whether the member should get traffic; ?verbose lists the checks"),
     ("/healthz", "the same as JSON, with the member's place in the cluster"),
@@ -22,7 +27,7 @@ const ENDPOINTS: [(&str, &str); 4] = [
 ];
 
 pub(super) fn routes() -> Router<Arc<Shared>> {
-    Router::new()
+    rest::routes()
         .route("/", get(front))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
@@ -44,14 +49,7 @@ async fn front(State(shared): State<Arc<Shared>>) -> String {
 
 async fn not_found(uri: Uri) -> Response {
     let paths: Vec<_> = ENDPOINTS.iter().map(|(path, _)| *path).collect();
-    let path = graft_proto::errors::quoted(uri.path());
-    let detail =
-        format!("there is nothing at {path}; HTTP endpoints are {}; everything else is gRPC (graft.v1) over HTTP/2", paths.join(", "));
-    problem(StatusCode::NOT_FOUND, "no such endpoint", &detail)
-}
-
-/// A refusal over HTTP (RFC 9457).
-pub(super) fn problem(status: StatusCode, title: &str, detail: &str) -> Response {
-    let body = serde_json::json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail });
-    (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+    let object = format!("path {}", graft_proto::errors::quoted(uri.path()));
+    let detail = format!("is not there: HTTP has {}; everything else is gRPC (graft.v1) over HTTP/2", paths.join(", "));
+    Refusal::from(Fault::new(ErrorCode::UnknownMethod, object, detail).remedy("see GET / for what is there")).response(uri.path())
 }

@@ -1,0 +1,252 @@
+//! One request, read: its path, its query, its body, and who asks.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use futures::StreamExt;
+use graft_proto::errors::{Fault, quoted};
+use graft_proto::{MESSAGE_BYTES_MAX, v1};
+use http::{HeaderMap, StatusCode, header};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::DeserializeOwned;
+use tokio::sync::OwnedSemaphorePermit;
+use tonic::metadata::AsciiMetadataValue;
+use tonic::{Request, Status};
+
+use super::super::problem::Refusal;
+use super::suggest;
+use crate::api::requests::CLIENT_METADATA;
+use crate::api::{Shared, bodies};
+
+/// Names a request that changes something, so that it can be repeated safely.
+pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Largest body with many documents, in bytes: it is read whole before the first of them is answered, because many clients of HTTP/1.1 do
+/// not read while they write.
+pub(super) const LINES_BYTES_MAX: usize = 32 << 20;
+
+/// A request to a verb with this query and this body.
+pub(super) struct Call<Q, B = Nothing> {
+    /// What answers it.
+    pub(super) shared: Arc<Shared>,
+    /// What the path names, in order.
+    pub(super) path: Vec<(String, String)>,
+    /// What follows the `?`.
+    pub(super) query: Q,
+    /// What it brings.
+    pub(super) body: B,
+    /// Its headers.
+    pub(super) headers: HeaderMap,
+}
+
+impl<Q, B> Call<Q, B> {
+    /// What the path has in the place of `{name}`.
+    pub(super) fn named(&self, name: &str) -> String {
+        self.path.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()).unwrap_or_default()
+    }
+
+    /// The namespace in the path.
+    pub(super) fn namespace(&self) -> String {
+        self.named("namespace")
+    }
+
+    /// The workflow in the path.
+    pub(super) fn workflow_id(&self) -> String {
+        self.named("workflow_id")
+    }
+
+    /// The message as a request of the same client.
+    pub(super) fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        let name = self.headers.get(CLIENT_METADATA).and_then(|name| AsciiMetadataValue::try_from(name.as_bytes()).ok());
+        if let Some(name) = name {
+            request.metadata_mut().insert(CLIENT_METADATA, name);
+        }
+        request
+    }
+
+    /// The request id that the client has chosen, if it has.
+    pub(super) fn meta(&self) -> Result<Option<v1::RequestMeta>, Fault> {
+        let Some(key) = self.headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+        let key = key.to_str().map_err(|_| Fault::invalid("the header Idempotency-Key", "has other characters than ASCII"))?;
+        Ok(Some(v1::RequestMeta { request_id: key.to_owned(), not_after_ms: 0 }))
+    }
+}
+
+/// What a body is described as.
+pub(super) struct Content {
+    pub(super) media: &'static str,
+    pub(super) schema: Schema,
+    pub(super) required: bool,
+    /// Whether it is many documents, of which the schema describes each.
+    pub(super) many: bool,
+}
+
+/// What a request may bring.
+pub(super) trait Brings: Sized + Send {
+    /// How the OpenAPI document describes it; `None`: there is no body.
+    fn content(generator: &mut SchemaGenerator) -> Option<Content>;
+
+    /// Reads it.
+    fn read(shared: &Arc<Shared>, headers: &HeaderMap, body: Body) -> impl Future<Output = Result<Self, Refusal>> + Send;
+}
+
+/// No body. What comes all the same is not read.
+pub(super) struct Nothing;
+
+impl Brings for Nothing {
+    fn content(_: &mut SchemaGenerator) -> Option<Content> {
+        None
+    }
+
+    async fn read(_: &Arc<Shared>, _: &HeaderMap, _: Body) -> Result<Self, Refusal> {
+        Ok(Self)
+    }
+}
+
+const JSON: &str = "application/json";
+const NDJSON: &str = "application/x-ndjson";
+
+/// A JSON document.
+pub(super) struct Json<T>(pub(super) T);
+
+impl<T: DeserializeOwned + JsonSchema + Send> Brings for Json<T> {
+    fn content(generator: &mut SchemaGenerator) -> Option<Content> {
+        Some(Content { media: JSON, schema: generator.subschema_for::<T>(), required: true, many: false })
+    }
+
+    async fn read(shared: &Arc<Shared>, headers: &HeaderMap, body: Body) -> Result<Self, Refusal> {
+        check_type(headers, JSON)?;
+        let bytes = whole(shared, body, MESSAGE_BYTES_MAX).await?;
+        Ok(Self(document("the body", &bytes)?))
+    }
+}
+
+/// A JSON document of which every key may be left out, and so may the document.
+pub(super) struct MaybeJson<T>(pub(super) T);
+
+impl<T: DeserializeOwned + JsonSchema + Default + Send> Brings for MaybeJson<T> {
+    fn content(generator: &mut SchemaGenerator) -> Option<Content> {
+        Some(Content { media: JSON, schema: generator.subschema_for::<T>(), required: false, many: false })
+    }
+
+    async fn read(shared: &Arc<Shared>, headers: &HeaderMap, body: Body) -> Result<Self, Refusal> {
+        let bytes = whole(shared, body, MESSAGE_BYTES_MAX).await?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        check_type(headers, JSON)?;
+        Ok(Self(document("the body", &bytes)?))
+    }
+}
+
+/// JSON documents, one a line.
+pub(super) struct Lines<T> {
+    /// Each by itself, in order: one that cannot be read does not spoil the others.
+    pub(super) lines: std::vec::IntoIter<Bytes>,
+    /// Room for them, as long as they are held.
+    pub(super) room: OwnedSemaphorePermit,
+    what: std::marker::PhantomData<fn() -> T>,
+}
+
+impl<T: DeserializeOwned> Lines<T> {
+    /// The document of a line, which is the `number`th.
+    pub(super) fn read_line(number: usize, line: &[u8]) -> Result<T, Fault> {
+        document(&format!("line {number}"), line)
+    }
+}
+
+impl<T: DeserializeOwned + JsonSchema> Brings for Lines<T> {
+    fn content(generator: &mut SchemaGenerator) -> Option<Content> {
+        Some(Content { media: NDJSON, schema: generator.subschema_for::<T>(), required: true, many: true })
+    }
+
+    async fn read(shared: &Arc<Shared>, headers: &HeaderMap, body: Body) -> Result<Self, Refusal> {
+        check_type(headers, NDJSON)?;
+        let bytes = whole(shared, body, LINES_BYTES_MAX).await?;
+        let room = bodies::hold(&shared.bodies, bytes.len()).map_err(Refusal::from)?;
+        let lines: Vec<Bytes> =
+            bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).map(|line| bytes.slice_ref(line)).collect();
+        Ok(Self { lines: lines.into_iter(), room, what: std::marker::PhantomData })
+    }
+}
+
+/// Refuses a body that says to be something else than what is read here.
+fn check_type(headers: &HeaderMap, needed: &str) -> Result<(), Refusal> {
+    let given = headers.get(header::CONTENT_TYPE).map(|kind| String::from_utf8_lossy(kind.as_bytes()).into_owned());
+    let media = given.as_deref().and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+    if media.eq_ignore_ascii_case(needed) {
+        return Ok(());
+    }
+    let detail = given.as_ref().map_or("is missing".to_owned(), |given| format!("is {}", quoted(given)));
+    let fault = Fault::invalid("the content type", detail).remedy(format!("send {needed}, with `Content-Type: {needed}`"));
+    Err(Refusal::from(fault).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE))
+}
+
+/// All of a body, within the bounds of all bodies and its own.
+async fn whole(shared: &Arc<Shared>, body: Body, bytes_max: usize) -> Result<Bytes, Refusal> {
+    let mut parts = bodies::bounded(body, shared.bodies.clone()).into_data_stream();
+    let mut held: Vec<Bytes> = Vec::new();
+    let mut length = 0;
+    while let Some(part) = parts.next().await {
+        let part = part.map_err(|error| match error.into_inner().downcast::<Status>() {
+            Ok(status) => Refusal::from(*status),
+            Err(error) => Fault::invalid("the body", format!("cannot be read: {error}")).into(),
+        })?;
+        length += part.len();
+        if length > bytes_max {
+            return Err(Fault::too_large("the body", format!("is larger than {bytes_max} bytes")).into());
+        }
+        held.push(part);
+    }
+    Ok(if held.len() == 1 { held.remove(0) } else { held.concat().into() })
+}
+
+/// A document as a type. What is not known is refused, with the nearest key.
+fn document<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, Fault> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let text = error.to_string();
+        let reason = match error.classify() {
+            serde_json::error::Category::Data => "does not fit",
+            _ => "is no JSON",
+        };
+        let fault = Fault::invalid(what, format!("{reason}: {text}"));
+        match suggest::in_message(&text) {
+            Some(nearest) => fault.remedy(format!("did you mean `{nearest}`?")),
+            None => fault,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Asked {
+        #[serde(default)]
+        state: u32,
+    }
+
+    #[test]
+    fn a_document_that_does_not_fit_is_told_from_one_that_is_none() {
+        assert_eq!(document::<Asked>("the body", b"{\"state\":1}").expect("good").state, 1);
+        let told = |text: &str| document::<Asked>("the body", text.as_bytes()).expect_err("refused").to_string();
+        assert!(told("{\"stat\":1}").contains("does not fit: unknown field `stat`"), "{}", told("{\"stat\":1}"));
+        assert!(told("{\"stat\":1}").ends_with("did you mean `state`?"));
+        assert!(told("{\"state\":").starts_with("the body is no JSON: EOF"), "{}", told("{\"state\":"));
+        assert!(told("{\"state\":\"x\"}").starts_with("the body does not fit: invalid type"));
+    }
+
+    #[test]
+    fn a_content_type_may_have_parameters_and_has_to_be_there() {
+        let headers = |kind: &'static str| HeaderMap::from_iter([(header::CONTENT_TYPE, http::HeaderValue::from_static(kind))]);
+        check_type(&headers("application/json"), JSON).expect("good");
+        check_type(&headers("Application/JSON; charset=utf-8"), JSON).expect("good");
+        for headers in [HeaderMap::new(), headers("text/plain"), headers("application/jsonx")] {
+            let problem = check_type(&headers, JSON).expect_err("refused").problem("/");
+            assert_eq!(problem.status, 415);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The cluster, its members, its workers; and the pages of the catalogue of errors.
+
+use graft_proto::documents::{ClusterStatus, MemberList, WorkerList};
+use graft_proto::errors::{ErrorCode, Fault, quoted};
+use graft_proto::v1;
+use graft_proto::v1::cluster_service_server::ClusterService;
+use http::StatusCode;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::super::problem::Refusal;
+use super::answer::Page;
+use super::call::Call;
+use super::route::{Method, Table};
+use super::workflows::NoQuery;
+use crate::api::cluster::Cluster;
+
+/// Adds the verbs.
+pub(super) fn routes(table: &mut Table) {
+    table.about("cluster");
+    table.verb(Method::Get, "/cluster", "get_cluster", "Members, leader and log positions, as this member sees them.", status);
+    table.verb(Method::Get, "/cluster/members", "list_members", "The members alone.", members);
+    let workers = "Worker sessions, what they serve, and what they hold where the leader can be asked.";
+    table.verb(Method::Get, "/workers", "list_workers", workers, self::workers);
+    let page = "What a code of an error means, how it comes about, and what to do; as Markdown.";
+    table.verb(Method::Get, "/errors/{code}", "explain_error", page, explain);
+}
+
+async fn told(call: &Call<NoQuery>) -> Result<v1::ClusterStatusResponse, Refusal> {
+    let service = Cluster { shared: call.shared.clone() };
+    Ok(service.status(call.request(v1::ClusterStatusRequest {})).await?.into_inner())
+}
+
+async fn status(call: Call<NoQuery>) -> Result<ClusterStatus, Refusal> {
+    Ok((&told(&call).await?).into())
+}
+
+async fn members(call: Call<NoQuery>) -> Result<MemberList, Refusal> {
+    Ok((&told(&call).await?).into())
+}
+
+/// Which workers.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+struct Whose {
+    /// Only of this namespace. Left out: of all.
+    namespace: String,
+}
+
+async fn workers(call: Call<Whose>) -> Result<WorkerList, Refusal> {
+    let service = Cluster { shared: call.shared.clone() };
+    let request = v1::ListWorkersRequest { namespace: call.query.namespace.clone() };
+    Ok((&service.list_workers(call.request(request)).await?.into_inner()).into())
+}
+
+async fn explain(call: Call<NoQuery>) -> Result<Page, Refusal> {
+    let name = call.named("code");
+    let unknown = |_| {
+        let fault = Fault::invalid(format!("error code {}", quoted(&name)), "is not in the catalogue of this version");
+        Refusal::from(fault.remedy("give a code like GR0003")).with_status(StatusCode::NOT_FOUND)
+    };
+    Ok(Page(name.parse::<ErrorCode>().map_err(unknown)?.page()))
+}
