@@ -8,6 +8,7 @@ mod http;
 mod limiting;
 mod member;
 mod member;
+mod openapi;
 mod other_protocols;
 mod other_protocols;
 mod reading;
