@@ -78,12 +78,23 @@ async fn workflows_are_listed_and_counted() {
     assert_eq!(page["workflows"][0]["workflow_id"], json!("w-2"));
     let page = member.fetch(&format!("{WORKFLOWS}?status=paused&status=terminated")).await.json();
     assert_eq!(page["workflows"].as_array().expect("rows").len(), 2);
+    let labelled = json!({ "workflow_id": "l", "nodes": [node("other")], "labels": { "team": "sales=2" } });
+    assert_eq!(member.send_json("POST", WORKFLOWS, &labelled).await.status, 201);
+    for filter in ["node=other", "label=team=sales%3D2", "label=team=sales=2&node=other", "prefix=l"] {
+        let page = member.fetch(&format!("{WORKFLOWS}?{filter}")).await.json();
+        let found: Vec<_> = page["workflows"].as_array().expect("rows").iter().map(|row| row["workflow_id"].clone()).collect();
+        assert_eq!(found, [json!("l")], "{filter}");
+    }
+    let rows =
+        async |filter: &str| member.fetch(&format!("{WORKFLOWS}?{filter}")).await.json()["workflows"].as_array().expect("rows").len();
+    assert_eq!((rows("created_since=2026-01-01T00:00:00Z").await, rows("created_until=2026-01-01T00:00:00%2B01:00").await), (6, 0));
+    member.send_json("POST", &format!("{WORKFLOWS}/l/terminate"), &json!({})).await;
     member.fetch(&format!("{WORKFLOWS}?cursor=nonsense")).await.problem(400, "GR0013");
     member.fetch(&format!("{WORKFLOWS}?limit=1001")).await.problem(413, "GR0002");
     let problem = member.fetch(&format!("{WORKFLOWS}?label=team")).await.problem(400, "GR0001");
     assert_eq!(problem["detail"], json!("the query parameter `label` is \"team\", but has to be key=value"));
     let counts = member.fetch("/api/v1/namespaces/default/workflow-counts").await.json();
-    assert_eq!((&counts["kind"], &counts["total"]), (&json!("WorkflowCounts"), &json!(5)));
+    assert_eq!((&counts["kind"], &counts["total"]), (&json!("WorkflowCounts"), &json!(6)));
     assert_eq!((&counts["counts"]["running"], &counts["counts"]["paused"], &counts["counts"]["failed"]), (&json!(3), &json!(1), &json!(0)));
     member.stop().await;
 }

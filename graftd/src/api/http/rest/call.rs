@@ -54,6 +54,12 @@ impl<Q, B> Call<Q, B> {
         self.named("workflow_id")
     }
 
+    /// The number of the task in the path.
+    pub(super) fn task(&self) -> Result<u32, Fault> {
+        let text = self.named("task");
+        text.parse().map_err(|_| Fault::invalid("the task in the path", format!("is {}, but has to be a number", quoted(&text))))
+    }
+
     /// The message as a request of the same client.
     pub(super) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
