@@ -215,6 +215,9 @@ impl Connections {
         F: Fn(Channel) -> Fut,
         Fut: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
     {
+        if self.configured.is_empty() {
+            return Err(nobody(operation));
+        }
         let until = after(timeout.saturating_add(kind.by_wish()));
         let mut backoff = Backoff::seeded(WAIT_FIRST, WAIT_MOST);
         let mut doubt = false;
@@ -263,6 +266,14 @@ impl Connections {
         }
         unreachable!("the loop above returns when the time is used up")
     }
+}
+
+/// What a client of no server answers: that of an engine in a test.
+fn nobody(operation: &str) -> ClientError {
+    let message = "this client belongs to an engine in a test, which has no server";
+    ClientError::new(ErrorCode::Unreachable, operation, "", message)
+        .remedied("Stub the node, put what it calls behind a trait of your own, or start a graftd in the test.")
+        .unknown_outcome(false)
 }
 
 /// The time so long from now.

@@ -155,6 +155,13 @@ impl Client {
         ClientBuilder { endpoints: endpoints.into(), namespace, identity: None, request_timeout: REQUEST_TIMEOUT_DEFAULT }
     }
 
+    /// A client of no server: every call fails at once, and says so.
+    #[cfg(feature = "testing")]
+    pub(crate) fn without_server() -> Self {
+        let shared = Shared { connections: Connections::new(Vec::new()), principal: None, request_timeout: REQUEST_TIMEOUT_DEFAULT };
+        Self { shared: Arc::new(shared), namespace: NAMESPACE_DEFAULT.into(), stale: false }
+    }
+
     /// The same client in another namespace.
     pub fn in_namespace(&self, namespace: impl Into<String>) -> Self {
         Self { namespace: namespace.into().into(), ..self.clone() }

@@ -146,7 +146,8 @@ impl Redrive {
         self
     }
 
-    fn into_request(self, namespace: &str, which: redrive_request::Which) -> RedriveRequest {
+    /// The request as it is sent.
+    pub(crate) fn into_request(self, namespace: &str, which: redrive_request::Which) -> RedriveRequest {
         RedriveRequest {
             namespace: namespace.to_owned(),
             which: Some(which),

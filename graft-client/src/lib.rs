@@ -195,6 +195,8 @@ mod node;
 mod outcome;
 mod start;
 mod tasks;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod type_name;
 mod worker;
 

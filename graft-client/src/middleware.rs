@@ -12,6 +12,74 @@
 //! attempt, too, and not the worker. An attempt that is dropped (its lease is lost, its workflow has ended) is dropped with its layers, at
 //! their next `await`. Where [`NodeOptions::timeout`](crate::NodeOptions::timeout) ends the node, the layers see that failure, and have
 //! [`TIMEOUT_GRACE`] for what they do then.
+//!
+//! # Metrics
+//!
+//! [`Observe`] hands every end to a closure; a counter and a histogram need no more:
+//!
+//! ```
+//! # use std::collections::BTreeMap;
+//! # use std::sync::{Arc, Mutex};
+//! # use graft_client::testing::TestEngine;
+//! # use graft_client::{Next, Outcome, StartWorkflow, WorkerBuilder};
+//! use graft_client::middleware::{Observe, Verdict};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! /// By node and verdict: how many, and how long in all.
+//! type Figures = Arc<Mutex<BTreeMap<(String, &'static str), (u64, f64)>>>;
+//! let figures = Figures::default();
+//! let seen = figures.clone();
+//! let metrics = Observe::new(move |cx, executed| {
+//!     let verdict = match executed.verdict() {
+//!         Verdict::Completed => "completed",
+//!         Verdict::Blocked => "blocked",
+//!         Verdict::Failed(_) => "failed",
+//!     };
+//!     let mut seen = seen.lock().unwrap();
+//!     let (attempts, seconds) = seen.entry((cx.node().to_owned(), verdict)).or_default();
+//!     *attempts += 1;
+//!     *seconds += executed.duration().as_secs_f64();
+//! });
+//! let register = |worker: WorkerBuilder| worker.layer(metrics).node_fn("greet", |_, _: (), _: ()| async { Ok(Outcome::done()) });
+//! # let mut engine = TestEngine::new(register);
+//! # engine.start(StartWorkflow::new("a").node(Next::named("greet", ()))).unwrap();
+//! # engine.run_until_idle().await;
+//! # assert_eq!(figures.lock().unwrap()[&("greet".to_owned(), "completed")].0, 1);
+//! # }
+//! ```
+//!
+//! # Permissions
+//!
+//! A closure is middleware, too. This one lets a node with payments start only for workflows whose label names a team that may pay:
+//!
+//! ```
+//! # use graft_client::testing::TestEngine;
+//! # use graft_client::{Next, Outcome, StartWorkflow, WorkerBuilder};
+//! use graft_client::middleware::Inner;
+//! use graft_client::{Failure, NodeContext};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let register = |worker: WorkerBuilder| {
+//!     worker
+//!         .layer(|cx: NodeContext, inner: Inner| async move {
+//!             if cx.node().starts_with("pay") && cx.labels().get("team").map(String::as_str) != Some("billing") {
+//!                 return Err(Failure::permanent(format!("team {:?} may not pay", cx.labels().get("team"))));
+//!             }
+//!             Ok(inner.run().await)
+//!         })
+//!         .node_fn("pay", |_, _: (), _: ()| async { Ok(Outcome::done()) })
+//! };
+//! # let mut engine = TestEngine::new(register);
+//! # for team in ["billing", "kitchen"] {
+//! #     engine.start(StartWorkflow::new(team).label("team", team).node(Next::named("pay", ()))).unwrap();
+//! # }
+//! # engine.run_until_idle().await;
+//! # engine.workflow("billing").assert_completed();
+//! # engine.workflow("kitchen").assert_failed_with("may not pay");
+//! # }
+//! ```
 
 use std::future::Future;
 use std::sync::Arc;
@@ -204,7 +272,7 @@ impl Middleware for Tracing {
     }
 }
 
-/// Hands the end of every attempt to a closure: for counters and histograms.
+/// Hands the end of every attempt to a closure: for counters and histograms. See [the example](self#metrics).
 #[derive(Clone, Copy, Debug)]
 pub struct Observe<F>(F);
 

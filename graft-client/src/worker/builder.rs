@@ -25,8 +25,8 @@ pub const DRAIN_GRACE_DEFAULT: Duration = Duration::from_secs(30);
 
 /// A worker that is ready to run. See [`Worker::builder`].
 pub struct Worker {
-    pub(super) client: Client,
-    pub(super) registry: Arc<Registry>,
+    pub(crate) client: Client,
+    pub(crate) registry: Arc<Registry>,
     pub(super) settings: Settings,
 }
 

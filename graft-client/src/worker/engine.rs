@@ -529,14 +529,8 @@ impl Engine {
         self.keep(lease, Some(slot), &node, result);
     }
 
-    fn keep(&mut self, lease: LeaseKey, slot: Option<usize>, node: &str, mut result: TaskResult) {
-        let size = result.encoded_len();
-        if size > RESULT_BYTES_MAX {
-            let message =
-                format!("the outcome has {size} bytes in all, at most {RESULT_BYTES_MAX} fit a message. {}", crate::limits::REMEDY);
-            let kind = FailureKind::Permanent.into();
-            result.outcome = Some(Outcome::Failed(Failed { kind, message, ..Failed::default() }));
-        }
+    fn keep(&mut self, lease: LeaseKey, slot: Option<usize>, node: &str, result: TaskResult) {
+        let result = fitting(result);
         if let Some(slot) = slot {
             self.slots[slot].unacknowledged += 1;
         }
@@ -708,6 +702,17 @@ fn handed_back(at: AttemptRef, lease: LeaseKey, reason: &str, progress: String) 
 
 fn blank(at: AttemptRef, lease: LeaseKey) -> TaskResult {
     TaskResult { at: Some(at), lease: Some(lease.to_wire()), execution_us: 0, outcome: None }
+}
+
+/// The result, or one that says that it does not fit a message.
+pub(crate) fn fitting(mut result: TaskResult) -> TaskResult {
+    let size = result.encoded_len();
+    if size > RESULT_BYTES_MAX {
+        let message = format!("the outcome has {size} bytes in all, at most {RESULT_BYTES_MAX} fit a message. {}", crate::limits::REMEDY);
+        let kind = FailureKind::Permanent.into();
+        result.outcome = Some(Outcome::Failed(Failed { kind, message, ..Failed::default() }));
+    }
+    result
 }
 
 #[cfg(test)]

@@ -25,5 +25,11 @@ mod signal;
 
 pub(crate) use attempt::Handler;
 pub use builder::{DRAIN_GRACE_DEFAULT, Worker, WorkerBuilder};
+#[cfg(feature = "testing")]
+pub(crate) use engine::fitting;
+#[cfg(feature = "testing")]
+pub(crate) use execution::Execution;
+#[cfg(feature = "testing")]
+pub(crate) use registry::Registry;
 pub use registry::{CONCURRENCY_DEFAULT, NodeOptions};
 pub use signal::shutdown_signal;

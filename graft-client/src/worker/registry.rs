@@ -84,22 +84,43 @@ impl Registry {
     ) -> Result<Self, String> {
         let mut registry = Self { entries: HashMap::new(), capacities: Vec::new(), has_defaults: false, layers: layers.into() };
         for (name, handler, options) in nodes {
-            let NodeOptions { concurrency: own, cluster_limit, timeout, retry } = options;
-            let mut next = Next::named(name.clone(), ());
-            if let Some(retry) = retry {
-                next = next.retry(retry);
-            }
-            if let Some(timeout) = timeout {
-                next = next.timeout(timeout);
-            }
-            registry.has_defaults |= retry.is_some() || timeout.is_some();
-            let defaults = next.into_wire()?;
-            registry.capacities.push(NodeCapacity { node: name.clone(), capacity: own.unwrap_or(concurrency).max(1), cluster_limit });
-            if registry.entries.insert(name.clone(), Entry { handler, timeout, defaults }).is_some() {
+            let capacity = options.concurrency.unwrap_or(concurrency);
+            if !registry.insert(&name, handler, options, capacity)? {
                 return Err(name);
             }
         }
         Ok(registry)
+    }
+
+    /// Adds a node. False: it was there before.
+    fn insert(&mut self, name: &str, handler: Arc<dyn Handler>, options: NodeOptions, capacity: u32) -> Result<bool, String> {
+        let NodeOptions { cluster_limit, timeout, retry, .. } = options;
+        let mut next = Next::named(name, ());
+        if let Some(retry) = retry {
+            next = next.retry(retry);
+        }
+        if let Some(timeout) = timeout {
+            next = next.timeout(timeout);
+        }
+        self.has_defaults |= retry.is_some() || timeout.is_some();
+        let defaults = next.into_wire()?;
+        self.capacities.push(NodeCapacity { node: name.to_owned(), capacity: capacity.max(1), cluster_limit });
+        Ok(self.entries.insert(name.to_owned(), Entry { handler, timeout, defaults }).is_none())
+    }
+
+    /// Puts what `with` makes of it in the place of every node.
+    #[cfg(feature = "testing")]
+    pub(crate) fn replace(&mut self, with: impl Fn(Arc<dyn Handler>) -> Arc<dyn Handler>) {
+        for entry in self.entries.values_mut() {
+            entry.handler = with(entry.handler.clone());
+        }
+    }
+
+    /// Adds a node that is not there, with the usual options.
+    #[cfg(feature = "testing")]
+    pub(crate) fn add(&mut self, node: &str, handler: Arc<dyn Handler>) {
+        let added = self.insert(node, handler, NodeOptions::new(), CONCURRENCY_DEFAULT);
+        debug_assert_eq!(added, Ok(true), "{node} is added once, and has no config that could not be written");
     }
 
     pub(super) fn layers(&self) -> Layers {
