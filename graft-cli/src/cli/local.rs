@@ -1,4 +1,4 @@
-//! Commands that need no cluster, or bring their own: `dev`, `bench`, `completions`, `man`, `explain`.
+//! Commands that need no cluster, or bring their own: `dev`, `bench`, `completions`, `man`, `explain`, `schema`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -87,4 +87,12 @@ pub(crate) struct Explain {
     /// The code of an error, such as GR0003; otherwise all codes are listed.
     #[arg(value_name = "CODE")]
     pub(crate) code: Option<String>,
+}
+
+/// Arguments of `graft schema`.
+#[derive(Debug, Args)]
+pub(crate) struct Schema {
+    /// The kind, as documents name it: WorkflowList; otherwise all kinds are listed.
+    #[arg(value_name = "KIND")]
+    pub(crate) kind: Option<String>,
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
-use local::{Bench, Completions, Dev, Explain, Man};
+use local::{Bench, Completions, Dev, Explain, Man, Schema};
 use place::{Cluster, Context, Worker};
 use workflow::Workflow;
 
@@ -128,6 +128,9 @@ pub(crate) enum Noun {
     /// Say what an error means and what to do, by its code. Needs no server.
     #[command(after_help = "Examples:\n  graft explain GR0003\n  graft explain gr3 -o json\n  graft explain")]
     Explain(Explain),
+    /// Write the JSON Schema of a kind of document, as `-o json` writes it. Needs no server.
+    #[command(after_help = "Examples:\n  graft schema WorkflowList\n  graft schema")]
+    Schema(Schema),
     /// Run a development server in this process, its data in a temporary directory that is removed at the end.
     #[command(after_help = "Examples:\n  graft dev\n  graft dev --data-dir ./graft-data --listen 127.0.0.1:7500")]
     Dev(Dev),

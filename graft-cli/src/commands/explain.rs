@@ -1,6 +1,7 @@
 //! `graft explain`: the catalogue of errors, offline.
 
 use graft_client::ErrorCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tonic::Code;
 
@@ -66,8 +67,8 @@ struct Page(ErrorCode);
 /// All codes.
 struct Catalogue;
 
-#[derive(Serialize)]
-struct EntryJson {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct EntryJson {
     code: &'static str,
     title: &'static str,
     /// `null` for what is made in the caller's process.
@@ -81,16 +82,16 @@ struct EntryJson {
     remedy: &'static str,
 }
 
-#[derive(Serialize)]
-struct PageJson {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct PageJson {
     #[serde(flatten)]
     entry: EntryJson,
     /// In Markdown.
     page: &'static str,
 }
 
-#[derive(Serialize)]
-struct CatalogueJson {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct CatalogueJson {
     errors: Vec<EntryJson>,
 }
 

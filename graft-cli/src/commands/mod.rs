@@ -7,6 +7,7 @@ mod dev;
 mod explain;
 mod man;
 mod reach;
+mod schema;
 mod watching;
 mod worker;
 mod workflow;
@@ -92,6 +93,7 @@ async fn verb(cli: Cli, output: Output) -> CliResult {
         Noun::Cluster(Cluster::Status(watching)) => cluster::status::run(&session().await?, &watching).await,
         Noun::Cluster(Cluster::Members(watching)) => cluster::members::run(&session().await?, &watching).await,
         Noun::Context(verb) => context::run(&global, output, verb).await,
+        Noun::Schema(args) => schema::run(output, &args),
         Noun::Explain(args) => explain::run(output, &args),
         Noun::Completions(args) => completions::run(output, &args),
         Noun::Man(args) => man::run(&args),

@@ -1,11 +1,12 @@
 //! What `-o json` writes that is the command's own. All other documents are those of REST: see `graft_proto::documents`, whose rules hold here.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 pub(crate) use graft_proto::documents::{Document, Versioned};
 
 /// What went wrong, on stderr.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct ErrorJson {
     /// Of the catalogue of errors, whose pages `graft explain` shows; `null` only for an interruption.
     pub(crate) code: Option<String>,

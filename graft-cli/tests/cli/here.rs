@@ -115,11 +115,13 @@ impl Here {
         graft(&[&["--addr", &self.addr], words].concat()).await
     }
 
-    /// Runs `graft`, which succeeds, and reads what it says as JSON.
+    /// Runs `graft`, which succeeds, and reads what it says as JSON, which is as its schema says.
     pub(crate) async fn json(&self, words: &[&str]) -> Value {
         let ran = self.graft(&[words, &["-o", "json"]].concat()).await;
         assert_eq!(ran.code, 0, "{words:?}: {}", ran.stderr);
-        serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{words:?} is no JSON: {error}: {}", ran.stdout))
+        let document = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{words:?} is no JSON: {error}: {}", ran.stdout));
+        crate::schemas::hold(&document);
+        document
     }
 }
 

@@ -7,6 +7,7 @@ mod graphs;
 mod here;
 mod offline;
 mod readme;
+mod schemas;
 mod screens;
 mod shape;
 mod terminal;

@@ -10,7 +10,7 @@
 mod disk;
 mod lanes;
 mod latency;
-mod report;
+pub(crate) mod report;
 mod server;
 mod workload;
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::disk::Disk;
@@ -41,8 +42,8 @@ pub(crate) struct Window {
 }
 
 /// `graft bench -o json`. What is not known is `null`.
-#[derive(Clone, Debug, Serialize)]
-struct Report {
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct Report {
     workload: String,
     workflows_per_s: f64,
     /// Steps handed to workers.
@@ -80,7 +81,7 @@ struct Report {
     in_process: bool,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 struct LatencyUs {
     p50: Option<u64>,
     p99: Option<u64>,

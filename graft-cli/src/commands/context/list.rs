@@ -1,5 +1,6 @@
 //! `graft context list`
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::contexts::{Contexts, Store};
@@ -23,13 +24,13 @@ pub(crate) fn run(output: Output) -> CliResult {
 
 struct Listed(Contexts);
 
-#[derive(Serialize)]
-struct ContextsJson {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ContextsJson {
     contexts: Vec<ContextJson>,
 }
 
-#[derive(Serialize)]
-struct ContextJson {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ContextJson {
     name: String,
     addr: String,
     namespace: String,

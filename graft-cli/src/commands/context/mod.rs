@@ -1,9 +1,9 @@
 //! Verbs of `graft context`. They work on the file of contexts; only `test` asks a cluster.
 mod add;
-mod list;
+pub(crate) mod list;
 mod remove;
 mod select;
-mod test;
+pub(crate) mod test;
 
 use crate::cli::Global;
 use crate::cli::place::Context;

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use graft_client::proto::ClusterStatusResponse;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::cli::Global;
@@ -63,14 +64,14 @@ struct Tested {
     addresses: Vec<Asked>,
 }
 
-#[derive(Serialize)]
-struct TestedJson {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct TestedJson {
     context: Option<String>,
     addresses: Vec<AskedJson>,
 }
 
-#[derive(Serialize)]
-struct AskedJson {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct AskedJson {
     addr: String,
     answers: bool,
     member: Option<String>,

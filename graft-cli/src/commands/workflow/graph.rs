@@ -1,5 +1,6 @@
 //! `graft workflow graph`
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{PAGE_OF_ALL, handle};
@@ -47,8 +48,8 @@ struct Drawn<'a> {
     graph: &'a Graph<'a>,
 }
 
-#[derive(Serialize)]
-struct DrawnJson {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct DrawnJson {
     workflow_id: String,
     run: u64,
     status: &'static str,

@@ -23,7 +23,8 @@ pub(crate) async fn run(session: &Session, args: Start) -> CliResult {
     // Stdin, or a file that is a pipe, may keep us waiting: it is read beside the runtime, so that Ctrl-C is heard.
     let request = spawn_blocking(move || request(args)).await.map_err(|error| CliError::Other(format!("failed to read: {error}")))??;
     let started = session.client.start(request).await?;
-    for warning in &started.warnings {
+    // Programs find them in the document.
+    for warning in started.warnings.iter().filter(|_| !session.output.format().is_for_programs()) {
         say(&format!("warning: {warning}"));
     }
     if let Some(wait) = wait {

@@ -1,5 +1,6 @@
 //! The graph for programs.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::fold::Head;
@@ -7,14 +8,14 @@ use super::{Edge, Graph, Mark};
 use crate::output::json::some;
 
 /// Groups and what leads from one to another.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct GraphJson {
     groups: Vec<GroupJson>,
     joins: Vec<JoinJson>,
     arrows: Vec<ArrowJson>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct GroupJson {
     id: String,
     node: String,
@@ -33,7 +34,7 @@ struct GroupJson {
 }
 
 /// A join that has not fired.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct JoinJson {
     id: String,
     node: String,
@@ -42,7 +43,7 @@ struct JoinJson {
     total: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct ArrowJson {
     from: String,
     to: String,

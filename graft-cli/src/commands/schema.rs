@@ -1,0 +1,134 @@
+//! `graft schema`: how to read what `-o json` writes, as JSON Schema (draft 2020-12). Needs no server.
+
+use graft_proto::documents as shared;
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{bench, context, explain, workflow};
+use crate::cli::Format;
+use crate::cli::local::Schema;
+use crate::error::{CliError, CliResult};
+use crate::output::json::{self, Document, Versioned};
+use crate::output::style::Line;
+use crate::output::table::{column, table};
+use crate::output::{Answer, Output, View, yaml};
+
+/// How near a word must be to a kind to be taken for a slip, from 0 to 1.
+const NEAR: f64 = 0.75;
+
+/// Names the documents that the command writes.
+macro_rules! kinds {
+    ($($document:ty),+ $(,)?) => {
+        const KINDS: &[(&str, fn() -> Value)] = &[$((<$document as Document>::KIND, schema::<$document>)),+];
+    };
+}
+
+kinds! {
+    bench::report::Report,
+    context::list::ContextJson,
+    context::list::ContextsJson,
+    context::test::AskedJson,
+    context::test::TestedJson,
+    explain::CatalogueJson,
+    explain::EntryJson,
+    explain::PageJson,
+    json::ErrorJson,
+    shared::ClusterStatus,
+    shared::Event,
+    shared::Member,
+    shared::MemberList,
+    shared::StartedWorkflow,
+    shared::Worker,
+    shared::WorkerList,
+    shared::Workflow,
+    shared::WorkflowHistory,
+    shared::WorkflowList,
+    shared::WorkflowSummary,
+    workflow::graph::DrawnJson,
+    KindsJson,
+}
+
+fn schema<D: Document + JsonSchema>() -> Value {
+    SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<Versioned<'_, D>>().to_value()
+}
+
+/// Shows the schema of a kind, or all kinds.
+pub(crate) fn run(output: Output, args: &Schema) -> CliResult {
+    let Some(name) = &args.kind else { return output.show(&Kinds) };
+    let Some((_, schema)) = KINDS.iter().find(|(kind, _)| kind.eq_ignore_ascii_case(name)) else {
+        return Err(CliError::NotFound(unknown(name)));
+    };
+    let unwritable = |error: serde_json::Error| CliError::Other(format!("failed to write the schema: {error}"));
+    let text = serde_json::to_string_pretty(&schema()).map_err(unwritable)?;
+    output.text(&match output.format() {
+        Format::Yaml => yaml::of_json(&text)?,
+        Format::Jsonl => serde_json::to_string(&schema()).map_err(unwritable)? + "\n",
+        _ => text + "\n",
+    })
+}
+
+fn unknown(name: &str) -> String {
+    let likeness = |kind: &str| strsim::jaro_winkler(&kind.to_lowercase(), &name.to_lowercase());
+    let nearest = KINDS.iter().map(|(kind, _)| *kind).max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    let meant = nearest.filter(|kind| likeness(kind) >= NEAR).map(|kind| format!(" Did you mean {kind}?")).unwrap_or_default();
+    format!("{name:?} is no kind of document.{meant}\n  See them all with `graft schema`.")
+}
+
+fn sorted() -> Vec<&'static str> {
+    let mut kinds: Vec<_> = KINDS.iter().map(|(kind, _)| *kind).collect();
+    kinds.sort_unstable();
+    kinds
+}
+
+/// All kinds.
+struct Kinds;
+
+#[derive(Serialize, JsonSchema)]
+struct KindsJson {
+    /// In order.
+    kinds: Vec<&'static str>,
+}
+
+impl Document for KindsJson {
+    const KIND: &'static str = "KindList";
+}
+
+impl Answer for Kinds {
+    type Document = KindsJson;
+
+    fn document(&self) -> KindsJson {
+        KindsJson { kinds: sorted() }
+    }
+
+    fn names(&self) -> Vec<String> {
+        sorted().into_iter().map(str::to_owned).collect()
+    }
+
+    fn people(&self, view: View) -> Vec<Line> {
+        table(view, &[column("KIND")], sorted().into_iter().map(|kind| vec![kind.to_owned()]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_there_once_and_its_schema_names_it() {
+        let kinds = sorted();
+        assert!(kinds.windows(2).all(|pair| pair[0] < pair[1]), "{kinds:?}");
+        for (kind, schema) in KINDS {
+            let schema = schema();
+            assert_eq!(schema["properties"]["kind"]["const"], **kind, "{schema}");
+            assert_eq!(schema["properties"]["apiVersion"]["const"], "graft/v1", "{schema}");
+        }
+    }
+
+    #[test]
+    fn a_kind_that_is_none_is_answered_with_the_one_that_is_like_it() {
+        assert!(unknown("workflowlst").contains("Did you mean WorkflowList?"), "{}", unknown("workflowlst"));
+        assert!(!unknown("xyzzy").contains("mean"), "{}", unknown("xyzzy"));
+    }
+}

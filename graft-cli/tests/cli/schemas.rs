@@ -1,0 +1,139 @@
+//! What `-o json` promises: every kind of document has a schema, the schemas are kept in `schemas/`, and every document that these tests read is
+//! held against the one of its kind.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::LazyLock;
+
+use boon::{Compiler, Schemas};
+use serde_json::Value;
+
+use crate::here::{Here, graft};
+
+/// The schema of every kind, as the command writes it.
+static SCHEMAS: LazyLock<BTreeMap<String, Value>> = LazyLock::new(|| {
+    let graft = |words: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_graft")).args(words).output().unwrap();
+        assert!(output.status.success(), "graft {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let kinds = graft(&["schema", "-o", "name"]);
+    kinds.lines().map(|kind| (kind.to_owned(), serde_json::from_str(&graft(&["schema", kind])).unwrap())).collect()
+});
+
+/// Holds a document against the schema of its kind, and answers with the kind.
+pub(crate) fn hold(document: &Value) -> String {
+    let kind = document["kind"].as_str().unwrap_or_else(|| panic!("a document without a kind: {document}"));
+    let schema = SCHEMAS.get(kind).unwrap_or_else(|| panic!("{kind} has no schema: {document}"));
+    let (mut compiler, mut schemas, at) = (Compiler::new(), Schemas::new(), "mem:///kind.json");
+    compiler.add_resource(at, schema.clone()).unwrap();
+    let index = compiler.compile(at, &mut schemas).unwrap_or_else(|error| panic!("the schema of {kind} is none: {error:#}"));
+    schemas.validate(document, index).unwrap_or_else(|error| panic!("{kind} is not as its schema says: {error:#}: {document}"));
+    kind.to_owned()
+}
+
+#[test]
+fn the_schema_of_every_kind_is_the_one_that_is_kept() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/cli/schemas");
+    for (kind, schema) in SCHEMAS.iter() {
+        let shape = without_words(schema);
+        let (path, text) = (folder.join(format!("{kind}.json")), serde_json::to_string_pretty(&shape).unwrap() + "\n");
+        if std::env::var_os("UPDATE_SCREENS").is_some() {
+            std::fs::write(&path, text).unwrap();
+            continue;
+        }
+        let kept = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}; UPDATE_SCREENS=1 writes it", path.display()));
+        let before: Value = serde_json::from_str(&kept).unwrap();
+        for key in before["properties"].as_object().unwrap().keys() {
+            assert!(schema["properties"][key].is_object(), "{kind} has lost its key {key}: a promise is broken");
+        }
+        assert_eq!(text, kept, "the schema of {kind} is another; if keys were added to it, UPDATE_SCREENS=1 writes it anew");
+    }
+    for file in std::fs::read_dir(folder).unwrap() {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        assert!(SCHEMAS.contains_key(name.trim_end_matches(".json")), "{name} is the schema of no kind: a promise is broken");
+    }
+}
+
+/// A schema without descriptions: its shape is the promise, not its words.
+fn without_words(schema: &Value) -> Value {
+    match schema {
+        Value::Object(object) => {
+            let words = |key: &str, value: &Value| key == "description" && value.is_string();
+            object.iter().filter(|(key, value)| !words(key, value)).map(|(key, value)| (key.clone(), without_words(value))).collect()
+        }
+        Value::Array(items) => items.iter().map(without_words).collect(),
+        other => other.clone(),
+    }
+}
+
+#[test]
+fn a_document_that_is_not_as_it_should_be_is_found() {
+    let document =
+        |more: &str| -> Value { serde_json::from_str(&format!(r#"{{"apiVersion":"graft/v1","kind":"MemberList"{more}}}"#)).unwrap() };
+    assert_eq!(hold(&document(r#","members":[]"#)), "MemberList");
+    for wrong in ["", r#","members":null"#, r#","members":[{"name":"a"}]"#] {
+        assert!(std::panic::catch_unwind(|| hold(&document(wrong))).is_err(), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_kind_is_found_however_it_is_written() {
+    let schema = graft(&["schema", "WorkflowList"]).await;
+    assert_eq!((schema.code, schema.stderr.as_str()), (0, ""));
+    assert_eq!(graft(&["schema", "workflowlist"]).await.stdout, schema.stdout);
+    let yaml: Value = serde_saphyr::from_str(&graft(&["schema", "WorkflowList", "-o", "yaml"]).await.stdout).unwrap();
+    assert_eq!(yaml, serde_json::from_str::<Value>(&schema.stdout).unwrap());
+    let unknown = graft(&["schema", "WorkflowLst"]).await;
+    assert_eq!((unknown.code, unknown.stdout.as_str()), (3, ""));
+    assert!(unknown.stderr.contains("Did you mean WorkflowList?"), "{}", unknown.stderr);
+}
+
+/// Every document that the command can write, each held against its schema.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_kind_is_written_as_its_schema_says() {
+    let here = Here::start().await;
+    let home = tempfile::tempdir().unwrap();
+    let disk = tempfile::tempdir().unwrap();
+    let (home, disk) = (home.path().to_str().unwrap(), disk.path().to_str().unwrap());
+    here.json(&["workflow", "start", "failed", "--node", "fail"]).await;
+    here.graft(&["workflow", "watch", "failed"]).await;
+    let bench = ["bench", "--duration", "200ms", "--warmup", "50ms", "--concurrency", "2", "--fsync-dir", disk];
+    let commands: &[&[&str]] = &[
+        &["workflow", "start", "a", "--node", "wide"],
+        &["workflow", "watch", "a"],
+        &["workflow", "list"],
+        &["workflow", "get", "a"],
+        &["workflow", "get", "nowhere"],
+        &["workflow", "history", "a"],
+        &["workflow", "graph", "a"],
+        &["workflow", "start", "b", "--node", "nobody"],
+        &["workflow", "pause", "b"],
+        &["worker", "list"],
+        &["cluster", "status"],
+        &["cluster", "members"],
+        &["context", "add", "here"],
+        &["context", "list"],
+        &["context", "test"],
+        &["explain"],
+        &["explain", "GR0003"],
+        &["schema"],
+        &bench,
+    ];
+    let mut kinds = std::collections::BTreeSet::new();
+    for command in commands {
+        for form in ["json", "jsonl"] {
+            let words = [&["--addr", here.addr.as_str(), "-q", "-o", form], *command].concat();
+            let ran = crate::here::graft_with(&words, &[("XDG_CONFIG_HOME", Some(home))]).await;
+            // One document that is written over many lines, or one on each.
+            let texts = [&ran.stdout, &ran.stderr].map(|text| serde_json::Deserializer::from_str(text).into_iter::<Value>());
+            for document in texts.into_iter().flatten() {
+                kinds.insert(hold(&document.unwrap_or_else(|error| panic!("{words:?}: {error}: {}{}", ran.stdout, ran.stderr))));
+            }
+        }
+    }
+    let all: std::collections::BTreeSet<String> = SCHEMAS.keys().cloned().collect();
+    assert_eq!(kinds, all, "a kind that no command of this test writes, or none that has a schema");
+    here.stop().await;
+}
