@@ -7,8 +7,8 @@
 //!    so, and a closed connection.
 //! 2. `router` knows every path. `methods` stands before the gRPC services: it counts, bounds what is read (`bodies`), and answers methods
 //!    that this version lacks.
-//! 3. The services (`workflows`, `watch`, `worker`, `cluster`) say what happens, in terms of the floors below: *propose* a command,
-//!    *read* behind a barrier, *connect* a session.
+//! 3. The services (`workflows`, `watch`, `limits`, `events`, `worker`, `cluster` and so on; `grpc_health` and `reflection` for generic tools)
+//!    say what happens, in terms of the floors below: *propose* a command, *read* behind a barrier, *connect* a session.
 //! 4. The crate `graft-convert` turns messages into the machine's own types and back, and is where everything that users write is checked for shape and
 //!    size. What passes there is only refused further down for reasons that depend on the state.
 //!

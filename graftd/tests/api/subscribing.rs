@@ -96,7 +96,7 @@ async fn a_filtered_subscriber_hears_what_it_asked_for_and_its_position_moves_on
     assert_eq!(told.iter().map(|(id, number, _)| (id.as_str(), *number)).collect::<Vec<_>>(), [("order-1", 2)]);
     member.begin_stop();
     let status = within(async {
-        while let Some(_) = paused.message().await? {}
+        while paused.message().await?.is_some() {}
         Ok::<(), Status>(())
     })
     .await;
