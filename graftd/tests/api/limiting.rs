@@ -5,6 +5,7 @@ use graft_proto::v1::limit_service_client::LimitServiceClient;
 use tonic::transport::Channel;
 
 use crate::member::{Member, PATIENCE, refusal, start, with_id, within};
+use crate::three::{channel, leader, three};
 use crate::worker::Worker;
 
 async fn limits(member: &Member) -> LimitServiceClient<Channel> {
@@ -110,4 +111,23 @@ async fn a_member_without_a_leader_lists_limits_without_figures_and_sets_none() 
     assert!(!answer.live && answer.limits.is_empty());
     assert_eq!(refusal(limits.set(set("a", 1)).await).0, "GR0010");
     member.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_limit_that_is_set_at_one_member_is_told_by_all_with_the_figures_of_the_leader() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let daemons = three(&dir).await;
+    let leader = leader(&daemons).await;
+    let client = |member: usize| LimitServiceClient::new(channel(&daemons[member]));
+    let follower = (leader + 1) % daemons.len();
+    let mut workflows = v1::workflow_service_client::WorkflowServiceClient::new(channel(&daemons[follower]));
+    client(follower).set(set("a", 4)).await.expect("set");
+    workflows.start(start("w", "a")).await.expect("started");
+    for member in 0..daemons.len() {
+        let row = once(&mut client(member), "a", 0, 1).await;
+        assert_eq!((row.namespace.as_str(), row.max), ("default", 4), "member {member}");
+    }
+    for daemon in daemons {
+        daemon.shutdown().await;
+    }
 }

@@ -17,6 +17,7 @@ mod starting;
 mod starting_many;
 mod steering;
 mod subscribing;
+mod three;
 mod watching;
 mod worker;
 mod worker_stream;

@@ -1,18 +1,15 @@
 //! The stream of all events: of one member, and across three.
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
 
 use graft_proto::v1;
 use graft_proto::v1::event_service_client::EventServiceClient;
 use graft_proto::v1::workflow_service_client::WorkflowServiceClient;
-use graftd::app::Daemon;
-use graftd::config::{Config, Flags, Sources, load};
-use tempfile::TempDir;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
 use crate::member::{Member, refusal, start, with_id, within};
+use crate::three::{channel, leader, three};
 
 type Answers = Streaming<v1::SubscribeResponse>;
 
@@ -123,38 +120,6 @@ async fn a_position_or_a_type_that_is_none_is_refused_and_says_why() {
     alone.stop().await;
 }
 
-/// Three daemons that form one cluster.
-async fn three(dir: &TempDir) -> Vec<Daemon> {
-    // Held until all are chosen, so that they differ.
-    let held: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
-    let peers: Vec<String> = held.iter().map(|listener| listener.local_addr().expect("bound").to_string()).collect();
-    drop(held);
-    let config = |i: usize| -> Config {
-        let text = format!(
-            "[node]\nname = \"graft-{i}\"\ndata_dir = {:?}\n[client]\nlisten = \"127.0.0.1:0\"\n\
-             [cluster]\nexpect = 3\npeers = {peers:?}\npeer_listen = {:?}\n\
-             [raft]\nheartbeat = \"100ms\"\nelection_min = \"600ms\"\nelection_max = \"1200ms\"\n",
-            dir.path().join(format!("graft-{i}")),
-            peers[i],
-        );
-        let file = dir.path().join(format!("graft-{i}.toml"));
-        std::fs::write(&file, text).expect("a file");
-        load(&Flags { config: Some(file), ..Flags::default() }, &Sources::none()).expect("a configuration").accepted().expect("a good one")
-    };
-    let mut daemons = Vec::new();
-    for i in 0..3 {
-        daemons.push(Daemon::start(config(i)).await.expect("it starts"));
-    }
-    for daemon in &daemons {
-        within(daemon.ready()).await.expect("it is ready");
-    }
-    daemons
-}
-
-fn channel(daemon: &Daemon) -> Channel {
-    Endpoint::from_shared(format!("http://{}", daemon.client_address())).expect("an address").connect_lazy()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_event_is_missing_or_told_twice_when_members_and_leaders_change() {
     const STARTS: usize = 600;
@@ -177,13 +142,7 @@ async fn no_event_is_missing_or_told_twice_when_members_and_leaders_change() {
         }
     });
     // One subscriber that goes from member to member; the member that it leaves is stopped once, and it is the leader.
-    let status = v1::cluster_service_client::ClusterServiceClient::new(channels[0].clone())
-        .status(v1::ClusterStatusRequest {})
-        .await
-        .expect("a status")
-        .into_inner();
-    let leader = status.members.iter().find(|member| member.raft_id == status.leader).expect("a leader").client_address.clone();
-    let leader = daemons.iter().position(|daemon| daemon.client_address().to_string() == leader).expect("one of them");
+    let leader = leader(&daemons).await;
     let others: Vec<usize> = (0..3).filter(|member| *member != leader).collect();
     let (mut told, mut position) = (Vec::new(), "earliest".to_owned());
     for (turn, member) in [others[0], leader, others[1], others[0]].into_iter().enumerate() {
