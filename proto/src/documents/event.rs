@@ -1,7 +1,8 @@
 //! What happened: `number`, `at`, `position`, `type`, and what belongs to the type. Types have the names of the protocol.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::task::OnExhausted;
 use super::{RawJson, Time, known_small, raw, some};
@@ -24,6 +25,7 @@ pub struct WorkflowHistory {
 
 /// One fact in the history of a run.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(transform = spread)]
 pub struct Event {
     /// Number within the run, from 1, without gaps.
     pub number: u64,
@@ -133,6 +135,7 @@ pub enum Happened {
 
 /// A task that resolved.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(inline)]
 pub struct CompletedTask {
     /// Number of the task.
     pub task: u32,
@@ -160,6 +163,7 @@ pub struct CompletedTask {
 
 /// A dead letter that got another chance.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(inline)]
 pub struct RedrivenDeadLetter {
     /// Number of the task.
     pub task: u32,
@@ -185,6 +189,7 @@ pub struct RedrivenDeadLetter {
 
 /// A task that somebody helped or gave up.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(inline)]
 pub struct ControlledTask {
     /// Number of the task.
     pub task: u32,
@@ -204,6 +209,7 @@ impl ControlledTask {
 
 /// A change that commutes with its like.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(transform = spread)]
 pub struct Operation {
     /// Where, as a JSON pointer (RFC 6901).
     pub pointer: String,
@@ -256,6 +262,7 @@ pub struct OpenedScope {
 
 /// An attempt that was given back, or its late result ignored.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(inline)]
 pub struct HandedBackTask {
     /// Number of the task.
     pub task: u32,
@@ -271,6 +278,7 @@ pub struct HandedBackTask {
 
 /// Somebody asked for it.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(inline)]
 pub struct Controlled {
     /// Who asked.
     pub principal: Option<String>,
@@ -280,6 +288,7 @@ pub struct Controlled {
 
 /// The workflow ended.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(inline)]
 pub struct Ended {
     /// Why.
     pub reason: Option<String>,
@@ -289,6 +298,7 @@ pub struct Ended {
 
 /// An event, and the workflow that it is about.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(transform = spread)]
 pub struct WorkflowEvent {
     /// Namespace.
     pub namespace: String,
@@ -299,6 +309,24 @@ pub struct WorkflowEvent {
     /// The event.
     #[serde(flatten)]
     pub event: Event,
+}
+
+/// What all kinds have in common, said of each kind: many generators of clients see no properties beside a `oneOf`.
+pub(super) fn spread(schema: &mut Schema) {
+    let object = schema.ensure_object();
+    let Some(Value::Array(mut kinds)) = object.remove("oneOf") else { return };
+    let take = |object: &mut Map<String, Value>, key: &str| object.remove(key).unwrap_or_default();
+    let properties = take(object, "properties").as_object().cloned().unwrap_or_default();
+    let required = take(object, "required").as_array().cloned().unwrap_or_default();
+    object.remove("type");
+    for kind in kinds.iter_mut().filter_map(Value::as_object_mut) {
+        let mut own = take(kind, "properties").as_object().cloned().unwrap_or_default();
+        own.extend(properties.clone());
+        let needed = required.iter().cloned().chain(take(kind, "required").as_array().cloned().unwrap_or_default());
+        kind.insert("required".to_owned(), needed.collect());
+        kind.insert("properties".to_owned(), Value::Object(own));
+    }
+    object.insert("oneOf".to_owned(), Value::Array(kinds));
 }
 
 impl From<v1::WorkflowEvent> for WorkflowEvent {
@@ -491,5 +519,20 @@ mod tests {
         let text = serde_json::to_string(&Versioned::of(&Event::from(event))).unwrap();
         assert_eq!(text.matches("\"kind\"").count(), 1, "{text}");
         assert!(text.contains(r#""kind":"Event""#) && text.contains(r#""error_kind":"panic""#), "{text}");
+    }
+
+    #[test]
+    fn every_kind_of_event_has_all_its_keys_in_one_schema() {
+        let settings = schemars::generate::SchemaSettings::draft2020_12().for_serialize();
+        let schema = settings.into_generator().into_root_schema_for::<Versioned<'_, WorkflowEvent>>().to_value();
+        let kinds = schema["oneOf"].as_array().unwrap();
+        assert_eq!((kinds.len(), schema.get("properties")), (20, None));
+        for kind in kinds {
+            assert!(kind.get("$ref").is_none() && kind["properties"]["type"]["const"].is_string(), "{kind:#}");
+            let required = kind["required"].as_array().unwrap();
+            for key in ["apiVersion", "kind", "namespace", "workflow_id", "run", "number", "at", "position", "type"] {
+                assert!(kind["properties"].get(key).is_some() && required.contains(&key.into()), "{key}: {kind:#}");
+            }
+        }
     }
 }

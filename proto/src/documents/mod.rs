@@ -37,6 +37,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
+use serde_json::Value;
 
 pub use crate::json::RawJson;
 use crate::v1::Payload;
@@ -97,6 +98,7 @@ impl<D: Document + JsonSchema> JsonSchema for Versioned<'_, D> {
             let required = schema.entry("required").or_insert_with(|| serde_json::json!([]));
             required.as_array_mut().expect("a list of names").push(key.into());
         }
+        event::spread(&mut schema);
         schema
     }
 }
@@ -109,6 +111,24 @@ impl JsonSchema for RawJson {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "description": "Any JSON, passed on as it was written." })
     }
+}
+
+/// A choice between words as one `enum`, whatever each word means: many generators of clients see a `oneOf` as types of their own.
+pub fn words(schema: &mut Schema) {
+    let object = schema.ensure_object();
+    let Some(kinds) = object.get("oneOf").and_then(Value::as_array) else { return };
+    let Some(words) = kinds.iter().map(|kind| kind.get("const").cloned()).collect::<Option<Vec<_>>>() else { return };
+    let meaning = |kind: &Value| {
+        let (word, text) = (kind["const"].as_str()?, kind.get("description")?.as_str()?);
+        Some(format!("\n- `{word}`: {}", text.replace('\n', " ")))
+    };
+    let meanings: String = kinds.iter().filter_map(meaning).collect();
+    let about = object.get("description").and_then(Value::as_str).unwrap_or_default();
+    let description = format!("{about}\n{meanings}");
+    object.remove("oneOf");
+    object.insert("type".to_owned(), "string".into());
+    object.insert("enum".to_owned(), words.into());
+    object.insert("description".to_owned(), description.into());
 }
 
 /// A number of 0 is `null`.
@@ -134,7 +154,7 @@ fn raw(payload: Option<&Payload>) -> RawJson {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::v1;
@@ -158,6 +178,15 @@ mod tests {
         keys.sort();
         required.sort();
         assert_eq!(keys, required);
+    }
+
+    #[test]
+    fn a_choice_between_words_is_one_enum_that_says_what_each_means() {
+        let settings = schemars::generate::SchemaSettings::draft2020_12();
+        let schema = settings.into_generator().into_root_schema_for::<task::OnExhausted>().to_value();
+        assert_eq!((&schema["type"], &schema["enum"]), (&json!("string"), &json!(["fail", "pause", "continue", "error_node"])));
+        let description = schema["description"].as_str().unwrap();
+        assert!(description.starts_with("What follows a task's last failure.\n") && description.contains("- `fail`: The workflow fails."));
     }
 
     #[test]

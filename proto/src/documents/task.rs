@@ -129,6 +129,7 @@ impl From<&v1::FailedAttempt> for FailedAttempt {
 /// What follows a task's last failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(transform = super::words)]
 pub enum OnExhausted {
     /// The workflow fails.
     Fail,

@@ -12,6 +12,7 @@ use crate::v1::start_many_response::Result as StartAnswer;
 /// What a workflow is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(transform = super::words)]
 pub enum WorkflowStatus {
     /// Of a newer server.
     Unknown,

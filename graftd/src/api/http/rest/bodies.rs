@@ -36,6 +36,7 @@ pub(super) struct StartWorkflow {
 /// What happens when the id of a start is taken.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(transform = graft_proto::documents::words)]
 enum OnConflict {
     /// The start is refused.
     #[default]

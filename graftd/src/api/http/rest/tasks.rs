@@ -34,6 +34,7 @@ impl<Q, B> Call<Q, B> {
 /// What a task is waiting for.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(transform = graft_proto::documents::words)]
 enum TaskState {
     /// For a worker; or a worker has it.
     Ready,

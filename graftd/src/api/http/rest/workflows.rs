@@ -47,6 +47,7 @@ pub(super) fn routes(table: &mut Table) {
 /// How fresh a read has to be.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(transform = graft_proto::documents::words)]
 pub(super) enum Consistency {
     /// Sees everything that was acknowledged before the read began.
     Linearizable,
