@@ -61,12 +61,11 @@ pub(super) type Answers = Pin<Box<dyn Stream<Item = Result<v1::SubscribeResponse
 /// The service.
 pub(super) struct Events {
     shared: Arc<Shared>,
-    places: Arc<Semaphore>,
 }
 
 impl Events {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, places: Arc::new(Semaphore::new(SUBSCRIBERS_MAX)) }
+        Self { shared }
     }
 
     /// The place in the log after which the subscriber is told everything.
@@ -103,7 +102,7 @@ impl EventService for Events {
         let request = request.into_inner();
         let after = request.after.clone();
         let filter = Filter::new(request)?;
-        let place = admit(&self.places)?;
+        let place = admit(&self.shared.subscribers)?;
         let epoch = history::epoch(&self.shared.latest());
         if epoch == 0 {
             return Err(Fault::new(ErrorCode::NoLeader, "this member", "belongs to no cluster yet").into());

@@ -96,6 +96,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) served: served::ServedNodes,
     pub(crate) starts: Semaphore,
+    /// Places for subscribers of events, over gRPC and REST together.
+    pub(crate) subscribers: Arc<Semaphore>,
     /// Room for the bodies of requests that are being read, in bytes.
     pub(crate) bodies: Arc<Semaphore>,
     /// Cancelled when the server stops: streams end with a reason.
@@ -109,6 +111,7 @@ impl Shared {
             clock: Clock::system(),
             served: served::ServedNodes::default(),
             starts: Semaphore::new(STARTS_IN_FLIGHT_MAX),
+            subscribers: Arc::new(Semaphore::new(events::SUBSCRIBERS_MAX)),
             bodies: bodies::room(),
             shutdown,
         })

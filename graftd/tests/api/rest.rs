@@ -204,6 +204,65 @@ async fn the_cluster_its_workers_and_the_pages_of_errors_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_are_set_listed_and_taken_away() {
+    let member = Member::start().await;
+    let node = "/api/v1/namespaces/default/limits/pick";
+    let set = member.send_json("PUT", node, &json!({ "max": 3 })).await.json();
+    assert_eq!((&set["kind"], &set["before"], &set["now"]["max"]), (&json!("LimitChange"), &json!(null), &json!(3)));
+    let total = member.send_json("PUT", "/api/v1/limits/total", &json!({ "max": 9 })).await.json();
+    assert_eq!((&total["now"]["max"], &total["now"]["node"]), (&json!(9), &json!(null)));
+    let list = member.fetch("/api/v1/limits").await.json();
+    assert_eq!((&list["kind"], &list["live"]), (&json!("LimitList"), &json!(true)));
+    let limits: Vec<_> = list["limits"].as_array().expect("a list").iter().map(|limit| (&limit["node"], &limit["max"])).collect();
+    assert_eq!(limits, [(&json!(null), &json!(9)), (&json!("pick"), &json!(3))]);
+    let gone = member.http("DELETE", node, &[], b"").await.json();
+    assert_eq!((&gone["before"]["max"], &gone["now"]), (&json!(3), &json!(null)));
+    assert_eq!(member.http("DELETE", "/api/v1/limits/total", &[], b"").await.json()["before"]["max"], json!(9));
+    assert_eq!(member.http("DELETE", node, &[], b"").await.json()["before"], json!(null));
+    assert_eq!(member.fetch("/api/v1/limits?namespace=default").await.json()["limits"], json!([]));
+    member.send_json("PUT", node, &json!({ "max": 0 })).await.problem(400, "GR0001");
+    member.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_of_all_workflows_are_told_and_a_subscription_goes_on_where_it_was() {
+    let member = Member::start().await;
+    for id in ["a-1", "b-1", "a-2"] {
+        member.send_json("POST", WORKFLOWS, &json!({ "workflow_id": id, "nodes": [node("n")] })).await;
+        member.send_json("POST", &format!("{WORKFLOWS}/{id}/pause"), &json!({})).await;
+    }
+    let path = "/api/v1/events?after=earliest&prefix=a-&type=paused&namespace=default";
+    let mut events = member.open_http("GET", path, &[], b"").await;
+    assert!(events.head.to_lowercase().contains("content-type: text/event-stream"), "{}", events.head);
+    let mut next = async || loop {
+        let (id, kind, data) = events.event().await.expect("it does not end");
+        if !data.is_empty() {
+            assert_eq!(kind, "");
+            return (id, serde_json::from_str::<Value>(&data).expect("JSON"));
+        }
+    };
+    let (first, event) = next().await;
+    assert_eq!((&event["kind"], &event["workflow_id"], &event["type"]), (&json!("WorkflowEvent"), &json!("a-1"), &json!("paused")));
+    assert_eq!(event["position"], json!(first));
+    assert_eq!(next().await.1["workflow_id"], json!("a-2"));
+    member.send_json("POST", &format!("{WORKFLOWS}/a-1/resume"), &json!({})).await;
+    member.send_json("POST", &format!("{WORKFLOWS}/a-1/pause"), &json!({ "reason": "again" })).await;
+    assert_eq!(next().await.1["reason"], json!("again"));
+
+    let mut events = member.open_http("GET", path, &[("last-event-id", &first)], b"").await;
+    let told = loop {
+        let (_, _, data) = events.event().await.expect("it does not end");
+        if !data.is_empty() {
+            break data;
+        }
+    };
+    assert!(told.contains("\"workflow_id\":\"a-2\""), "{told}");
+    member.fetch("/api/v1/events?after=nonsense").await.problem(400, "GR0024");
+    member.fetch("/api/v1/events?type=pausd").await.problem(400, "GR0001");
+    member.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_makes_no_sense_is_refused_with_what_to_do() {
     let member = Member::start().await;
     let problem = member.fetch(&format!("{WORKFLOWS}/none")).await.problem(404, "GR0003");

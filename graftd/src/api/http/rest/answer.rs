@@ -122,6 +122,8 @@ fn json(value: &impl Serialize, instance: &str) -> String {
 pub(super) enum Told<D> {
     /// A document, and the id under which to go on behind it.
     Document(D, String),
+    /// Nothing to tell up to here: go on behind this id.
+    Nothing(String),
     /// It is over, and why not to come back; with a word for programs.
     End(serde_json::Value),
 }
@@ -140,6 +142,7 @@ impl<D: Document + JsonSchema + 'static> Answers for Events<D> {
         let events = self.0.map(move |told| {
             Ok::<_, Infallible>(match told {
                 Ok(Told::Document(document, id)) => SseEvent::default().id(id).data(json(&Versioned::of(&document), &instance)),
+                Ok(Told::Nothing(id)) => SseEvent::default().id(id),
                 Ok(Told::End(why)) => SseEvent::default().event("end").data(why.to_string()),
                 Err(status) => SseEvent::default().event("problem").data(json(&Refusal::from(status).problem(&instance), &instance)),
             })

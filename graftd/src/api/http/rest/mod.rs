@@ -7,7 +7,7 @@
 //! - [`route`]: the table of routes, which makes both the router and, in [`openapi`], the OpenAPI document: neither has what the other lacks.
 //! - [`call`]: a request, read: [`query`] by its schema, [`bodies`] by their types; [`suggest`]: the nearest name.
 //! - [`answer`]: documents, lines, server-sent events, pieces.
-//! - One file for each noun: [`workflows`], [`starts`], [`watch`], [`tasks`], [`dead_letters`], [`cluster`].
+//! - One file for each noun: [`workflows`], [`starts`], [`watch`], [`tasks`], [`dead_letters`], [`limits`], [`events`], [`cluster`].
 //!
 //! Repeating safely: the header `Idempotency-Key` is the request id of the protocol. Who asks: the header `graft-client`, as in gRPC. No
 //! header lets pages of other origins read answers (CORS): a browser reaches this through something that checks who asks.
@@ -17,6 +17,8 @@ mod bodies;
 mod call;
 mod cluster;
 mod dead_letters;
+mod events;
+mod limits;
 mod openapi;
 mod query;
 mod route;
@@ -45,6 +47,8 @@ fn table() -> Table {
     watch::routes(&mut table);
     tasks::routes(&mut table);
     dead_letters::routes(&mut table);
+    limits::routes(&mut table);
+    events::routes(&mut table);
     cluster::routes(&mut table);
     table
 }
