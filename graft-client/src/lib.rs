@@ -173,6 +173,9 @@
 //! [`Client::dead_letters`], [`Client::redrive_all`] and [`Client::discard_all`] are for those that were given up. [`Client::events`] is
 //! everything that becomes true, as one stream that goes on where it stopped. The folder `examples` holds a
 //! document pipeline of thirteen nodes, a repair round trip, and the worker of the README.
+
+#![deny(missing_docs, rustdoc::broken_intra_doc_links)]
+
 mod backoff;
 mod channel;
 mod client;

@@ -3,6 +3,8 @@
 //! [`v1`] is public API: what clients and workers speak. [`peer`] is what members speak among themselves, and nobody else.
 //! [`errors`] is the catalogue of what can be refused. With the feature `documents`, `documents` holds what REST and `graft -o json` write.
 
+#![deny(missing_docs, rustdoc::broken_intra_doc_links)]
+
 #[cfg(feature = "documents")]
 pub mod documents;
 pub mod errors;
