@@ -23,8 +23,10 @@ use crate::worker::{Execution, fitting};
 /// Most steps (attempts and rounds of timers) of one call that drives the engine, unless its builder says otherwise.
 pub const STEPS_MAX: u64 = 25_000;
 /// Attempts that have not ended after so long on the engine's clock, while nothing else happens, are taken to wait for something that never
-/// comes.
-pub const STUCK_AFTER: Duration = Duration::from_secs(365 * 24 * 3_600);
+/// comes: three years.
+pub const STUCK_AFTER: Duration = Duration::from_secs(3 * 365 * 24 * 3_600);
+/// Longest single wait: tokio's timers reach no further than about two years.
+const WAIT_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
 /// How long the cluster takes to notice that a worker is gone.
 const LEASE_TIME: Duration = Duration::from_secs(10);
 /// The worker, as histories have it.
@@ -114,7 +116,7 @@ impl TestEngine {
 
     /// Whether `enough` was reached before the goal.
     async fn drive(&mut self, goal: Goal, mut enough: impl FnMut(&Self) -> bool) -> bool {
-        let mut tally = Tally::default();
+        let (mut tally, mut quiet) = (Tally::default(), Duration::ZERO);
         self.clock.begin().await;
         loop {
             while let Ok(ended) = self.ended.try_recv() {
@@ -132,21 +134,21 @@ impl TestEngine {
                 return true;
             }
             self.dispatch(&mut tally);
-            if self.wait(goal).await {
+            if self.wait(goal, &mut quiet).await {
                 return false;
             }
         }
     }
 
     /// Waits for whatever comes first. Whether the goal is reached.
-    async fn wait(&mut self, goal: Goal) -> bool {
+    async fn wait(&mut self, goal: Goal, quiet: &mut Duration) -> bool {
         let busy = !self.running.is_empty();
         let until = match goal {
             Goal::Settled if busy => Instant::now() + MOMENT,
             Goal::Settled => return true,
             Goal::Idle => match self.next_due(false) {
                 Some(due) => due,
-                None if busy => Instant::now() + STUCK_AFTER,
+                None if busy => Instant::now() + WAIT_MAX,
                 None => return true,
             },
             Goal::At(end) => self.next_due(true).map_or(end, |due| due.min(end)),
@@ -156,15 +158,22 @@ impl TestEngine {
         {
             return self.let_go_on().await;
         }
+        let until = until.min(Instant::now() + WAIT_MAX);
         let ended = tokio::select! {
             biased;
             ended = self.ended.recv() => ended,
             () = sleep_until(until) => None,
         };
         match (ended, goal) {
-            (Some(ended), _) => self.end(ended),
+            (Some(ended), _) => {
+                *quiet = Duration::ZERO;
+                self.end(ended);
+            }
             (None, Goal::Settled) => return true,
-            (None, Goal::Idle) if self.next_due(false).is_none() => panic!("{}", self.stuck()),
+            (None, Goal::Idle) if self.next_due(false).is_none() => {
+                *quiet += WAIT_MAX;
+                assert!(*quiet < STUCK_AFTER, "{}", self.stuck());
+            }
             (None, Goal::Idle | Goal::At(_)) => {}
         }
         false

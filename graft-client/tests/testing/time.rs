@@ -26,12 +26,12 @@ async fn the_clock_begins_at_a_fixed_date_and_stands_still() {
 #[tokio::test]
 async fn a_delay_of_days_takes_no_time_and_counts_to_the_millisecond() {
     let mut engine = engine();
-    start(&mut engine, "a", |next| next.delay(400 * DAY));
-    engine.advance(400 * DAY - Duration::from_millis(1)).await;
+    start(&mut engine, "a", |next| next.delay(4_000 * DAY));
+    engine.advance(4_000 * DAY - Duration::from_millis(1)).await;
     engine.workflow("a").assert_tasks(["step delayed"]);
     engine.advance(Duration::from_millis(1)).await;
     engine.workflow("a").assert_completed();
-    assert_eq!(engine.elapsed(), 400 * DAY);
+    assert_eq!(engine.elapsed(), 4_000 * DAY);
 }
 
 #[tokio::test(start_paused = true)]
