@@ -171,8 +171,12 @@
 //! [`WorkflowHandle`] watches, waits, pauses, resumes, cancels, terminates and exports; [`Client::list`] finds workflows, and
 //! [`Client::start_many`] starts many at once. [`Client::tasks`] and [`TaskHandle`] look at tasks and help those that are stuck;
 //! [`Client::dead_letters`], [`Client::redrive_all`] and [`Client::discard_all`] are for those that were given up. [`Client::events`] is
-//! everything that becomes true, as one stream that goes on where it stopped. The folder `examples` holds a
-//! document pipeline of thirteen nodes, a repair round trip, and the worker of the README.
+//! everything that becomes true, as one stream that goes on where it stopped. The folder `examples` holds, each
+//! with its tests, a retry, a fan-out, a dead letter and its redrive, a blocked start, a cancellation and long work with progress; and a document
+//! pipeline of thirteen nodes, a repair round trip, and the worker of the README.
+//!
+//! [`middleware`] runs around nodes, for traces, metrics and permissions. With the feature `testing`, `testing::TestEngine` executes workflows in
+//! a test: without a server, on a clock of its own, with failures by script.
 
 #![deny(missing_docs, rustdoc::broken_intra_doc_links)]
 

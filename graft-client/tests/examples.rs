@@ -1,6 +1,6 @@
 //! Every example runs, as a program would run it: what its `main` calls is called here, with a server in this process.
 
-#![allow(clippy::duplicate_mod, reason = "two of the examples carry the same server with them")]
+#![allow(clippy::duplicate_mod, reason = "the examples carry the same server with them")]
 
 use std::process::{Command, Stdio};
 
@@ -8,12 +8,30 @@ use graft_client::Client;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+#[path = "../examples/blocked_start.rs"]
+#[expect(dead_code, reason = "its main is for the program")]
+mod blocked_start;
+#[path = "../examples/cancellation.rs"]
+#[expect(dead_code, reason = "its main is for the program")]
+mod cancellation;
+#[path = "../examples/dead_letter.rs"]
+#[expect(dead_code, reason = "its main is for the program")]
+mod dead_letter;
 #[path = "../examples/document-pipeline/main.rs"]
 #[expect(dead_code, reason = "its main and its options are for the program")]
 mod document_pipeline;
+#[path = "../examples/fan_out.rs"]
+#[expect(dead_code, reason = "its main is for the program")]
+mod fan_out;
 #[path = "../examples/hello_worker.rs"]
 #[expect(dead_code, reason = "its main is for the program")]
 mod hello_worker;
+#[path = "../examples/long_running.rs"]
+#[expect(dead_code, reason = "its main is for the program")]
+mod long_running;
+#[path = "../examples/retry.rs"]
+#[expect(dead_code, reason = "its main is for the program")]
+mod retry;
 #[path = "../examples/simple-validation.rs"]
 #[expect(dead_code, reason = "its main is for the program")]
 mod simple_validation;
@@ -90,4 +108,43 @@ async fn the_worker_of_the_readme_greets_and_waves() {
     stop.cancel();
     worker.await.unwrap().unwrap();
     server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_hangs_up_answers_the_third_time_and_a_city_that_is_none_has_no_weather() {
+    let [oslo, atlantis] = retry::run(Default::default()).await.unwrap();
+    assert_eq!(oslo, json!({ "weather": "sunny", "asked": 3 }));
+    assert_eq!(atlantis, json!({ "unknown": "there is no such city" }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_words_of_twenty_chapters_are_added_up() {
+    assert_eq!(fan_out::run(Default::default()).await.unwrap().total, Some(210));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_is_found_corrected_and_redriven() {
+    let (error, state) = dead_letter::run(Default::default()).await.unwrap();
+    assert_eq!(error, "\"2026-27-02\" is no date");
+    assert_eq!(state, json!({ "imported": ["2026-02-27", "2026-02-27"], "thanked": true }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parcel_waits_until_it_is_packed_and_paid_for() {
+    let parcel = blocked_start::run(Default::default()).await.unwrap();
+    assert_eq!(parcel, blocked_start::Parcel { packed: true, paid: true, calls: 1, shipped: true });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journey_that_is_cancelled_ends_early() {
+    let (status, state) = cancellation::run(Default::default()).await.unwrap();
+    assert_eq!(status, "cancelled");
+    assert_eq!(state["arrived"], Value::Null, "{state}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_goes_on_where_it_broke_off() {
+    let (progress, copied) = long_running::run(Default::default()).await.unwrap();
+    assert_eq!(progress, "6");
+    assert_eq!(copied, long_running::Copied { files: 10, in_the_last_attempt: 4 });
 }
