@@ -177,4 +177,41 @@ mod tests {
         assert_eq!(failed(outcome_of(vec![Arc::new(sleepy)], options, "sleeps").await).1, expected);
         assert_eq!(began.elapsed(), Duration::from_secs(6), "the timeout, and the grace of the layers");
     }
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn spans_name_the_attempt_and_failures_are_warnings_in_them() {
+        let lines = Lines::default();
+        let written = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::DEBUG)
+            .with_ansi(false)
+            .without_time()
+            .with_writer(move || written.clone())
+            .finish();
+        let guard = tracing::subscriber::set_default(subscriber);
+        outcome_of(vec![Arc::new(Tracing)], NodeOptions::new(), "works").await;
+        outcome_of(vec![Arc::new(Tracing)], NodeOptions::new(), "fails").await;
+        drop(guard);
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<&str> = text.lines().filter(|line| line.contains("attempt{")).collect();
+        let [good, bad] = lines[..] else { panic!("{text}") };
+        assert!(good.trim_start().starts_with("DEBUG attempt{node=\"n\" workflow=\"\" run=0 task=0 attempt=0}"), "{good}");
+        assert!(good.contains("completed ms="), "{good}");
+        assert!(bad.trim_start().starts_with("WARN attempt{node=\"n\"") && bad.contains("retryable=false"), "{bad}");
+        assert!(bad.contains("failure=no"), "{bad}");
+    }
 }

@@ -148,6 +148,14 @@ async fn starts_are_checked_and_told_apart_as_a_server_does() {
 }
 
 #[tokio::test]
+async fn workflows_live_in_the_namespace_that_is_asked_for() {
+    let mut engine = TestEngine::builder().namespace("team-a").build(|worker| worker.node(super::Idle));
+    engine.start(StartWorkflow::new("a").node(Next::named("idle", ()))).unwrap();
+    engine.run_until_idle().await;
+    assert_eq!(engine.workflow("a").assert_completed().summary().namespace, "team-a");
+}
+
+#[tokio::test]
 async fn a_result_after_the_end_is_nobodys() {
     let mut engine = long_work();
     engine.start(StartWorkflow::new("a").node(Next::named("deaf", ()).retry(Retry::none()))).unwrap();

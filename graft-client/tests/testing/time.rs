@@ -141,6 +141,43 @@ async fn rechecks_come_when_they_are_due_and_can_be_run_until() {
     assert_eq!(engine.elapsed(), 3 * HOUR);
 }
 
+#[tokio::test]
+async fn the_clock_stands_while_something_really_blocks() {
+    let mut engine = TestEngine::new(|worker| {
+        worker.node_fn("disk", |_, _: (), _: ()| async {
+            let read = tokio::task::spawn_blocking(|| {
+                std::thread::sleep(Duration::from_millis(20));
+                7
+            });
+            Ok(Outcome::done().increment("/read", read.await?))
+        })
+    });
+    engine.start(StartWorkflow::new("a").node(Next::named("disk", ()))).unwrap();
+    engine.run_until_idle().await;
+    engine.workflow("a").assert_completed().assert_state(&json!({ "read": 7 }));
+    assert_eq!(engine.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test]
+async fn what_a_node_waits_for_can_be_brought_by_the_test() {
+    let (bring, brought) = tokio::sync::watch::channel(false);
+    let mut engine = TestEngine::new(|worker| {
+        worker.node_fn("waits", move |_, _: (), _: ()| {
+            let mut brought = brought.clone();
+            async move {
+                brought.wait_for(|brought| *brought).await?;
+                Ok(Outcome::done())
+            }
+        })
+    });
+    engine.start(StartWorkflow::new("a").node(Next::named("waits", ()))).unwrap();
+    engine.advance(DAY).await;
+    engine.workflow("a").assert_tasks(["waits ready"]);
+    bring.send(true).unwrap();
+    engine.settle().await;
+    engine.workflow("a").assert_completed();
+}
+
 /// The figure that the README names, printed and not asserted: what a test with retries over days costs.
 #[tokio::test]
 async fn what_a_typical_test_costs() {
