@@ -74,6 +74,17 @@ pub(crate) enum CliError {
     NotFound(String),
     /// Something that is not on a server exists already, or does not allow this.
     Conflict(String),
+    /// Whoever was asked did not agree, or nobody could be asked.
+    NotConfirmed(String),
+    /// Some of many were refused; which, and why, stands on stdout.
+    Partly {
+        /// What was done to the others, as it reads after "were not".
+        done: &'static str,
+        /// How many were refused.
+        refused: usize,
+        /// Of how many.
+        of: usize,
+    },
     /// Addresses that were tried do not answer; which, and why, stands on stdout.
     NotAllAnswer {
         /// How many do not.
@@ -123,6 +134,8 @@ impl CliError {
             Self::Ended { .. } => ErrorCode::NotCompleted,
             Self::NotFound(_) => ErrorCode::LocalNotFound,
             Self::Conflict(_) => ErrorCode::LocalConflict,
+            Self::NotConfirmed(_) => ErrorCode::NotConfirmed,
+            Self::Partly { .. } => ErrorCode::Partly,
             Self::NotAllAnswer { .. } => ErrorCode::NotAllAnswer,
             Self::Other(_) => ErrorCode::LocalFailure,
             Self::Interrupted | Self::ReaderGone => return None,
@@ -242,7 +255,14 @@ impl fmt::Display for CliError {
                  GRAFT_ADDR).",
                 ErrorCode::Unreachable
             ),
-            Self::Usage(message) | Self::NotFound(message) | Self::Conflict(message) | Self::Other(message) => f.write_str(message),
+            Self::Usage(message)
+            | Self::NotFound(message)
+            | Self::Conflict(message)
+            | Self::NotConfirmed(message)
+            | Self::Other(message) => f.write_str(message),
+            Self::Partly { done, refused, of } => {
+                write!(f, "{refused} of {of} {} not {done}; the answers say why", if *refused == 1 { "was" } else { "were" })
+            }
             Self::NotAllAnswer { silent, of } => write!(f, "{silent} of {of} addresses do not answer"),
             Self::StillRunning { id, status } => write!(
                 f,
@@ -315,6 +335,8 @@ mod tests {
             (CliError::StillRunning { id: id.clone(), status }, "GR9104", 7),
             (CliError::Ended { id, status: WorkflowStatus::Failed, reason: String::new() }, "GR9005", 10),
             (CliError::NotAllAnswer { silent: 1, of: 2 }, "GR9105", 6),
+            (CliError::NotConfirmed("no".into()), "GR9106", 4),
+            (CliError::Partly { done: "started", refused: 1, of: 2 }, "GR9108", 1),
             (CliError::Other("no".into()), "GR9107", 1),
         ]
     }

@@ -1,9 +1,10 @@
 //! The tree of commands: names, flags, help. It decides nothing.
 //!
-//! Every verb's help ends in examples that can be pasted. Each noun has a file ([`workflow`], [`place`], [`local`]); [`which`] holds the
+//! Every verb's help ends in examples that can be pasted. Each noun has a file ([`workflow`], [`task`], [`place`], [`local`]); [`which`] holds the
 //! arguments that several share, [`value`] reads what is written in them.
 pub(crate) mod local;
 pub(crate) mod place;
+pub(crate) mod task;
 pub(crate) mod value;
 pub(crate) mod which;
 pub(crate) mod workflow;
@@ -15,6 +16,7 @@ use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
 use local::{Bench, Completions, Dev, Explain, Man, Schema};
 use place::{Cluster, Context, Worker};
+use task::{DeadLetter, Task};
 use workflow::Workflow;
 
 const EXIT_CODES: &str = "\
@@ -116,6 +118,12 @@ pub(crate) enum Noun {
     /// Start, look at and steer workflows.
     #[command(subcommand, visible_alias = "wf")]
     Workflow(Workflow),
+    /// Look at open tasks, and help those that wait.
+    #[command(subcommand)]
+    Task(Task),
+    /// See what was given up, and give it another chance.
+    #[command(subcommand, visible_alias = "dl")]
+    DeadLetter(DeadLetter),
     /// See who does the work.
     #[command(subcommand)]
     Worker(Worker),

@@ -1,6 +1,9 @@
-//! How values on the command line are read: durations, labels, what is unfolded.
+//! How values on the command line are read: durations, points in time, labels, names of tasks.
 
-use std::time::Duration;
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use graft_proto::documents::Time;
 
 /// A wait without an end, as it is written.
 pub(crate) const FOREVER: &str = "forever";
@@ -14,6 +17,45 @@ pub(crate) enum Wait {
     Forever,
     /// At most for so long.
     AtMost(Duration),
+}
+
+/// A point in time as it is written: how long ago, or exactly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// So long before now.
+    Ago(Duration),
+    /// Milliseconds since the Unix epoch.
+    At(u64),
+}
+
+impl When {
+    /// The time that is meant, if it is `now`; never one before 1970.
+    pub(crate) fn at(self, now: SystemTime) -> SystemTime {
+        match self {
+            Self::Ago(time) => now.checked_sub(time).map_or(UNIX_EPOCH, |at| at.max(UNIX_EPOCH)),
+            Self::At(ms) => UNIX_EPOCH + Duration::from_millis(ms),
+        }
+    }
+}
+
+/// A task of a workflow, as `WORKFLOW/TASK`, or `WORKFLOW/TASK@RUN`. What stands before the last slash is the workflow's id, which may have
+/// slashes of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TaskRef {
+    /// Id of the workflow.
+    pub(crate) workflow: String,
+    /// Number of the run; 0 is the current one.
+    pub(crate) run: u64,
+    /// Number of the task.
+    pub(crate) task: u32,
+}
+
+impl fmt::Display for TaskRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { workflow, run, task } = self;
+        write!(f, "{workflow}/{task}")?;
+        if *run > 0 { write!(f, "@{run}") } else { Ok(()) }
+    }
 }
 
 /// What a graph shows task by task instead of folded.
@@ -54,6 +96,29 @@ pub(crate) fn wait(text: &str) -> Result<Wait, String> {
     if text == FOREVER { Ok(Wait::Forever) } else { some_time(text).map(Wait::AtMost) }
 }
 
+/// Reads a point in time: `2h` (ago), or RFC 3339.
+pub(crate) fn when(text: &str) -> Result<When, String> {
+    if let Ok(ago) = duration(text) {
+        return Ok(When::Ago(ago));
+    }
+    let exact = text.parse().map(|Time(ms)| When::At(ms));
+    exact.map_err(|_| "a time is how long ago it was (2h, 7d), or exact: 2026-11-24T04:05:06Z".to_owned())
+}
+
+/// Reads `WORKFLOW/TASK`, or `WORKFLOW/TASK@RUN`.
+pub(crate) fn task_ref(text: &str) -> Result<TaskRef, String> {
+    let refused = || "a task is WORKFLOW/TASK: the workflow's id, a slash, the number of the task, such as order-1042/7".to_owned();
+    let (workflow, task) = text.rsplit_once('/').ok_or_else(refused)?;
+    let (task, run) = match task.split_once('@') {
+        Some((task, run)) => (task, run.parse().ok().filter(|run| *run > 0).ok_or_else(refused)?),
+        None => (task, 0),
+    };
+    match task.parse() {
+        Ok(task) if task > 0 && !workflow.is_empty() => Ok(TaskRef { workflow: workflow.to_owned(), run, task }),
+        _ => Err(refused()),
+    }
+}
+
 /// Reads a node's name, or `all`.
 pub(crate) fn unfold(text: &str) -> Result<Unfold, String> {
     match text {
@@ -81,5 +146,28 @@ mod tests {
         assert_eq!(wait("5s"), Ok(Wait::AtMost(Duration::from_secs(5))));
         assert_eq!(wait(FOREVER), Ok(Wait::Forever));
         assert!(wait("0s").unwrap_err().contains("longer than nothing"));
+    }
+
+    #[test]
+    fn a_time_is_how_long_ago_or_exact() {
+        let at = |ms| UNIX_EPOCH + Duration::from_millis(ms);
+        assert_eq!(when("2h").unwrap().at(at(10_000_000)), at(2_800_000));
+        assert_eq!(when("2h").unwrap().at(at(5)), UNIX_EPOCH);
+        assert_eq!(when("1970-01-01T00:00:01.500Z").unwrap().at(at(10_000_000)), at(1_500));
+        for bad in ["yesterday", "2026-13-01T00:00:00Z", "", "2h ago"] {
+            assert!(when(bad).unwrap_err().contains("2h"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_task_is_named_by_its_workflow_and_its_number() {
+        assert_eq!(task_ref("a/b/7"), Ok(TaskRef { workflow: "a/b".into(), run: 0, task: 7 }));
+        assert_eq!(task_ref("a@1/7@12"), Ok(TaskRef { workflow: "a@1".into(), run: 12, task: 7 }));
+        for text in ["a/b/7", "a@1/7@12"] {
+            assert_eq!(task_ref(text).unwrap().to_string(), text);
+        }
+        for bad in ["a", "a/", "/7", "a/0", "a/x", "a/-1", "a/7@", "a/7@0", "a/7@x", "a/@1"] {
+            assert!(task_ref(bad).unwrap_err().contains("order-1042/7"), "{bad}");
+        }
     }
 }

@@ -1,27 +1,32 @@
 //! Verbs of `graft workflow`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::value::{self, Unfold};
-use super::which::{Page, Target, Waiting, Watching};
+use super::value::{self, Unfold, When};
+use super::which::{Consent, Page, Target, Waiting, Watching};
 
 /// Verbs of `graft workflow`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Workflow {
-    /// Start a workflow.
+    /// Start a workflow, or many of a file.
     #[command(after_help = "Examples:\n  graft workflow start order-1042 --node validate --state @order.json\n  \
         echo '{\"n\":1}' | graft workflow start --node count --state - --wait\n  \
-        graft workflow start nightly --node report --on-conflict replace-finished --label team=sales")]
+        graft workflow start nightly --node report --on-conflict replace-finished --label team=sales\n  \
+        graft workflow start --many orders.jsonl -o jsonl\n\
+        Lines of a file of many, of which only `node` must be there:\n  \
+        {\"workflow_id\":\"order-1\",\"node\":\"validate\",\"state\":{\"items\":3},\"config\":{},\"labels\":{\"team\":\"sales\"},\
+        \"on_conflict\":\"use-existing\"}")]
     Start(Start),
     /// Show one workflow with its state and open tasks.
     #[command(after_help = "Examples:\n  graft workflow get order-1042\n  graft workflow get order-1042 -o json | jq .state\n  \
         graft workflow get order-1042 --watch")]
     Get(Get),
-    /// List workflows: the youngest first; with --prefix by id; with --status alone the oldest first.
+    /// List workflows: the youngest first; with a node or labels by run; with --prefix by id; with --status alone the oldest first.
     #[command(after_help = "Examples:\n  graft workflow list --status running --status paused\n  \
-        graft workflow list --prefix order- --all -o jsonl\n  \
+        graft workflow list --node charge --since 2h --label team=sales\n  graft workflow list --prefix order- --all -o jsonl\n  graft workflow list --counts\n  \
         graft workflow list --status failed -o name | xargs -n1 graft workflow get")]
     List(List),
     /// Follow a workflow until it ends, and exit with how it ended (0, 10, 11, 12): a growing graph on a terminal, a line per event elsewhere.
@@ -46,9 +51,14 @@ pub(crate) enum Workflow {
     #[command(after_help = "Examples:\n  graft workflow cancel order-1042 --reason 'ordered twice' --grace 10s\n  \
         graft workflow cancel order-1042 --wait")]
     Cancel(Cancel),
-    /// End at once.
-    #[command(after_help = "Example:\n  graft workflow terminate order-1042 --reason 'stuck'")]
-    Terminate(Control),
+    /// End at once. On a terminal it must be agreed to, by typing its id.
+    #[command(after_help = "Examples:\n  graft workflow terminate order-1042 --reason 'stuck'\n  \
+        graft workflow terminate order-1042 --yes\n  graft workflow terminate order-1042 --dry-run")]
+    Terminate(Terminate),
+    /// Write a workflow that has ended, whole, as one JSON document: itself, its state, its dead letters and its history.
+    #[command(after_help = "Examples:\n  graft workflow export order-1042 > order-1042.json\n  \
+        graft workflow export order-1042 --file order-1042.json")]
+    Export(Export),
 }
 
 /// Arguments of `graft workflow start`.
@@ -58,7 +68,7 @@ pub(crate) struct Start {
     #[arg(value_name = "ID")]
     pub(crate) id: Option<String>,
     /// Node of the first task.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", required_unless_present = "many", default_value = "", hide_default_value = true)]
     pub(crate) node: String,
     /// Config of the first task: JSON, or @FILE.
     #[arg(long, value_name = "JSON|@FILE")]
@@ -82,6 +92,13 @@ pub(crate) struct Start {
     /// Whether the end is waited for.
     #[command(flatten)]
     pub(crate) waiting: Waiting,
+    /// Start many: a file of JSON lines, or - for stdin, one workflow a line. Each gets an answer of its own; a refusal stops none of the others.
+    #[arg(
+        long,
+        value_name = "FILE|-",
+        conflicts_with_all = ["id", "node", "config", "state", "labels", "on_conflict", "request_id", "deadline", "wait"]
+    )]
+    pub(crate) many: Option<String>,
 }
 
 /// What a start does when the id is taken.
@@ -133,9 +150,24 @@ pub(crate) struct List {
     /// Only this status; may be given again.
     #[arg(long, value_enum)]
     pub(crate) status: Vec<Status>,
+    /// Only those with an open task or a dead letter of this node.
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "NAME")]
+    pub(crate) node: String,
+    /// Only those with this label; may be given again, and then with all of them.
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = value::label)]
+    pub(crate) labels: Vec<(String, String)>,
+    /// Only those started since then: how long ago (2h), or exactly (2026-11-24T04:05:06Z).
+    #[arg(long, value_parser = value::when, value_name = "TIME")]
+    pub(crate) since: Option<When>,
+    /// Only those started before then.
+    #[arg(long, value_parser = value::when, value_name = "TIME")]
+    pub(crate) until: Option<When>,
     /// Only ids that start so.
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) prefix: String,
+    /// Say how many workflows of the namespace are in each status, instead of listing them.
+    #[arg(long, conflicts_with_all = ["status", "node", "labels", "since", "until", "prefix", "limit", "all", "cursor"])]
+    pub(crate) counts: bool,
     /// Which page.
     #[command(flatten)]
     pub(crate) page: Page,
@@ -205,6 +237,17 @@ pub(crate) struct Control {
     pub(crate) reason: String,
 }
 
+/// Arguments of `graft workflow terminate`.
+#[derive(Debug, Args)]
+pub(crate) struct Terminate {
+    /// Which workflow, and why.
+    #[command(flatten)]
+    pub(crate) control: Control,
+    /// Whether it may happen.
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+}
+
 /// Arguments of `graft workflow resume`.
 #[derive(Debug, Args)]
 pub(crate) struct Resume {
@@ -228,4 +271,15 @@ pub(crate) struct Cancel {
     /// Whether the end is waited for. Having ended as cancelled is success here.
     #[command(flatten)]
     pub(crate) waiting: Waiting,
+}
+
+/// Arguments of `graft workflow export`.
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// Which workflow.
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Write it here instead of to stdout: all of it or nothing.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
 }

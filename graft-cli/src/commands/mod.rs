@@ -3,11 +3,14 @@ mod bench;
 mod cluster;
 mod completions;
 mod context;
+mod dead_letter;
 mod dev;
 mod explain;
 mod man;
+mod paging;
 mod reach;
 mod schema;
+mod task;
 mod watching;
 mod worker;
 mod workflow;
@@ -18,6 +21,7 @@ use std::time::Duration;
 use graft_client::Client;
 
 use crate::cli::place::{Cluster, Worker};
+use crate::cli::task::{DeadLetter, Task};
 use crate::cli::workflow::Workflow;
 use crate::cli::{Cli, Global, Noun};
 use crate::contexts::Place;
@@ -88,10 +92,22 @@ async fn verb(cli: Cli, output: Output) -> CliResult {
             Workflow::Resume(args) => workflow::resume::run(&session().await?, args).await,
             Workflow::Cancel(args) => workflow::cancel::run(&session().await?, args).await,
             Workflow::Terminate(args) => workflow::terminate::run(&session().await?, args).await,
+            Workflow::Export(args) => workflow::export::run(&session().await?, &args).await,
         },
         Noun::Worker(Worker::List(args)) => worker::list::run(&session().await?, &args).await,
         Noun::Cluster(Cluster::Status(watching)) => cluster::status::run(&session().await?, &watching).await,
         Noun::Cluster(Cluster::Members(watching)) => cluster::members::run(&session().await?, &watching).await,
+        Noun::Task(verb) => match verb {
+            Task::List(args) => task::list::run(&session().await?, &args).await,
+            Task::Get(args) => task::get::run(&session().await?, &args).await,
+            Task::Retry(args) => task::retry::run(&session().await?, &args).await,
+        },
+        Noun::DeadLetter(verb) => match verb {
+            DeadLetter::List(args) => dead_letter::list::run(&session().await?, &args).await,
+            DeadLetter::Get(args) => dead_letter::get::run(&session().await?, &args).await,
+            DeadLetter::Redrive(args) => dead_letter::redrive::run(&session().await?, &args).await,
+            DeadLetter::Discard(args) => dead_letter::discard::run(&session().await?, &args).await,
+        },
         Noun::Context(verb) => context::run(&global, output, verb).await,
         Noun::Schema(args) => schema::run(output, &args),
         Noun::Explain(args) => explain::run(output, &args),

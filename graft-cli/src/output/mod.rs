@@ -4,12 +4,14 @@
 //!
 //! - [`json`]: the documents that programs get; their shape is a promise.
 //! - [`table`]: what people get.
-//! - [`event`]: one event as one line.
+//! - [`event`]: one event as one line; [`task`]: tasks and dead letters.
 //! - [`progress`]: events folded into what a workflow looks like now; [`graph`] folds that by node and draws it, as a tree, as Mermaid, as DOT.
-//! - [`screen`]: what is drawn again in place; [`pager`]: what is longer than a screen; [`spinner`]: what takes long.
+//! - [`screen`]: what is drawn again in place; [`pager`]: what is longer than a screen; [`spinner`]: what takes long; [`ask`]: what must be
+//!   agreed to.
 //! - [`time`], [`style`] and [`yaml`]: how times, colours and YAML are written.
 //!
-//! Everything that touches the terminal is in [`screen`], [`pager`], [`spinner`] and here; the rest is pure: values in, text out.
+//! Everything that touches the terminal is in [`screen`], [`pager`], [`spinner`], [`ask`] and here; the rest is pure: values in, text out.
+pub(crate) mod ask;
 pub(crate) mod event;
 pub(crate) mod graph;
 pub(crate) mod json;
@@ -19,10 +21,11 @@ pub(crate) mod screen;
 pub(crate) mod spinner;
 pub(crate) mod style;
 pub(crate) mod table;
+pub(crate) mod task;
 pub(crate) mod time;
 pub(crate) mod yaml;
 
-use std::io::{IsTerminal, Write, stderr, stdout};
+use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::sync::OnceLock;
 
 use crate::cli::{Color, Format, Global};
@@ -125,6 +128,11 @@ impl Output {
     /// Whether people look at it while it happens.
     pub(crate) fn is_live(self) -> bool {
         self.is_for_people() && stdout().is_terminal()
+    }
+
+    /// Whether somebody is there who can be asked.
+    pub(crate) fn can_ask(self) -> bool {
+        self.is_for_people() && stdin().is_terminal() && stderr().is_terminal()
     }
 
     /// How people see it now.

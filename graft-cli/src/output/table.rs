@@ -10,8 +10,8 @@ use super::time::{ago, duration_ms, rfc3339};
 
 /// Longest reason or error in a table, in characters.
 const TEXT_MAX: usize = 60;
-/// Longest state shown by `get`, in bytes; `-o json` shows all of it.
-const STATE_BYTES_MAX: usize = 4_000;
+/// Longest state or config that is shown, in bytes; `-o json` shows all of it.
+const DOCUMENT_BYTES_MAX: usize = 4_000;
 
 /// A column of a table.
 #[derive(Clone, Copy, Debug)]
@@ -145,7 +145,7 @@ pub(crate) fn workflow(workflow: &Workflow, view: View) -> Vec<Line> {
         ("revision", summary.revision.to_string()),
         ("open tasks", summary.open_tasks.to_string()),
         ("dead letters", if summary.dead_letters == 0 { String::new() } else { summary.dead_letters.to_string() }),
-        ("state", state(workflow)),
+        ("state", cut(&workflow.state.to_string())),
     ]));
     if !workflow.tasks.is_empty() {
         lines.push(Line::default());
@@ -159,12 +159,12 @@ pub(crate) fn workflow(workflow: &Workflow, view: View) -> Vec<Line> {
     lines
 }
 
-fn state(workflow: &Workflow) -> String {
-    let text = workflow.state.to_string();
-    if text.len() <= STATE_BYTES_MAX {
-        return text;
+/// A document cut to what a screen can hold.
+pub(crate) fn cut(text: &str) -> String {
+    if text.len() <= DOCUMENT_BYTES_MAX {
+        return text.to_owned();
     }
-    let end = (0..=STATE_BYTES_MAX).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    let end = (0..=DOCUMENT_BYTES_MAX).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
     format!("{}… ({} bytes; -o json shows all)", &text[..end], text.len())
 }
 

@@ -21,9 +21,10 @@ pub(crate) const VARIABLES: [&str; 9] =
 /// Where no contexts are kept: those of whoever runs the tests are none of ours.
 pub(crate) const NO_CONFIG: &str = "/nonexistent";
 
-/// A daemon, and a worker that knows seven nodes: `count` does one step, `fan` three in parallel and a join, `wide` twenty of them; `fail` fails for good, and `paint`
+/// A daemon, and a worker that knows nine nodes: `count` does one step, `fan` three in parallel and a join, `wide` twenty of them; `fail` fails for good, and `paint`
 /// as well, with words that would steer a terminal; `hold` stays until it is let go, whoever cancels it, and goes on with `count`; `split` does
-/// `hold` and `count` in parallel and joins them with `count`.
+/// `hold` and `count` in parallel and joins them with `count`; `choosy` fails for good unless its config or the state has `ok`; `later` fails and
+/// wants an hour, but does it the second time.
 pub(crate) struct Here {
     pub(crate) addr: String,
     daemon: Daemon,
@@ -62,6 +63,18 @@ impl Here {
             .node_fn("fail", |_: NodeContext, (): (), (): ()| async { Err::<Outcome<()>, _>(Failure::permanent("no stock")) })
             .node_fn("paint", |_: NodeContext, (): (), (): ()| async {
                 Err::<Outcome<()>, _>(Failure::permanent("\u{1b}[2Jred\u{7}\nand \u{9b}31mblue"))
+            })
+            .node_fn("choosy", |_: NodeContext, state: Value, config: Value| async move {
+                if state["ok"] == true || config["ok"] == true {
+                    return Ok(Outcome::<Value>::done());
+                }
+                Err(Failure::permanent(format!("{} is out of stock", config["item"])))
+            })
+            .node_fn("later", |context: NodeContext, (): (), (): ()| async move {
+                match context.attempt() {
+                    1 => Err(Failure::retry_after(Duration::from_secs(3_600), "gateway is down")),
+                    _ => Ok(Outcome::done()),
+                }
             })
             .node_fn("hold", move |_: NodeContext, (): (), (): ()| {
                 let (held, let_go) = hold.clone();

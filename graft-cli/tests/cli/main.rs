@@ -1,14 +1,19 @@
 //! `graft` as people and programs use it: the real binary against a daemon in this process, with a real worker.
 mod bench;
 mod contexts;
+mod dead_letters;
 mod dev;
 mod errors;
+mod export;
+mod finding;
 mod graphs;
 mod here;
+mod many;
 mod offline;
 mod readme;
 mod schemas;
 mod screens;
 mod shape;
+mod tasks;
 mod terminal;
 mod workflows;

@@ -97,6 +97,8 @@ async fn every_kind_is_written_as_its_schema_says() {
     let home = tempfile::tempdir().unwrap();
     let disk = tempfile::tempdir().unwrap();
     let (home, disk) = (home.path().to_str().unwrap(), disk.path().to_str().unwrap());
+    let starts = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(starts.path(), "{\"workflow_id\":\"c\",\"node\":\"count\"}\n").unwrap();
     here.json(&["workflow", "start", "failed", "--node", "fail"]).await;
     here.graft(&["workflow", "watch", "failed"]).await;
     let bench = ["bench", "--duration", "200ms", "--warmup", "50ms", "--concurrency", "2", "--fsync-dir", disk];
@@ -110,6 +112,13 @@ async fn every_kind_is_written_as_its_schema_says() {
         &["workflow", "graph", "a"],
         &["workflow", "start", "b", "--node", "nobody"],
         &["workflow", "pause", "b"],
+        &["workflow", "list", "--counts"],
+        &["workflow", "export", "failed"],
+        &["workflow", "start", "--many", starts.path().to_str().unwrap()],
+        &["task", "list"],
+        &["task", "get", "b/1"],
+        &["dead-letter", "list"],
+        &["dead-letter", "redrive", "failed/1", "--dry-run"],
         &["worker", "list"],
         &["cluster", "status"],
         &["cluster", "members"],

@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 
 use crate::here::{Here, Ran, graft};
+use crate::tasks::task_is;
 
 /// Compares a screen with its file.
 fn screen(name: &str, ran: &Ran) {
@@ -54,6 +55,9 @@ fn steady(text: &str) -> String {
 }
 
 fn steady_line(line: &str) -> String {
+    if let Some((key, _)) = line.split_once("\"execution_us\": ") {
+        return format!("{key}\"execution_us\": TIME");
+    }
     let indent = line.len() - line.trim_start().len();
     let words = line.trim().split(' ').filter(|word| !word.is_empty());
     let gaps = |at: usize| if line[at..].starts_with("  ") { "  " } else { " " };
@@ -78,12 +82,16 @@ fn steady_word(word: &str) -> String {
         && core.ends_with(['s', 'm', 'h', 'd']);
     let is_address = core.contains("127.0.0.1:") && !core.ends_with(":1") && !core.contains(":7420");
     let is_time = digits >= 9 && !is_address && core.contains(':') && core.chars().all(|c| c.is_ascii_digit() || "-T:.Z".contains(c));
+    let is_position = core.split('-').count() == 4 && core.chars().all(|c| c.is_ascii_digit() || c == '-');
+    let is_cursor = core.len() >= 40 && core.chars().all(|c| c.is_ascii_hexdigit());
     let is_uuid = core.len() == 36 && core.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
     match core {
         "" => word.to_owned(),
         _ if is_duration => put("TIME"),
         _ if is_time => put("AT"),
         _ if is_uuid => put("UUID"),
+        _ if is_position => put("POSITION"),
+        _ if is_cursor => put("CURSOR"),
         _ if is_address => put("ADDRESS"),
         _ if digits > 15 && digits == core.len() => put("NUMBER"),
         _ if core == env!("CARGO_PKG_VERSION") => put("VERSION"),
@@ -97,6 +105,8 @@ fn what_differs_from_run_to_run_is_left_out_and_nothing_else() {
         ("a   running  3.0s ago  12ms", "a  running  TIME ago  TIME"),
         ("  at 2026-11-24T04:05:06.789Z (1m05s ago)", "  at AT (TIME ago)"),
         ("    3  04:05:06.789  done       fan #1  340µs  → count #2", "    3  AT  done  fan #1  TIME  → count #2"),
+        ("      \"execution_us\": 108", "      \"execution_us\": TIME"),
+        ("\"position\": \"1-0-9-1\",", "\"position\": \"POSITION\","),
         ("http://127.0.0.1:40123 127.0.0.1:40123", "ADDRESS ADDRESS"),
         ("http://127.0.0.1:7420 graft m s id #14 7 of 8", "http://127.0.0.1:7420 graft m s id #14 7 of 8"),
     ];
@@ -139,6 +149,51 @@ async fn screens_of_workflows() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn screens_of_tasks_and_dead_letters() {
+    let here = Here::start().await;
+    let screen_of = async |name: &str, words: &[&str]| screen(name, &here.graft(words).await);
+    screen_of("task-list-empty", &["task", "list"]).await;
+    screen_of("dead-letter-list-empty", &["dead-letter", "list"]).await;
+    here.json(&["workflow", "start", "order-1", "--node", "nobody"]).await;
+    here.json(&["workflow", "start", "order-2", "--node", "later", "--state", "{\"n\":1}"]).await;
+    for id in ["order-3", "order-4"] {
+        here.json(&["workflow", "start", id, "--node", "choosy", "--config", "{\"item\":\"jam\"}", "--state", "{\"n\":1}"]).await;
+        task_is(&here, &format!("{id}/1"), "dead-lettered").await;
+    }
+    task_is(&here, "order-2/1", "delayed").await;
+    screen_of("workflow-list-counts", &["workflow", "list", "--counts"]).await;
+    screen_of("task-list", &["task", "list"]).await;
+    screen_of("task-list-wide", &["task", "list", "-o", "wide"]).await;
+    screen_of("task-list-name", &["task", "list", "-o", "name"]).await;
+    screen_of("task-list-page", &["task", "list", "--limit", "1", "--state", "dead-lettered"]).await;
+    screen_of("task-get", &["task", "get", "order-2/1"]).await;
+    screen_of("task-get-not-found", &["task", "get", "order-2/7"]).await;
+    screen_of("task-get-no-name", &["task", "get", "order-2"]).await;
+    screen_of("dead-letter-list", &["dead-letter", "list"]).await;
+    screen_of("dead-letter-get", &["dead-letter", "get", "order-3/1"]).await;
+    screen_of("dead-letter-get-wide", &["dead-letter", "get", "order-3/1", "-o", "wide"]).await;
+    screen_of("dead-letter-get-json", &["dead-letter", "get", "order-3/1", "-o", "json"]).await;
+    screen_of("dead-letter-get-other", &["dead-letter", "get", "order-1/1"]).await;
+    screen_of("dead-letter-redrive-none", &["dead-letter", "redrive"]).await;
+    screen_of("dead-letter-redrive-unconfirmed", &["dead-letter", "redrive", "--node", "choosy"]).await;
+    screen_of("dead-letter-redrive-dry-run", &["dead-letter", "redrive", "--node", "choosy", "--dry-run"]).await;
+    screen_of("dead-letter-redrive", &["dead-letter", "redrive", "order-3/1", "--config", "{\"ok\":true}"]).await;
+    screen_of("dead-letter-discard", &["dead-letter", "discard", "--every", "--yes", "--reason", "withdrawn"]).await;
+    here.graft(&["workflow", "watch", "order-3"]).await;
+    screen_of("workflow-history-redriven", &["workflow", "history", "order-3"]).await;
+    screen_of("task-retry", &["task", "retry", "order-2/1", "--reason", "gateway is back"]).await;
+    here.graft(&["workflow", "watch", "order-2"]).await;
+    screen_of("task-get-resolved", &["task", "get", "order-2/1"]).await;
+    screen_of("workflow-terminate-dry-run", &["workflow", "terminate", "order-1", "--dry-run"]).await;
+    screen_of("workflow-export-running", &["workflow", "export", "order-1"]).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let starts = ["order-5", "order-6", "order-1"].map(|id| format!("{{\"workflow_id\":\"{id}\",\"node\":\"count\"}}\n"));
+    std::fs::write(file.path(), starts.concat()).unwrap();
+    screen_of("workflow-start-many", &["workflow", "start", "--many", file.path().to_str().unwrap()]).await;
+    here.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn screens_of_mistakes() {
     let here = Here::start().await;
     screen("error-not-found", &here.graft(&["workflow", "get", "nowhere"]).await);
@@ -154,10 +209,10 @@ async fn screens_of_mistakes() {
 #[tokio::test]
 async fn screens_of_help() {
     plain_screen("help", &graft(&["--help"]).await);
-    for noun in ["workflow", "worker", "cluster", "context"] {
+    for noun in ["workflow", "task", "dead-letter", "worker", "cluster", "context"] {
         plain_screen(&format!("help-{noun}"), &graft(&[noun, "--help"]).await);
     }
-    for (noun, verb) in [("workflow", "start"), ("workflow", "graph")] {
+    for (noun, verb) in [("workflow", "start"), ("workflow", "list"), ("workflow", "graph"), ("dead-letter", "redrive")] {
         plain_screen(&format!("help-{noun}-{verb}"), &graft(&[noun, verb, "--help"]).await);
     }
     plain_screen("explain", &graft(&["explain"]).await);

@@ -1,7 +1,7 @@
 //! What a person sees: `graft` on a terminal.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -17,6 +17,7 @@ const COLUMNS: u16 = 80;
 /// `graft` on a terminal of its own.
 struct OnTerminal {
     child: Child,
+    keys: File,
     written: Arc<Mutex<Vec<u8>>>,
     reader: JoinHandle<()>,
 }
@@ -43,13 +44,19 @@ impl OnTerminal {
         drop((command, terminal.slave));
         let written = Arc::new(Mutex::new(Vec::new()));
         let (mut master, into) = (File::from(terminal.master), written.clone());
+        let keys = master.try_clone().unwrap();
         let reader = std::thread::spawn(move || {
             let mut bytes = [0; 4_096];
             while let Ok(count @ 1..) = master.read(&mut bytes) {
                 into.lock().unwrap().extend_from_slice(&bytes[..count]);
             }
         });
-        Self { child, written, reader }
+        Self { child, keys, written, reader }
+    }
+
+    /// Types on its keyboard.
+    fn types(&mut self, text: &str) {
+        self.keys.write_all(text.as_bytes()).unwrap();
     }
 
     /// What was written so far, as it came.
@@ -250,5 +257,57 @@ async fn what_takes_long_shows_a_sign_of_life_on_a_terminal_only() {
     assert!(!quiet.contains("measuring") && quiet.contains("workflows/s"), "{quiet}");
     let elsewhere = here.graft(&bench[2..]).await;
     assert_eq!((elsewhere.code, elsewhere.stderr.as_str()), (0, ""));
+    here.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_cannot_be_undone_is_asked_about_on_a_terminal() {
+    let here = Here::start().await;
+    here.json(&["workflow", "start", "a", "--node", "nobody"]).await;
+    let terminate = ["--addr", here.addr.as_str(), "workflow", "terminate", "a"];
+    for (typed, code, status) in [("b\n", 4, "running"), ("\n", 4, "running"), ("a\n", 0, "terminated")] {
+        let mut ran = OnTerminal::run(&terminate);
+        ran.shows("To terminate workflow a, type a: ").await;
+        ran.types(typed);
+        let (ended, written) = ran.end().await;
+        assert_eq!(ended, code, "{typed:?}: {written}");
+        assert_eq!(here.json(&["workflow", "get", "a"]).await["status"], status, "{typed:?}: {written}");
+        assert_eq!(written.contains("nothing was changed"), code != 0, "{written}");
+    }
+    here.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_starts_show_how_far_they_have_come_on_a_terminal_only() {
+    let here = Here::start().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let lines: String = (0..2_500).map(|_| "{\"node\":\"nobody\"}\n").collect();
+    std::fs::write(file.path(), lines).unwrap();
+    let start = ["--addr", &here.addr, "workflow", "start", "--many", file.path().to_str().unwrap()];
+    let (code, written) = OnTerminal::run(&start).end().await;
+    assert_eq!(code, 0, "{written}");
+    assert!(written.contains("starting") && written.contains("of 2,500"), "{written}");
+    let (_, quiet) = OnTerminal::run(&[&start[..], &["-q"]].concat()).end().await;
+    assert!(!quiet.contains("starting"), "{quiet}");
+    here.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_a_filter_finds_is_shown_and_its_number_must_be_typed() {
+    let here = Here::start().await;
+    for id in ["a", "b"] {
+        here.json(&["workflow", "start", id, "--node", "fail"]).await;
+        crate::tasks::task_is(&here, &format!("{id}/1"), "dead-lettered").await;
+    }
+    let discard = ["--addr", here.addr.as_str(), "dead-letter", "discard", "--node", "fail"];
+    for (typed, code, left) in [("yes\n", 4, 2), ("2\n", 0, 0)] {
+        let mut ran = OnTerminal::run(&discard);
+        let rows = ran.shows("To discard 2 dead letters, type 2: ").await;
+        assert!(rows.iter().any(|row| row.contains("a/1")) && rows.iter().any(|row| row.contains("b/1")), "{rows:#?}");
+        ran.types(typed);
+        let (ended, written) = ran.end().await;
+        assert_eq!(ended, code, "{typed:?}: {written}");
+        assert_eq!(here.json(&["dead-letter", "list"]).await["dead_letters"].as_array().unwrap().len(), left, "{written}");
+    }
     here.stop().await;
 }

@@ -173,6 +173,8 @@ catalogue! {
     NotConfirmed = "GR9106", FailedPrecondition, 409, IsVain, None, "say --yes, or look first with --dry-run";
     /// `graft` could not read or write something on this machine.
     LocalFailure = "GR9107", Internal, 500, IsVain, None, "see the reason";
+    /// Of many, some were refused; the others were done.
+    Partly = "GR9108", Internal, 500, IsVain, None, "see above which were refused, and why";
 }
 
 impl ErrorCode {

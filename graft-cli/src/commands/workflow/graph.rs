@@ -3,9 +3,10 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{PAGE_OF_ALL, handle};
+use super::handle;
 use crate::cli::workflow::{Graph as Args, GraphFormat};
 use crate::commands::Session;
+use crate::commands::paging::PAGE_OF_ALL;
 use crate::error::CliResult;
 use crate::output::graph::json::GraphJson;
 use crate::output::graph::{Folding, Graph, dot, mermaid, tree};

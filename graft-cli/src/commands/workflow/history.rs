@@ -3,9 +3,10 @@
 use graft_client::HistoryPage;
 use graft_proto::documents::{Event, WorkflowHistory};
 
-use super::{handle, page_size};
+use super::handle;
 use crate::cli::workflow::History;
 use crate::commands::Session;
+use crate::commands::paging::page_size;
 use crate::error::CliResult;
 use crate::output::event::line;
 use crate::output::pager::Pages;

@@ -1,61 +1,74 @@
 //! `graft workflow list`
 
 use std::ops::ControlFlow;
+use std::time::SystemTime;
 
 use graft_client::proto::WorkflowStatus;
-use graft_client::{ListFilter, ListPage};
-use graft_proto::documents::{WorkflowList, WorkflowSummary};
+use graft_client::{ListFilter, ListPage, status_name};
+use graft_proto::documents::{WorkflowCounts, WorkflowList, WorkflowSummary};
 
-use super::page_size;
 use crate::cli::workflow::{List, Status};
+use crate::commands::paging::{self, Paged};
 use crate::commands::{Session, watching};
 use crate::error::CliResult;
-use crate::output::spinner::Spinner;
 use crate::output::style::Line;
 use crate::output::{Answer, View, compact, note, table};
 
-/// Lists workflows, a page or all of them.
+/// Lists workflows, a page or all of them; or counts them.
 pub(crate) async fn run(session: &Session, args: &List) -> CliResult {
-    let filter = args.status.iter().fold(ListFilter::new(), |filter, status| filter.status(wire(*status)));
-    let filter = filter.id_prefix(&args.prefix).limit(page_size(&args.page)).cursor(&args.page.cursor);
-    if args.page.all && args.watching.watch.is_none() && session.output.is_by_line() {
-        return streamed(session, filter).await;
+    if args.counts {
+        let ask = async || Ok(ControlFlow::Continue(Counts(session.client.counts().await?)));
+        watching::show(session, &args.watching, ask).await?;
+        return Ok(());
     }
-    let ask = async || Ok(ControlFlow::Continue(pages(session, filter.clone(), args.page.all).await?));
-    let page = watching::show(session, &args.watching, ask).await?;
+    let filter = filter(args);
+    let ask = async |limit, cursor: String| Ok(session.client.list(filter.clone().limit(limit).cursor(cursor)).await?);
+    let page = paging::show(session, (&args.page, &args.watching), "workflows", ask).await?;
+    let nothing = || nothing(session.client.namespace(), args);
     if session.output.is_for_people()
-        && let Some(words) = remark(session.client.namespace(), args, &page)
+        && let Some(words) = paging::remark(&args.page, page.next_cursor.as_deref(), page.workflows.len(), nothing)
     {
         note(&words);
     }
     Ok(())
 }
 
-/// One page, or all of them as one.
-async fn pages(session: &Session, filter: ListFilter, all: bool) -> CliResult<ListPage> {
-    let mut page = session.client.list(filter.clone()).await?;
-    if page.next_cursor.is_none() || !all {
-        return Ok(page);
+fn filter(args: &List) -> ListFilter {
+    let now = SystemTime::now();
+    let filter = args.status.iter().fold(ListFilter::new(), |filter, status| filter.status(wire(*status)));
+    let filter = args.labels.iter().fold(filter, |filter, (key, value)| filter.label(key, value));
+    let mut filter = filter.id_prefix(&args.prefix).node(&args.node);
+    if let Some(since) = args.since {
+        filter = filter.created_since(since.at(now));
     }
-    let spinner = Spinner::start("listing");
-    while let Some(cursor) = page.next_cursor.take() {
-        spinner.say(|| format!("listing: {} workflows", page.workflows.len()));
-        let ListPage { workflows, next_cursor } = session.client.list(filter.clone().cursor(cursor)).await?;
-        page.workflows.extend(workflows);
-        page.next_cursor = next_cursor;
+    if let Some(until) = args.until {
+        filter = filter.created_until(until.at(now));
     }
-    Ok(page)
+    filter
 }
 
-/// All pages, each written when it comes.
-async fn streamed(session: &Session, filter: ListFilter) -> CliResult {
-    let mut page = session.client.list(filter.clone()).await?;
-    loop {
-        session.output.show(&page)?;
-        match page.next_cursor.take() {
-            Some(cursor) => page = session.client.list(filter.clone().cursor(cursor)).await?,
-            None => return Ok(()),
-        }
+/// What is said where there is none.
+fn nothing(namespace: &str, args: &List) -> String {
+    let List { status, node, labels, since, until, prefix, .. } = args;
+    let all = status.is_empty() && prefix.is_empty() && node.is_empty() && labels.is_empty() && since.is_none() && until.is_none();
+    match all {
+        true => format!("There is no workflow in namespace \"{namespace}\"."),
+        false => format!("No workflow of namespace \"{namespace}\" matches."),
+    }
+}
+
+impl Paged for ListPage {
+    fn next_cursor(&mut self) -> &mut Option<String> {
+        &mut self.next_cursor
+    }
+
+    fn rows(&self) -> usize {
+        self.workflows.len()
+    }
+
+    fn append(&mut self, more: Self) {
+        self.workflows.extend(more.workflows);
+        self.next_cursor = more.next_cursor;
     }
 }
 
@@ -80,17 +93,27 @@ impl Answer for ListPage {
     }
 }
 
-/// What is to be said about a page: where the next one is, or why nothing is on this one. The server looks through so many workflows for a
-/// page and no more, so a page on which nothing matched need not be the last.
-fn remark(namespace: &str, args: &List, page: &ListPage) -> Option<String> {
-    let filtered = !args.status.is_empty() || !args.prefix.is_empty();
-    match (&page.next_cursor, page.workflows.is_empty()) {
-        (Some(cursor), true) => Some(format!("Nothing on this page matches; --all looks on, --cursor {cursor} shows the next page.")),
-        (Some(cursor), false) => Some(format!("There may be more: --all shows them, --cursor {cursor} the next page.")),
-        (None, false) => None,
-        (None, true) if !args.page.cursor.is_empty() => Some("There are no more.".to_owned()),
-        (None, true) if filtered => Some(format!("No workflow of namespace \"{namespace}\" matches.")),
-        (None, true) => Some(format!("There is no workflow in namespace \"{namespace}\".")),
+/// How many workflows are in each status.
+struct Counts(Vec<(WorkflowStatus, u64)>);
+
+impl Answer for Counts {
+    type Document = WorkflowCounts;
+
+    fn document(&self) -> WorkflowCounts {
+        WorkflowCounts {
+            total: self.0.iter().map(|(_, count)| count).sum(),
+            counts: self.0.iter().map(|(status, count)| ((*status).into(), *count)).collect(),
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0.iter().filter(|(_, count)| *count > 0).map(|(status, _)| status_name(*status).to_owned()).collect()
+    }
+
+    fn people(&self, view: View) -> Vec<Line> {
+        let row = |(status, count): &(WorkflowStatus, u64)| vec![status_name(*status).to_owned(), count.to_string()];
+        let total = vec!["total".to_owned(), self.document().total.to_string()];
+        table::table(view, &[table::column("STATUS"), table::column("WORKFLOWS")], self.0.iter().map(row).chain([total]))
     }
 }
 
@@ -116,28 +139,23 @@ mod tests {
     use crate::cli::{Cli, Noun};
 
     #[test]
-    fn an_empty_page_is_told_from_an_empty_list() {
-        let said = |flags: &str, next: Option<&str>, rows| {
+    fn a_list_that_is_empty_for_its_filter_says_so() {
+        let said = |flags: &str| {
             let words = ["graft", "workflow", "list"].into_iter().chain(flags.split_whitespace());
             let Noun::Workflow(Workflow::List(args)) = Cli::try_parse_from(words).unwrap().noun else { panic!("another verb") };
-            let page = ListPage { workflows: vec![Default::default(); rows], next_cursor: next.map(str::to_owned) };
-            remark("sales", &args, &page).unwrap_or_default()
+            nothing("sales", &args)
         };
-        assert_eq!(said("", None, 0), "There is no workflow in namespace \"sales\".");
-        for filter in ["--status paused", "--prefix x"] {
-            assert_eq!(said(filter, None, 0), "No workflow of namespace \"sales\" matches.");
+        assert_eq!(said(""), "There is no workflow in namespace \"sales\".");
+        for filter in ["--status paused", "--node a", "--label a=b", "--since 1h", "--until 1h", "--prefix x"] {
+            assert_eq!(said(filter), "No workflow of namespace \"sales\" matches.");
         }
-        assert_eq!(said("--status paused", Some("c"), 0), "Nothing on this page matches; --all looks on, --cursor c shows the next page.");
-        assert_eq!(said("", Some("c"), 3), "There may be more: --all shows them, --cursor c the next page.");
-        assert_eq!(said("--cursor b", None, 0), "There are no more.");
-        assert_eq!(said("", None, 3), "");
     }
 
     #[test]
     fn a_status_is_asked_for_with_the_word_that_answers_use() {
         for status in Status::value_variants() {
             let word = status.to_possible_value().unwrap();
-            assert_eq!(word.get_name(), graft_client::status_name(wire(*status)));
+            assert_eq!(word.get_name(), status_name(wire(*status)));
         }
     }
 }

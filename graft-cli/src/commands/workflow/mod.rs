@@ -1,9 +1,11 @@
 //! Verbs of `graft workflow`.
 pub(super) mod cancel;
+pub(super) mod export;
 pub(super) mod get;
 pub(super) mod graph;
 pub(super) mod history;
 pub(super) mod list;
+pub(super) mod many;
 pub(super) mod pause;
 pub(super) mod resume;
 pub(super) mod start;
@@ -16,24 +18,14 @@ use graft_proto::documents;
 
 use super::Session;
 use crate::cli::value::Wait;
-use crate::cli::which::{Page, Target};
+use crate::cli::which::Target;
 use crate::error::{CliError, CliResult};
 use crate::output::style::Line;
 use crate::output::{Answer, View, table};
 
-/// Rows of a page, unless somebody says otherwise.
-const PAGE: u32 = 100;
-/// The same where all pages are wanted.
-const PAGE_OF_ALL: u32 = 1_000;
-
 /// The workflow, or the run of it, that was named.
 fn handle(session: &Session, target: &Target) -> WorkflowHandle {
     session.client.workflow(&target.id).run(target.run)
-}
-
-/// Rows that are asked for at a time: what was said, or else few for somebody who reads a page and many for somebody who wants all.
-pub(super) fn page_size(page: &Page) -> u32 {
-    page.limit.unwrap_or(if page.all { PAGE_OF_ALL } else { PAGE })
 }
 
 /// What the end of a workflow that was waited for means for the command: every end but one has an exit code of its own.
@@ -76,16 +68,5 @@ impl Answer for WorkflowSummary {
 
     fn people(&self, _: View) -> Vec<Line> {
         table::steered(self)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_limit_that_was_given_counts_with_all_pages_as_well() {
-        let size = |limit, all| page_size(&Page { limit, all, cursor: String::new() });
-        assert_eq!((size(None, false), size(None, true), size(Some(7), false), size(Some(7), true)), (100, 1_000, 7, 7));
     }
 }

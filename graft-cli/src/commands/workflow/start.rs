@@ -7,7 +7,7 @@ use graft_client::{Next, RawJson, StartWorkflow, Started};
 use graft_proto::documents::{StartedWorkflow, Time};
 use tokio::task::spawn_blocking;
 
-use super::ended;
+use super::{ended, many};
 use crate::cli::workflow::{OnConflict, Start};
 use crate::commands::Session;
 use crate::error::{CliError, CliResult};
@@ -19,6 +19,9 @@ const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
 
 /// Starts a workflow; with `--wait`, waits for its end.
 pub(crate) async fn run(session: &Session, args: Start) -> CliResult {
+    if let Some(from) = args.many {
+        return many::run(session, from).await;
+    }
     let wait = args.waiting.wait;
     // Stdin, or a file that is a pipe, may keep us waiting: it is read beside the runtime, so that Ctrl-C is heard.
     let request = spawn_blocking(move || request(args)).await.map_err(|error| CliError::Other(format!("failed to read: {error}")))??;
@@ -39,18 +42,9 @@ pub(crate) async fn run(session: &Session, args: Start) -> CliResult {
 
 fn request(args: Start) -> CliResult<StartWorkflow> {
     let config = args.config.map(|text| document("--config", &text)).transpose()?.unwrap_or_default();
-    let mut start =
-        StartWorkflow::new(args.id.unwrap_or_default()).node(Next::raw(args.node, config)).on_conflict(match args.on_conflict {
-            OnConflict::Fail => graft_client::OnConflict::Fail,
-            OnConflict::UseExisting => graft_client::OnConflict::UseExisting,
-            OnConflict::ReplaceFinished => graft_client::OnConflict::ReplaceFinished,
-        });
+    let mut start = StartWorkflow::new(args.id.unwrap_or_default()).node(Next::raw(args.node, config)).on_conflict(wire(args.on_conflict));
     if let Some(text) = args.state {
-        let state = document("--state", &text)?;
-        if !matches!(state.as_bytes().iter().find(|byte| !byte.is_ascii_whitespace()), Some(b'{')) {
-            return Err(CliError::Usage("--state is JSON but no object: a state is an object, such as '{\"items\":3}'".into()));
-        }
-        start = start.state_json(state);
+        start = start.state_json(object("--state", &text, "a state")?);
     }
     for (key, value) in args.labels {
         start = start.label(key, value);
@@ -62,6 +56,23 @@ fn request(args: Start) -> CliResult<StartWorkflow> {
         start = start.deadline(SystemTime::now() + deadline);
     }
     Ok(start)
+}
+
+pub(super) fn wire(on_conflict: OnConflict) -> graft_client::OnConflict {
+    match on_conflict {
+        OnConflict::Fail => graft_client::OnConflict::Fail,
+        OnConflict::UseExisting => graft_client::OnConflict::UseExisting,
+        OnConflict::ReplaceFinished => graft_client::OnConflict::ReplaceFinished,
+    }
+}
+
+/// The object that an argument holds or names; `what` is what it is for.
+pub(crate) fn object(flag: &str, argument: &str, what: &str) -> CliResult<RawJson> {
+    let document = document(flag, argument)?;
+    match document.as_bytes().iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'{') => Ok(document),
+        _ => Err(CliError::Usage(format!("{flag} is JSON but no object: {what} is an object, such as '{{\"items\":3}}'"))),
+    }
 }
 
 /// The document that an argument holds or names. It is checked here, where the place of a mistake can be told, and passed on as it is.
@@ -86,12 +97,17 @@ fn read(flag: &str, name: &str, source: std::io::Result<impl Read>) -> CliResult
     Ok(bytes)
 }
 
+/// What a start answers, for programs.
+pub(super) fn started(started: &Started) -> StartedWorkflow {
+    let Started { namespace, workflow_id, run, created, warnings, time_ms } = started.clone();
+    StartedWorkflow { namespace, workflow_id, run, created, warnings, answered_at: Time::of(time_ms) }
+}
+
 impl Answer for Started {
     type Document = StartedWorkflow;
 
     fn document(&self) -> StartedWorkflow {
-        let Started { namespace, workflow_id, run, created, warnings, time_ms } = self.clone();
-        StartedWorkflow { namespace, workflow_id, run, created, warnings, answered_at: Time::of(time_ms) }
+        started(self)
     }
 
     fn names(&self) -> Vec<String> {

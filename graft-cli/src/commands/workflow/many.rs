@@ -1,0 +1,287 @@
+//! `graft workflow start --many`: a workflow for each line of a file.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::time::SystemTime;
+
+use clap::ValueEnum;
+use graft_client::{ClientError, Next, RawJson, StartWorkflow, Started};
+use graft_proto::documents::StartResult;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tokio::task::spawn_blocking;
+
+use super::start::{started, wire};
+use crate::cli::value;
+use crate::cli::workflow::OnConflict;
+use crate::commands::Session;
+use crate::error::{CliError, CliResult};
+use crate::output::json::Document;
+use crate::output::spinner::Bar;
+use crate::output::style::Line;
+use crate::output::table::{column, table};
+use crate::output::task::refused;
+use crate::output::{Answer, View, compact, note};
+
+/// Most starts of one file.
+const STARTS_MAX: usize = 100_000;
+/// Starts of one call: so many answers come at once.
+const STARTS_PER_CALL: usize = 1_000;
+/// Longest line, in bytes: what a message may hold.
+const LINE_BYTES_MAX: u64 = 4 << 20;
+
+/// A line of the file. What it does not name is as with `graft workflow start`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    #[serde(default)]
+    workflow_id: String,
+    node: String,
+    config: Option<Box<RawValue>>,
+    state: Option<Box<RawValue>>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    on_conflict: Option<String>,
+    request_id: Option<String>,
+    deadline: Option<String>,
+}
+
+/// Starts a workflow for each line. Nothing is sent if a line makes no sense; then each has an answer of its own, and if any was refused, the
+/// exit code says so.
+pub(crate) async fn run(session: &Session, from: String) -> CliResult {
+    // Stdin, or a file that is a pipe, may keep us waiting: it is read beside the runtime, so that Ctrl-C is heard.
+    let starts = spawn_blocking(move || starts(&from)).await.map_err(|error| CliError::Other(format!("failed to read: {error}")))??;
+    let of = starts.len();
+    let bar = Bar::start("starting", of);
+    let (mut all, mut failed) = (Many::default(), None);
+    for starts in starts.chunks(STARTS_PER_CALL) {
+        let first = all.counted.total() + 1;
+        match session.client.start_many(starts.iter().cloned()).await {
+            Ok(answers) => all.add(first, answers),
+            // What was started before is told all the same.
+            Err(error) => {
+                failed = Some(error);
+                break;
+            }
+        }
+        bar.reached(all.counted.total());
+        if session.output.is_by_line() {
+            bar.aside(|| session.output.show(&all))?;
+            all.answers.clear();
+        }
+    }
+    drop(bar);
+    if !session.output.is_by_line() {
+        session.output.show(&all)?;
+    }
+    if session.output.is_for_people() {
+        note(&all.counted.words());
+    }
+    match (failed, all.counted.refused) {
+        (Some(error), _) => Err(error.into()),
+        (None, 0) => Ok(()),
+        (None, refused) => Err(CliError::Partly { done: "started", refused, of }),
+    }
+}
+
+/// The starts of a file, or of stdin.
+fn starts(from: &str) -> CliResult<Vec<StartWorkflow>> {
+    let refused = |line: usize, why: String| CliError::Usage(format!("--many {from}: line {line}: {why}"));
+    let source: Box<dyn Read> = match from {
+        "-" => Box::new(std::io::stdin()),
+        path => Box::new(File::open(path).map_err(|error| CliError::Usage(format!("--many: failed to read {path}: {error}")))?),
+    };
+    let (mut reader, mut starts, mut line) = (BufReader::new(source), Vec::new(), 0);
+    loop {
+        let mut text = String::new();
+        line += 1;
+        let read = reader.by_ref().take(LINE_BYTES_MAX + 1).read_line(&mut text).map_err(|error| refused(line, error.to_string()))?;
+        if read == 0 {
+            let none = || CliError::Usage(format!("--many {from}: it has no line that names a workflow"));
+            return if starts.is_empty() { Err(none()) } else { Ok(starts) };
+        }
+        if read as u64 > LINE_BYTES_MAX {
+            return Err(refused(line, format!("it has more than {LINE_BYTES_MAX} bytes")));
+        }
+        if text.trim().is_empty() {
+            continue;
+        }
+        if starts.len() == STARTS_MAX {
+            return Err(refused(line, format!("there are more than {STARTS_MAX} workflows; make several files of it")));
+        }
+        starts.push(start(&text).map_err(|why| refused(line, why))?);
+    }
+}
+
+/// The start of a line, or why it is none.
+fn start(line: &str) -> Result<StartWorkflow, String> {
+    let row: Row = serde_json::from_str(line).map_err(|error| error.to_string())?;
+    let raw = |value: Box<RawValue>| RawJson::from_bytes(String::from(Box::<str>::from(value)).into_bytes());
+    let mut start = StartWorkflow::new(row.workflow_id).node(Next::raw(row.node, row.config.map(raw).unwrap_or_default()));
+    if let Some(state) = row.state {
+        if !state.get().starts_with('{') {
+            return Err("`state` is no object".to_owned());
+        }
+        start = start.state_json(raw(state));
+    }
+    for (key, value) in row.labels {
+        start = start.label(key, value);
+    }
+    if let Some(word) = row.on_conflict {
+        let known = OnConflict::from_str(&word, false)
+            .map_err(|_| format!("`on_conflict` is fail, use-existing or replace-finished, not {word:?}"))?;
+        start = start.on_conflict(wire(known));
+    }
+    if let Some(id) = row.request_id {
+        start = start.request_id(id);
+    }
+    if let Some(deadline) = row.deadline {
+        start = start.deadline(SystemTime::now() + value::duration(&deadline).map_err(|why| format!("`deadline`: {why}"))?);
+    }
+    Ok(start)
+}
+
+/// What became of one start.
+struct One {
+    /// Which start it answers, from 1.
+    number: usize,
+    answer: Result<Started, ClientError>,
+}
+
+impl From<&One> for StartResult {
+    fn from(one: &One) -> Self {
+        let started = one.answer.as_ref().ok().map(started);
+        Self { number: one.number as u64, started, refused: one.answer.as_ref().err().map(refused) }
+    }
+}
+
+/// How many became what.
+#[derive(Default)]
+struct Counted {
+    started: usize,
+    there: usize,
+    refused: usize,
+}
+
+impl Counted {
+    fn total(&self) -> usize {
+        self.started + self.there + self.refused
+    }
+
+    fn words(&self) -> String {
+        let Self { started, there, refused } = self;
+        let parts = [(*there, "there already"), (*refused, "refused")];
+        let others = parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!(", {count} {what}"));
+        format!("{started} {} started{}.", if *started == 1 { "was" } else { "were" }, others.collect::<String>())
+    }
+}
+
+/// What became of all of them.
+#[derive(Default)]
+struct Many {
+    answers: Vec<One>,
+    counted: Counted,
+}
+
+impl Many {
+    fn add(&mut self, first: usize, answers: Vec<Result<Started, ClientError>>) {
+        for (number, answer) in (first..).zip(answers) {
+            *match &answer {
+                Ok(started) if started.created => &mut self.counted.started,
+                Ok(_) => &mut self.counted.there,
+                Err(_) => &mut self.counted.refused,
+            } += 1;
+            self.answers.push(One { number, answer });
+        }
+    }
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ManyJson {
+    results: Vec<StartResult>,
+}
+
+impl Document for ManyJson {
+    const KIND: &'static str = "StartResults";
+}
+
+impl Answer for Many {
+    type Document = ManyJson;
+
+    fn document(&self) -> ManyJson {
+        ManyJson { results: self.answers.iter().map(Into::into).collect() }
+    }
+
+    fn each(&self) -> CliResult<Vec<String>> {
+        self.answers.iter().map(|one| compact(&StartResult::from(one))).collect()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.answers.iter().filter_map(|one| Some(one.answer.as_ref().ok()?.workflow_id.clone())).collect()
+    }
+
+    /// What a person wants to know of ten thousand starts: which were not simply started. All of them with more columns.
+    fn people(&self, view: View) -> Vec<Line> {
+        let told = |one: &&One| view.wide || !matches!(&one.answer, Ok(started) if started.created && started.warnings.is_empty());
+        let row = |one: &One| {
+            let number = one.number.to_string();
+            match &one.answer {
+                Ok(started) => {
+                    let what = if started.created { "started" } else { "was there" };
+                    vec![number, started.workflow_id.clone(), what.to_owned(), started.run.to_string(), started.warnings.join("; ")]
+                }
+                Err(error) => {
+                    vec![number, "-".to_owned(), format!("refused [{}]", error.code()), "-".to_owned(), sentence(error)]
+                }
+            }
+        };
+        let rows: Vec<Vec<String>> = self.answers.iter().filter(told).map(row).collect();
+        if rows.is_empty() {
+            return Vec::new();
+        }
+        table(view, &[column("NUMBER"), column("ID"), column("RESULT"), column("RUN"), column("REASON")], rows)
+    }
+}
+
+/// Why a start was refused: the object and the reason.
+fn sentence(error: &ClientError) -> String {
+    format!("{} {}", error.object(), error.message()).trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_no_start_is_refused_with_its_number_and_why() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_str().unwrap();
+        std::fs::write(path, "{\"node\":\"a\"}\n\n{\"node\":\"b\",\"state\":{\"n\":1},\"labels\":{\"a\":\"b\"},\"deadline\":\"5m\"}\n")
+            .unwrap();
+        assert_eq!(starts(path).unwrap().len(), 2);
+        for (line, why) in [
+            ("{", "EOF"),
+            ("{}", "node"),
+            (r#"{"node":"a","stat":{}}"#, "stat"),
+            (r#"{"node":"a","state":[]}"#, "no object"),
+            (r#"{"node":"a","on_conflict":"x"}"#, "replace-finished"),
+            (r#"{"node":"a","deadline":"5"}"#, "10s"),
+        ] {
+            std::fs::write(path, format!("{{\"node\":\"a\"}}\n{line}\n")).unwrap();
+            let error = starts(path).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains("line 2") && error.to_string().contains(why), "{line}: {error}");
+        }
+        std::fs::write(path, "").unwrap();
+        assert_eq!(starts(path).unwrap_err().exit_code(), 2);
+        assert!(starts("no-such-file").unwrap_err().to_string().contains("no-such-file"));
+    }
+
+    #[test]
+    fn the_end_counts_what_became_of_them() {
+        assert_eq!(Counted { started: 1, ..Counted::default() }.words(), "1 was started.");
+        assert_eq!(Counted { started: 7, there: 2, refused: 1 }.words(), "7 were started, 2 there already, 1 refused.");
+    }
+}
