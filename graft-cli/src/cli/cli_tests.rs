@@ -26,7 +26,7 @@ fn verbs(command: &clap::Command, path: &str, found: &mut Vec<(String, String)>)
 fn the_help_of_every_verb_has_an_example_of_that_verb_that_parses() {
     let mut found = Vec::new();
     verbs(&Cli::command(), "", &mut found);
-    assert!(found.len() >= 32, "{found:?}");
+    assert!(found.len() >= 35, "{found:?}");
     for (path, help) in found {
         let examples: Vec<&str> = help.lines().filter_map(|line| line.find(&path).map(|at| &line[at..])).collect();
         assert!(!examples.is_empty(), "the help of `{path}` has no example: {help}");
@@ -76,6 +76,9 @@ fn flags_that_contradict_each_other_are_refused() {
         "graft dead-letter redrive a/1 --every",
         "graft dead-letter discard --every --yes --dry-run",
         "graft dead-letter list --run 2",
+        "graft limit set pick --cluster --max 1",
+        "graft limit set --max 1",
+        "graft limit set pick --max 0",
         "graft task list --run 2",
     ] {
         let refused = Cli::try_parse_from(line.split(' '));

@@ -16,7 +16,7 @@ use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
 use local::{Bench, Completions, Dev, Explain, Man, Schema};
 use place::{Cluster, Context, Worker};
-use task::{DeadLetter, Task};
+use task::{DeadLetter, Limit, Task};
 use workflow::Workflow;
 
 const EXIT_CODES: &str = "\
@@ -127,6 +127,9 @@ pub(crate) enum Noun {
     /// See who does the work.
     #[command(subcommand)]
     Worker(Worker),
+    /// See and set how many attempts may be held at once.
+    #[command(subcommand)]
+    Limit(Limit),
     /// See the members.
     #[command(subcommand)]
     Cluster(Cluster),

@@ -1,4 +1,4 @@
-//! Verbs of `graft task` and `graft dead-letter`.
+//! Verbs of `graft task`, `graft dead-letter` and `graft limit`.
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -150,4 +150,51 @@ pub(crate) struct Discard {
     /// Which, and why.
     #[command(flatten)]
     pub(crate) which: OneOrMany,
+}
+
+/// Verbs of `graft limit`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Limit {
+    /// List limits, and what is held under them.
+    #[command(after_help = "Examples:\n  graft limit list\n  graft limit list --all-namespaces --watch")]
+    List(LimitList),
+    /// Set how many attempts of a node, or of the whole cluster, may be held at once. Attempts that are held already go on.
+    #[command(after_help = "Examples:\n  graft limit set charge --max 10\n  graft limit set --cluster --max 500")]
+    Set(LimitSet),
+    /// Take a limit away.
+    #[command(after_help = "Examples:\n  graft limit unset charge\n  graft limit unset --cluster")]
+    Unset(LimitWhich),
+}
+
+/// Arguments of `graft limit list`.
+#[derive(Debug, Args)]
+pub(crate) struct LimitList {
+    /// Those of nodes of all namespaces.
+    #[arg(long)]
+    pub(crate) all_namespaces: bool,
+    /// Whether the look becomes a watch.
+    #[command(flatten)]
+    pub(crate) watching: Watching,
+}
+
+/// Which limit.
+#[derive(Debug, Args)]
+pub(crate) struct LimitWhich {
+    /// The node.
+    #[arg(value_name = "NODE", required_unless_present = "cluster")]
+    pub(crate) node: Option<String>,
+    /// The whole cluster, all namespaces together.
+    #[arg(long, conflicts_with = "node")]
+    pub(crate) cluster: bool,
+}
+
+/// Arguments of `graft limit set`.
+#[derive(Debug, Args)]
+pub(crate) struct LimitSet {
+    /// Which.
+    #[command(flatten)]
+    pub(crate) which: LimitWhich,
+    /// Attempts at once.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max: u32,
 }

@@ -6,6 +6,7 @@ mod context;
 mod dead_letter;
 mod dev;
 mod explain;
+mod limit;
 mod man;
 mod paging;
 mod reach;
@@ -21,7 +22,7 @@ use std::time::Duration;
 use graft_client::Client;
 
 use crate::cli::place::{Cluster, Worker};
-use crate::cli::task::{DeadLetter, Task};
+use crate::cli::task::{DeadLetter, Limit, Task};
 use crate::cli::workflow::Workflow;
 use crate::cli::{Cli, Global, Noun};
 use crate::contexts::Place;
@@ -107,6 +108,11 @@ async fn verb(cli: Cli, output: Output) -> CliResult {
             DeadLetter::Get(args) => dead_letter::get::run(&session().await?, &args).await,
             DeadLetter::Redrive(args) => dead_letter::redrive::run(&session().await?, &args).await,
             DeadLetter::Discard(args) => dead_letter::discard::run(&session().await?, &args).await,
+        },
+        Noun::Limit(verb) => match verb {
+            Limit::List(args) => limit::list::run(&session().await?, &args).await,
+            Limit::Set(args) => limit::set::run(&session().await?, &args).await,
+            Limit::Unset(args) => limit::unset::run(&session().await?, &args).await,
         },
         Noun::Context(verb) => context::run(&global, output, verb).await,
         Noun::Schema(args) => schema::run(output, &args),

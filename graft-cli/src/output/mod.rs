@@ -4,7 +4,7 @@
 //!
 //! - [`json`]: the documents that programs get; their shape is a promise.
 //! - [`table`]: what people get.
-//! - [`event`]: one event as one line; [`task`]: tasks and dead letters.
+//! - [`event`]: one event as one line; [`task`], [`limit`]: tasks, dead letters and limits.
 //! - [`progress`]: events folded into what a workflow looks like now; [`graph`] folds that by node and draws it, as a tree, as Mermaid, as DOT.
 //! - [`screen`]: what is drawn again in place; [`pager`]: what is longer than a screen; [`spinner`]: what takes long; [`ask`]: what must be
 //!   agreed to.
@@ -15,6 +15,7 @@ pub(crate) mod ask;
 pub(crate) mod event;
 pub(crate) mod graph;
 pub(crate) mod json;
+pub(crate) mod limit;
 pub(crate) mod pager;
 pub(crate) mod progress;
 pub(crate) mod screen;

@@ -8,6 +8,7 @@ mod export;
 mod finding;
 mod graphs;
 mod here;
+mod limits;
 mod many;
 mod offline;
 mod readme;

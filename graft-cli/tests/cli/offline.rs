@@ -34,7 +34,7 @@ async fn every_verb_gets_a_manual_page() {
     let ran = graft(&["man", into.to_str().unwrap()]).await;
     assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{}", ran.stderr);
     assert!(into.join("graft-workflow.1").exists(), "nouns have one as well");
-    for verb in ["", "-workflow-start", "-workflow-graph", "-dead-letter-redrive", "-context-test", "-bench"] {
+    for verb in ["", "-workflow-start", "-workflow-graph", "-dead-letter-redrive", "-limit-set", "-context-test", "-bench"] {
         let page = std::fs::read_to_string(into.join(format!("graft{verb}.1"))).unwrap_or_else(|error| panic!("graft{verb}.1: {error}"));
         assert!(page.contains(".SH NAME") && page.contains("Example"), "{verb}: {page}");
     }

@@ -119,6 +119,8 @@ async fn every_kind_is_written_as_its_schema_says() {
         &["task", "get", "b/1"],
         &["dead-letter", "list"],
         &["dead-letter", "redrive", "failed/1", "--dry-run"],
+        &["limit", "set", "count", "--max", "7"],
+        &["limit", "list"],
         &["worker", "list"],
         &["cluster", "status"],
         &["cluster", "members"],

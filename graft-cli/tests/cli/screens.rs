@@ -181,11 +181,20 @@ async fn screens_of_tasks_and_dead_letters() {
     screen_of("dead-letter-discard", &["dead-letter", "discard", "--every", "--yes", "--reason", "withdrawn"]).await;
     here.graft(&["workflow", "watch", "order-3"]).await;
     screen_of("workflow-history-redriven", &["workflow", "history", "order-3"]).await;
+    // A worker would take it before it can be shown.
+    here.json(&["workflow", "pause", "order-2"]).await;
     screen_of("task-retry", &["task", "retry", "order-2/1", "--reason", "gateway is back"]).await;
+    here.json(&["workflow", "resume", "order-2"]).await;
     here.graft(&["workflow", "watch", "order-2"]).await;
     screen_of("task-get-resolved", &["task", "get", "order-2/1"]).await;
     screen_of("workflow-terminate-dry-run", &["workflow", "terminate", "order-1", "--dry-run"]).await;
     screen_of("workflow-export-running", &["workflow", "export", "order-1"]).await;
+    screen_of("limit-list-empty", &["limit", "list"]).await;
+    screen_of("limit-set", &["limit", "set", "count", "--max", "10"]).await;
+    screen_of("limit-set-again", &["limit", "set", "count", "--max", "5"]).await;
+    screen_of("limit-set-cluster", &["limit", "set", "--cluster", "--max", "500"]).await;
+    screen_of("limit-list", &["limit", "list"]).await;
+    screen_of("limit-unset", &["limit", "unset", "count"]).await;
     let file = tempfile::NamedTempFile::new().unwrap();
     let starts = ["order-5", "order-6", "order-1"].map(|id| format!("{{\"workflow_id\":\"{id}\",\"node\":\"count\"}}\n"));
     std::fs::write(file.path(), starts.concat()).unwrap();
@@ -209,10 +218,10 @@ async fn screens_of_mistakes() {
 #[tokio::test]
 async fn screens_of_help() {
     plain_screen("help", &graft(&["--help"]).await);
-    for noun in ["workflow", "task", "dead-letter", "worker", "cluster", "context"] {
+    for noun in ["workflow", "task", "dead-letter", "worker", "limit", "cluster", "context"] {
         plain_screen(&format!("help-{noun}"), &graft(&[noun, "--help"]).await);
     }
-    for (noun, verb) in [("workflow", "start"), ("workflow", "list"), ("workflow", "graph"), ("dead-letter", "redrive")] {
+    for (noun, verb) in [("workflow", "start"), ("workflow", "list"), ("workflow", "graph"), ("dead-letter", "redrive"), ("limit", "set")] {
         plain_screen(&format!("help-{noun}-{verb}"), &graft(&[noun, verb, "--help"]).await);
     }
     plain_screen("explain", &graft(&["explain"]).await);

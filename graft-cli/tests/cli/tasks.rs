@@ -65,7 +65,7 @@ async fn a_task_that_waits_is_tried_now() {
 
     let retried = here.graft(&["task", "retry", "a/1", "--reason", "gateway is back"]).await;
     assert_eq!(retried.code, 0, "{}", retried.stderr);
-    assert!(retried.stderr.contains("is offered now"), "{}", retried.stderr);
+    assert!(retried.stderr.contains("is ready now"), "{}", retried.stderr);
     let watched = here.graft(&["workflow", "watch", "a"]).await;
     assert_eq!(watched.code, 0, "it ends, and not in an hour: {}", watched.stderr);
     assert!(watched.stdout.contains("retried    later #1") && watched.stdout.contains("gateway is back"), "{}", watched.stdout);

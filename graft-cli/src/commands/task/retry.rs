@@ -10,7 +10,7 @@ pub(crate) async fn run(session: &Session, args: &TaskRetry) -> CliResult {
     let named = &args.target.task;
     let run = task::handle(session, named).retry(&args.reason).await?;
     if session.output.is_for_people() {
-        note(&format!("Task {} of workflow \"{}\" is offered now.", named.task, named.workflow));
+        note(&format!("Task {} of workflow \"{}\" is ready now.", named.task, named.workflow));
     }
     // The run that was changed: another may have taken its place.
     let handle = session.client.workflow(&named.workflow).run(run).task(named.task);
