@@ -26,7 +26,7 @@ fn verbs(command: &clap::Command, path: &str, found: &mut Vec<(String, String)>)
 fn the_help_of_every_verb_has_an_example_of_that_verb_that_parses() {
     let mut found = Vec::new();
     verbs(&Cli::command(), "", &mut found);
-    assert!(found.len() >= 35, "{found:?}");
+    assert!(found.len() >= 36, "{found:?}");
     for (path, help) in found {
         let examples: Vec<&str> = help.lines().filter_map(|line| line.find(&path).map(|at| &line[at..])).collect();
         assert!(!examples.is_empty(), "the help of `{path}` has no example: {help}");

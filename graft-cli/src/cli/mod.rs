@@ -15,7 +15,7 @@ use std::time::Duration;
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
 use local::{Bench, Completions, Dev, Explain, Man, Schema};
-use place::{Cluster, Context, Worker};
+use place::{Cluster, Context, Events, Worker};
 use task::{DeadLetter, Limit, Task};
 use workflow::Workflow;
 
@@ -133,6 +133,10 @@ pub(crate) enum Noun {
     /// See the members.
     #[command(subcommand)]
     Cluster(Cluster),
+    /// Follow what becomes true in all workflows, in the order of the log, until Ctrl-C.
+    #[command(after_help = "Examples:\n  graft events\n  graft events --type task_dead_lettered --type failed -o jsonl\n  \
+        graft events --after earliest --idle 1s --limit 100")]
+    Events(Events),
     /// Name clusters, and choose between them.
     #[command(subcommand)]
     Context(Context),

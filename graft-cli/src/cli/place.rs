@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::value;
 use super::which::Watching;
 
 /// Verbs of `graft context`.
@@ -86,4 +87,27 @@ pub(crate) enum Cluster {
     /// List the members.
     #[command(after_help = "Examples:\n  graft cluster members\n  graft cluster members -o name")]
     Members(Watching),
+}
+
+/// Arguments of `graft events`.
+#[derive(Debug, Args)]
+pub(crate) struct Events {
+    /// Go on after this position, as an event gave it; `earliest` for all that is kept; otherwise with what becomes true from now on.
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "POSITION")]
+    pub(crate) after: String,
+    /// Only this type, such as task_failed; may be given again.
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) types: Vec<String>,
+    /// Only of workflows whose id starts so.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) prefix: String,
+    /// Of all namespaces.
+    #[arg(long)]
+    pub(crate) all_namespaces: bool,
+    /// End after so many events.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) limit: Option<u64>,
+    /// End when nothing has become true for this long.
+    #[arg(long, value_parser = value::some_time, value_name = "DURATION")]
+    pub(crate) idle: Option<std::time::Duration>,
 }

@@ -5,6 +5,7 @@ mod completions;
 mod context;
 mod dead_letter;
 mod dev;
+mod events;
 mod explain;
 mod limit;
 mod man;
@@ -114,6 +115,7 @@ async fn verb(cli: Cli, output: Output) -> CliResult {
             Limit::Set(args) => limit::set::run(&session().await?, &args).await,
             Limit::Unset(args) => limit::unset::run(&session().await?, &args).await,
         },
+        Noun::Events(args) => events::run(&session().await?, &args).await,
         Noun::Context(verb) => context::run(&global, output, verb).await,
         Noun::Schema(args) => schema::run(output, &args),
         Noun::Explain(args) => explain::run(output, &args),

@@ -55,6 +55,7 @@ kinds! {
     shared::WorkerList,
     shared::Workflow,
     shared::WorkflowCounts,
+    shared::WorkflowEvent,
     shared::WorkflowExport,
     shared::WorkflowHistory,
     shared::WorkflowList,

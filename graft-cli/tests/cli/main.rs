@@ -4,6 +4,7 @@ mod contexts;
 mod dead_letters;
 mod dev;
 mod errors;
+mod events;
 mod export;
 mod finding;
 mod graphs;

@@ -119,6 +119,7 @@ async fn every_kind_is_written_as_its_schema_says() {
         &["task", "get", "b/1"],
         &["dead-letter", "list"],
         &["dead-letter", "redrive", "failed/1", "--dry-run"],
+        &["events", "--after", "earliest", "--limit", "2"],
         &["limit", "set", "count", "--max", "7"],
         &["limit", "list"],
         &["worker", "list"],

@@ -189,6 +189,8 @@ async fn screens_of_tasks_and_dead_letters() {
     screen_of("task-get-resolved", &["task", "get", "order-2/1"]).await;
     screen_of("workflow-terminate-dry-run", &["workflow", "terminate", "order-1", "--dry-run"]).await;
     screen_of("workflow-export-running", &["workflow", "export", "order-1"]).await;
+    screen_of("events", &["events", "--after", "earliest", "--limit", "4"]).await;
+    screen_of("events-no-type", &["events", "--type", "task_faild"]).await;
     screen_of("limit-list-empty", &["limit", "list"]).await;
     screen_of("limit-set", &["limit", "set", "count", "--max", "10"]).await;
     screen_of("limit-set-again", &["limit", "set", "count", "--max", "5"]).await;
