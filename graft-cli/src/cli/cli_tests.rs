@@ -37,6 +37,25 @@ fn the_help_of_every_verb_has_an_example_of_that_verb_that_parses() {
     }
 }
 
+#[test]
+fn every_command_that_a_page_of_an_error_names_is_one() {
+    let mut seen = 0;
+    for code in graft_client::ErrorCode::ALL {
+        let text = format!("{} {}", code.remedy(), code.page()).replace('\n', " ");
+        for command in text.split('`').skip(1).step_by(2).filter(|quoted| quoted.starts_with("graft ")) {
+            seen += 1;
+            let command = command.split_whitespace().collect::<Vec<_>>().join(" ");
+            let words = words(&command.replace('…', "http://127.0.0.1:7420").replace("WORKFLOW/TASK", "order-1042/7"));
+            if let Err(error) = Cli::try_parse_from(words) {
+                // A command may be named without what it needs.
+                use clap::error::ErrorKind::MissingRequiredArgument;
+                assert_eq!(error.kind(), MissingRequiredArgument, "{code} names `{command}`: {error}");
+            }
+        }
+    }
+    assert!(seen > 30, "{seen}");
+}
+
 /// Splits at spaces, as a shell does: what is quoted stays together.
 fn words(line: &str) -> Vec<String> {
     let (mut words, mut quoted) = (vec![String::new()], false);

@@ -62,6 +62,14 @@ async fn an_error_is_explained_without_a_server() {
 }
 
 #[tokio::test]
+async fn the_headings_of_a_page_stand_out_where_there_are_colours() {
+    let plain = graft(&["explain", "GR0003"]).await.stdout;
+    assert!(!plain.contains('\u{1b}'), "{plain}");
+    let coloured = graft(&["explain", "GR0003", "--color", "always"]).await.stdout;
+    assert!(coloured.starts_with("\u{1b}[1mGR0003: ") && coloured.contains("\u{1b}[1mWhat to do"), "{coloured:?}");
+}
+
+#[tokio::test]
 async fn programs_get_the_catalogue_too() {
     let page: Value = serde_json::from_str(&graft(&["explain", "3", "-o", "json"]).await.stdout).unwrap();
     assert_eq!((&page["kind"], &page["code"], &page["http"]), (&"ErrorPage".into(), &"GR0003".into(), &404.into()));

@@ -217,14 +217,40 @@ async fn screens_of_mistakes() {
     plain_screen("error-code", &graft(&["explain", "GR0300"]).await);
 }
 
+/// Every verb, with its noun, as the help lists them.
+async fn verbs(help: &str) -> Vec<Vec<String>> {
+    let listed = |help: &str| {
+        let commands = help.split_once("Commands:\n").map(|(_, rest)| rest.split("\n\n").next().unwrap().to_owned());
+        let lines = commands.unwrap_or_default();
+        let name =
+            |line: &str| Some(line.strip_prefix("  ")?.split(' ').next()?.to_owned()).filter(|name| !name.is_empty() && name != "help");
+        lines.lines().filter_map(name).collect::<Vec<_>>()
+    };
+    let mut verbs = Vec::new();
+    for noun in listed(help) {
+        let inner = listed(&graft(&[&noun, "--help"]).await.stdout);
+        verbs.extend(inner.iter().map(|verb| vec![noun.clone(), verb.clone()]));
+        if inner.is_empty() {
+            verbs.push(vec![noun]);
+        }
+    }
+    assert!(verbs.len() >= 36, "{verbs:?}");
+    verbs
+}
+
 #[tokio::test]
 async fn screens_of_help() {
     plain_screen("help", &graft(&["--help"]).await);
     for noun in ["workflow", "task", "dead-letter", "worker", "limit", "cluster", "context"] {
         plain_screen(&format!("help-{noun}"), &graft(&[noun, "--help"]).await);
     }
-    for (noun, verb) in [("workflow", "start"), ("workflow", "list"), ("workflow", "graph"), ("dead-letter", "redrive"), ("limit", "set")] {
-        plain_screen(&format!("help-{noun}-{verb}"), &graft(&[noun, verb, "--help"]).await);
+    for words in verbs(&graft(&["--help"]).await.stdout).await {
+        let mut help = graft(&[&words.iter().map(String::as_str).collect::<Vec<_>>()[..], &["--help"]].concat()).await;
+        // The same with every verb: once is enough.
+        let (own, rest) = help.stdout.split_once("Global options:\n").unwrap();
+        let examples = rest.find("Example").unwrap_or_else(|| panic!("the help of {words:?} has no example"));
+        help.stdout = format!("{own}Global options: …\n\n{}", &rest[examples..]);
+        plain_screen(&format!("help-{}", words.join("-")), &help);
     }
     plain_screen("explain", &graft(&["explain"]).await);
     plain_screen("explain-code", &graft(&["explain", "GR0003"]).await);
