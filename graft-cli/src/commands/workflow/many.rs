@@ -20,7 +20,7 @@ use crate::commands::Session;
 use crate::error::{CliError, CliResult};
 use crate::output::json::Document;
 use crate::output::spinner::Bar;
-use crate::output::style::Line;
+use crate::output::style::{Line, Tone};
 use crate::output::table::{column, table};
 use crate::output::task::refused;
 use crate::output::{Answer, View, compact, note};
@@ -29,6 +29,8 @@ use crate::output::{Answer, View, compact, note};
 const STARTS_MAX: usize = 100_000;
 /// Starts of one call: so many answers come at once.
 const STARTS_PER_CALL: usize = 1_000;
+/// Most rows that people are shown, unless they want more.
+const ROWS_MAX: usize = 20;
 /// Longest line, in bytes: what a message may hold.
 const LINE_BYTES_MAX: u64 = 4 << 20;
 
@@ -117,7 +119,12 @@ fn starts(from: &str) -> CliResult<Vec<StartWorkflow>> {
 
 /// The start of a line, or why it is none.
 fn start(line: &str) -> Result<StartWorkflow, String> {
-    let row: Row = serde_json::from_str(line).map_err(|error| error.to_string())?;
+    let row: Row = serde_json::from_str(line).map_err(|error| {
+        // Its own place is told in lines of this line.
+        let (words, column) = (error.to_string(), error.column());
+        let words = words.split(" at line ").next().unwrap_or_default();
+        if column > 0 { format!("{words} (column {column})") } else { words.to_owned() }
+    })?;
     let raw = |value: Box<RawValue>| RawJson::from_bytes(String::from(Box::<str>::from(value)).into_bytes());
     let mut start = StartWorkflow::new(row.workflow_id).node(Next::raw(row.node, row.config.map(raw).unwrap_or_default()));
     if let Some(state) = row.state {
@@ -237,11 +244,18 @@ impl Answer for Many {
                 }
             }
         };
-        let rows: Vec<Vec<String>> = self.answers.iter().filter(told).map(row).collect();
+        let most = if view.wide { usize::MAX } else { ROWS_MAX };
+        let rows: Vec<Vec<String>> = self.answers.iter().filter(told).take(most).map(row).collect();
         if rows.is_empty() {
             return Vec::new();
         }
-        table(view, &[column("NUMBER"), column("ID"), column("RESULT"), column("RUN"), column("REASON")], rows)
+        let more = self.answers.iter().filter(told).count() - rows.len();
+        let columns = [column("NUMBER"), column("ID"), column("RESULT"), column("RUN"), column("REASON")];
+        let mut lines = table(view, &columns, rows);
+        if more > 0 {
+            lines.push(Line::of(Tone::Dim, format!("… and {more} more; -o wide shows all")));
+        }
+        lines
     }
 }
 
@@ -262,7 +276,8 @@ mod tests {
             .unwrap();
         assert_eq!(starts(path).unwrap().len(), 2);
         for (line, why) in [
-            ("{", "EOF"),
+            ("{", "EOF while parsing an object"),
+            (r#"{"node":7}"#, "(column 9)"),
             ("{}", "node"),
             (r#"{"node":"a","stat":{}}"#, "stat"),
             (r#"{"node":"a","state":[]}"#, "no object"),
@@ -283,5 +298,23 @@ mod tests {
     fn the_end_counts_what_became_of_them() {
         assert_eq!(Counted { started: 1, ..Counted::default() }.words(), "1 was started.");
         assert_eq!(Counted { started: 7, there: 2, refused: 1 }.words(), "7 were started, 2 there already, 1 refused.");
+    }
+
+    #[test]
+    fn people_are_not_drowned_in_rows_that_say_the_same() {
+        let started = |number: usize| Started {
+            namespace: "default".into(),
+            workflow_id: format!("w-{number}"),
+            run: number as u64,
+            created: true,
+            warnings: vec!["no worker".into()],
+            time_ms: 1,
+        };
+        let mut many = Many::default();
+        many.add(1, (1..=100).map(|number| Ok(started(number))).collect());
+        let shown = many.people(View::plain(0));
+        assert_eq!(shown.len(), 1 + ROWS_MAX + 1);
+        assert_eq!(shown[ROWS_MAX + 1].render(false), "… and 80 more; -o wide shows all");
+        assert_eq!(many.people(View { wide: true, ..View::plain(0) }).len(), 101);
     }
 }
