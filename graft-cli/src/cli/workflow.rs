@@ -73,6 +73,12 @@ pub(crate) struct Start {
     /// Config of the first task: JSON, or @FILE.
     #[arg(long, value_name = "JSON|@FILE")]
     pub(crate) config: Option<String>,
+    /// Offer the first task only after this long.
+    #[arg(long, value_parser = value::duration, value_name = "DURATION")]
+    pub(crate) delay: Option<Duration>,
+    /// Priority of the first task: higher goes first.
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true, hide_default_value = true)]
+    pub(crate) priority: i32,
     /// First state: a JSON object, @FILE, or - for stdin.
     #[arg(long, value_name = "JSON|@FILE|-")]
     pub(crate) state: Option<String>,
@@ -96,7 +102,7 @@ pub(crate) struct Start {
     #[arg(
         long,
         value_name = "FILE|-",
-        conflicts_with_all = ["id", "node", "config", "state", "labels", "on_conflict", "request_id", "deadline", "wait"]
+        conflicts_with_all = ["id", "node", "config", "delay", "priority", "state", "labels", "on_conflict", "request_id", "deadline", "wait"]
     )]
     pub(crate) many: Option<String>,
 }

@@ -20,6 +20,15 @@ fn names(list: &Value) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_first_task_has_the_delay_and_the_priority_that_it_was_started_with() {
+    let here = Here::start().await;
+    here.json(&["workflow", "start", "a", "--node", "count", "--delay", "1h", "--priority", "-7"]).await;
+    let task = here.json(&["task", "get", "a/1"]).await;
+    assert_eq!((&task["state"], &task["priority"]), (&json!("delayed"), &json!(-7)));
+    here.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn tasks_are_found_by_workflow_node_and_state() {
     let here = Here::start().await;
     for (id, node) in [("a", "nobody"), ("b", "nobody"), ("c", "later"), ("d", "fail")] {

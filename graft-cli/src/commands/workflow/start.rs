@@ -42,7 +42,8 @@ pub(crate) async fn run(session: &Session, args: Start) -> CliResult {
 
 fn request(args: Start) -> CliResult<StartWorkflow> {
     let config = args.config.map(|text| document("--config", &text)).transpose()?.unwrap_or_default();
-    let mut start = StartWorkflow::new(args.id.unwrap_or_default()).node(Next::raw(args.node, config)).on_conflict(wire(args.on_conflict));
+    let first = Next::raw(args.node, config).priority(args.priority).delay(args.delay.unwrap_or_default());
+    let mut start = StartWorkflow::new(args.id.unwrap_or_default()).node(first).on_conflict(wire(args.on_conflict));
     if let Some(text) = args.state {
         start = start.state_json(object("--state", &text, "a state")?);
     }
