@@ -1,6 +1,6 @@
 //! Events folded into what a run looks like now: its tasks, their states, who created whom, its scopes.
 //!
-//! [`Progress::take`] takes one event after the other; [`tree`](super::tree) draws the result. History does not tell which of the ready tasks is
+//! [`Progress::take`] takes one event after the other; [`graph`](super::graph) draws the result. History does not tell which of the ready tasks is
 //! running at this moment (leases are not replicated), so a ready task may be running.
 
 use std::collections::BTreeMap;
