@@ -1,4 +1,4 @@
-"""Validates the OpenAPI document of a running graftd, generates a client from it, and drives the daemon with that client.
+"""Validates the OpenAPI document of a running graftd, generates a client from it, and drives the daemon with that client and with the README.
 
 The argument is a folder in which `out` is what graftd says. Ends with 0 only if everything was as it should be.
 """
@@ -113,10 +113,23 @@ def drive(url: str, package) -> None:
     print("the generated client starts, reads, lists, counts, pauses, resumes, terminates, exports, and reads a problem")
 
 
+def readme(url: str) -> None:
+    """What the README says of HTTP, as it is printed there; only the address is another."""
+    text = (HERE / "../../README.md").read_text()
+    lines = [line for line in text.splitlines() if line.startswith("curl ")]
+    assert len(lines) >= 4, "the README shows how REST is used"
+    for line in lines:
+        done = subprocess.run(["sh", "-c", line.replace("http://127.0.0.1:7420", url)], capture_output=True, text=True, timeout=PATIENCE_S)
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+    assert "event: end" in done.stdout and '"type":"terminated"' in done.stdout, done.stdout
+    print(f"{len(lines)} lines of curl in the README do what they say")
+
+
 def main() -> None:
     work = pathlib.Path(sys.argv[1])
     url = address(work / "out")
     drive(url, generated(work, validated(url)))
+    readme(url)
 
 
 main()

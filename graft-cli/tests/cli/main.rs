@@ -12,7 +12,6 @@ mod here;
 mod limits;
 mod many;
 mod offline;
-mod readme;
 mod schemas;
 mod screens;
 mod shape;

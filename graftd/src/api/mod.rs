@@ -1,7 +1,7 @@
 //! The API floor: the only folder that spells the public protocol and HTTP.
 //!
-//! One port speaks everything that clients, workers and probes need: gRPC over HTTP/2 (`graft.v1`), and HTTP/1.1 or HTTP/2 for health and
-//! metrics. A request comes in through four small layers:
+//! One port speaks everything that clients, workers and probes need: gRPC over HTTP/2 (`graft.v1`), and HTTP/1.1 or HTTP/2 for REST, health
+//! and metrics. A request comes in through four small layers:
 //!
 //! 1. `server` accepts connections, bounds them, and looks at the first bytes (`first_bytes`): what is no HTTP gets an answer that says
 //!    so, and a closed connection.

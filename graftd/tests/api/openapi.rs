@@ -50,6 +50,11 @@ async fn what_is_answered_is_what_the_document_describes() {
     assert!(refused_by(&document, "#/components/schemas/StartWorkflow", &json!({ "node": "n" })).is_some());
     let mut answers = vec![member.send_json("POST", all, &body).await];
     answers.push(member.fetch(&format!("{all}/a")).await);
+    answers.push(member.fetch(&format!("{all}/a/tasks/1")).await);
+    answers.push(member.send_json("PUT", "/api/v1/limits/total", &json!({ "max": 9 })).await);
+    for path in ["namespaces/default/tasks", "namespaces/default/dead-letters", "limits"] {
+        answers.push(member.fetch(&format!("/api/v1/{path}")).await);
+    }
     for verb in ["pause", "resume", "cancel"] {
         answers.push(member.send_json("POST", &format!("{all}/a/{verb}"), &json!({})).await);
     }
@@ -66,6 +71,6 @@ async fn what_is_answered_is_what_the_document_describes() {
         assert_eq!(refused_by(&document, &format!("#/components/schemas/{name}"), &value), None, "{name}: {value:#}");
         kinds.insert(name);
     }
-    assert_eq!(kinds.len(), 12, "{kinds:?}");
+    assert_eq!(kinds.len(), 17, "{kinds:?}");
     member.stop().await;
 }
