@@ -3,7 +3,6 @@
 use graft_client::ErrorCode;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tonic::Code;
 
 use crate::cli::local::Explain;
 use crate::error::{CliError, CliResult, exits};
@@ -113,7 +112,7 @@ impl From<ErrorCode> for EntryJson {
         Self {
             code: code.name(),
             title: code.title(),
-            grpc: travels.then(|| grpc_name(code.grpc())),
+            grpc: travels.then(|| code.grpc_name()),
             http: travels.then(|| code.http()),
             retryable: code.retryable(),
             outcome_unknown: code.outcome_unknown(),
@@ -200,29 +199,6 @@ impl Answer for Catalogue {
         };
         let columns = [column("CODE"), column("RETRY"), column("OUTCOME"), wide("GRPC"), wide("HTTP"), column("WHAT")];
         table(view, &columns, ErrorCode::ALL.iter().map(row))
-    }
-}
-
-/// A gRPC code as its specification spells it.
-fn grpc_name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }
 

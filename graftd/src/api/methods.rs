@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 
 use super::http::problem::Refusal;
 use super::{Shared, bodies, reflection};
-use graft_proto::errors::{ErrorCode, Fault, quoted};
+use graft_proto::errors::{ErrorCode, Fault, grpc_name, quoted};
 
 /// Every method, as the path names it.
 pub const METHODS: [&str; 32] = [
@@ -80,7 +80,7 @@ pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request, n
         Some(method) if STREAMS.contains(&method) => with_detail(next.run(request).await),
         Some(_) => with_detail(next.run(request.map(|body| bodies::bounded(body, shared.bodies.clone()))).await),
     };
-    shared.api.metrics.grpc_requests.with_label_values(&[counted, code_name(code_of(response.headers()))]).inc();
+    shared.api.metrics.grpc_requests.with_label_values(&[counted, grpc_name(code_of(response.headers()))]).inc();
     response
 }
 
@@ -129,28 +129,6 @@ pub(super) fn explained(status: Status) -> Status {
             Fault::new(ErrorCode::Undecodable, "the message", format!("cannot be read: {}", status.message())).into()
         }
         _ => status,
-    }
-}
-
-fn code_name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }
 

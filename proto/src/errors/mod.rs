@@ -199,6 +199,11 @@ impl ErrorCode {
         self.row().grpc
     }
 
+    /// The gRPC code, as its specification spells it: `NOT_FOUND`.
+    pub const fn grpc_name(self) -> &'static str {
+        grpc_name(self.grpc())
+    }
+
     /// The HTTP status that it travels under.
     pub const fn http(self) -> u16 {
         self.row().http
@@ -249,6 +254,29 @@ impl FromStr for ErrorCode {
         }
         let name = format!("GR{digits:0>4}");
         Self::ALL.iter().copied().find(|code| code.name() == name).ok_or(UnknownCode)
+    }
+}
+
+/// A gRPC code as its specification spells it: <https://grpc.io/docs/guides/status-codes/>.
+pub const fn grpc_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }
 
