@@ -200,9 +200,11 @@ pub(crate) fn pretty<D: Document>(document: &D) -> CliResult<String> {
     Ok(serde_json::to_string_pretty(&Versioned::of(document)).map_err(unwritable)?)
 }
 
-/// A document on one line.
+/// A document on one line, whatever configs and states were written like: a line break that stands in JSON is white space.
 pub(crate) fn compact<D: Document>(document: &D) -> CliResult<String> {
-    Ok(serde_json::to_string(&Versioned::of(document)).map_err(unwritable)?)
+    let mut text = serde_json::to_string(&Versioned::of(document)).map_err(unwritable)?;
+    text.retain(|c| !matches!(c, '\n' | '\r'));
+    Ok(text)
 }
 
 /// A document as YAML.

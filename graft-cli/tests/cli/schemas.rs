@@ -118,7 +118,8 @@ async fn every_kind_is_written_as_its_schema_says() {
         &["workflow", "get", "nowhere"],
         &["workflow", "history", "a"],
         &["workflow", "graph", "a"],
-        &["workflow", "start", "b", "--node", "nobody"],
+        // A config over three lines, with a break that is part of a text.
+        &["workflow", "start", "b", "--node", "nobody", "--config", "{\n\"a\": \"x\\ny\"\r\n}"],
         &["workflow", "pause", "b"],
         &["workflow", "list", "--counts"],
         &["workflow", "export", "failed"],
@@ -146,10 +147,14 @@ async fn every_kind_is_written_as_its_schema_says() {
         for form in ["json", "jsonl"] {
             let words = [&["--addr", here.addr.as_str(), "-q", "-o", form], *command].concat();
             let ran = crate::here::graft_with(&words, &[("XDG_CONFIG_HOME", Some(home))]).await;
-            // One document that is written over many lines, or one on each.
-            let texts = [&ran.stdout, &ran.stderr].map(|text| serde_json::Deserializer::from_str(text).into_iter::<Value>());
-            for document in texts.into_iter().flatten() {
-                kinds.insert(hold(&document.unwrap_or_else(|error| panic!("{words:?}: {error}: {}{}", ran.stdout, ran.stderr))));
+            // One document that is written over many lines; or one on each, and on one alone, except where there is no end to them.
+            let streams = ["events", "watch"].iter().any(|verb| command.iter().take(2).any(|word| word == verb));
+            for text in [&ran.stdout, &ran.stderr].into_iter().filter(|text| !text.is_empty()) {
+                let documents: Vec<&str> = if form == "jsonl" || streams { text.lines().collect() } else { vec![text] };
+                for document in documents {
+                    let read = serde_json::from_str(document);
+                    kinds.insert(hold(&read.unwrap_or_else(|error| panic!("{words:?}: {error}: {}{}", ran.stdout, ran.stderr))));
+                }
             }
         }
     }
