@@ -6,6 +6,9 @@ use crate::channel::Kind;
 use crate::client::{Client, fresh_meta};
 use crate::error::ClientError;
 
+/// Rows that are asked for at once.
+const PAGE: u32 = 1_000;
+
 /// What a limit is of. A text is a node of the client's namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LimitOf {
@@ -92,12 +95,21 @@ impl Client {
     }
 
     async fn list_limits(&self, namespace: String) -> Result<LimitsOfNodes, ClientError> {
-        let call = |channel, request| {
-            let mut service = self.limit_service(channel);
-            async move { service.list(request).await }
-        };
-        let answer = self.call("list limits", Kind::Read, ListLimitsRequest { namespace }, call).await?;
-        Ok(LimitsOfNodes { limits: answer.limits, live: answer.live })
+        let mut all = LimitsOfNodes { limits: Vec::new(), live: true };
+        let mut request = ListLimitsRequest { namespace, limit: PAGE, cursor: String::new() };
+        loop {
+            let call = |channel, request| {
+                let mut service = self.limit_service(channel);
+                async move { service.list(request).await }
+            };
+            let page = self.call("list limits", Kind::Read, request.clone(), call).await?;
+            all.limits.extend(page.limits);
+            all.live &= page.live;
+            if page.next_cursor.is_empty() {
+                return Ok(all);
+            }
+            request.cursor = page.next_cursor;
+        }
     }
 
     /// Sets a limit: so many attempts at once, at least 1. It takes effect at once; attempts that are held already go on.
@@ -116,7 +128,8 @@ impl Client {
         self.call(&operation, Kind::Change, request, call).await.map(Into::into)
     }
 
-    /// Takes a limit away; what workers declare counts from then on. Taking away one that is not there changes nothing.
+    /// Takes a limit away, for good: one that the configuration brought does not come back. What workers declare counts from then on. Taking
+    /// away one that is not there changes nothing.
     ///
     /// # Errors
     /// If the node has no name that can be one, or no member answers.

@@ -17,7 +17,7 @@ impl Answer for LimitsOfNodes {
 
     fn document(&self) -> documents::LimitList {
         let limits = self.limits.iter().map(|limit| documents::Limit::of(limit, self.live)).collect();
-        documents::LimitList { live: self.live, limits }
+        documents::LimitList { live: self.live, limits, next_cursor: None }
     }
 
     fn each(&self) -> CliResult<Vec<String>> {

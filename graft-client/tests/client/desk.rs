@@ -162,7 +162,8 @@ impl DeadLetterService for Desk {
 impl LimitService for Desk {
     async fn list(&self, request: Request<proto::ListLimitsRequest>) -> Result<Response<proto::ListLimitsResponse>, Status> {
         let limit = proto::Limit { max: 5, held: 2, ..Default::default() };
-        self.act(Asked::Limits(request.into_inner()), proto::ListLimitsResponse { limits: vec![limit], live: true }).await
+        self.act(Asked::Limits(request.into_inner()), proto::ListLimitsResponse { limits: vec![limit], live: true, ..Default::default() })
+            .await
     }
 
     async fn set(&self, request: Request<proto::SetLimitRequest>) -> Result<Response<proto::SetLimitResponse>, Status> {

@@ -450,7 +450,7 @@ pub struct SetLimit {
     /// The limit; absent = unset.
     #[prost(message, optional, tag = "3")]
     pub limit: Option<Limit>,
-    /// Leave a record that stands already as it is: how the configuration seeds limits once.
+    /// The configuration asks: whatever was set or taken away before stands, and this is not asked again.
     #[prost(bool, tag = "4")]
     pub only_if_absent: bool,
 }

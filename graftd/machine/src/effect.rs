@@ -2,7 +2,7 @@
 
 use crate::command::TimerRef;
 use crate::ids::{AttemptRef, Run, TaskRef};
-use crate::session::{Limit, Session};
+use crate::session::Session;
 use crate::tables::{LimitKey, ReadyKey};
 
 /// What the leader should now do.
@@ -26,8 +26,8 @@ pub enum Effect {
     },
     /// A timer was set.
     TimerSet(TimerRef),
-    /// A limit was set (or unset).
-    LimitSet(LimitKey, Option<Limit>),
+    /// What a limit allows was changed; `None`: there is none any more.
+    LimitSet(LimitKey, Option<u32>),
     /// A session was opened.
     SessionOpened(Session),
     /// A session was closed.

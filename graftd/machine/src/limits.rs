@@ -50,6 +50,8 @@ pub const NOT_AFTER_AHEAD_MAX: u64 = 600_000;
 pub const RETENTION_DEFAULT: u64 = 7 * 24 * 3_600_000;
 /// Most nodes that a session may serve.
 pub const NODES_PER_SESSION_MAX: usize = 1_000;
+/// Most concurrency limits that are set at once.
+pub const LIMITS_MAX: usize = 10_000;
 /// Default grace that a cancelled workflow's running attempts get, in milliseconds.
 pub const CANCEL_GRACE_DEFAULT: u64 = 30_000;
 

@@ -44,10 +44,25 @@ pub struct SessionNode {
     pub limit: u32,
 }
 
-/// A limit on attempts held at once in the whole cluster.
+/// A limit on attempts held at once, of a node or in the whole cluster.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct Limit {
-    /// Most attempts held at once.
+    /// Most attempts held at once. 0 = no limit: one of the configuration that was taken away leaves this behind.
     #[prost(uint32, tag = "1")]
     pub max: u32,
+    /// Whether the configuration has had its say. It has one once: what an operator sets or takes away later stands, whoever leads next.
+    #[prost(bool, tag = "2")]
+    pub configured: bool,
+}
+
+impl Limit {
+    /// Set by request.
+    pub const fn of(max: u32) -> Self {
+        Self { max, configured: false }
+    }
+
+    /// Most attempts held at once; `None`: as many as there are.
+    pub fn in_force(self) -> Option<u32> {
+        (self.max > 0).then_some(self.max)
+    }
 }

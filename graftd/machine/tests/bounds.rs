@@ -1,10 +1,13 @@
 //! Bounds that no script can reach in a readable length.
 
 use bytes::Bytes;
-use graft_machine::command::{Command, CompleteTask, Envelope, FailTask, FailureKind, FanOut, StartWorkflow};
+use graft_machine::command::{Command, CompleteTask, Envelope, FailTask, FailureKind, FanOut, SetLimit, StartWorkflow};
 use graft_machine::ids::{AttemptRef, Lease};
-use graft_machine::limits::{CONFIG_BYTES_MAX, ERROR_BYTES_MAX, SCOPE_DEPTH_MAX};
+use graft_machine::limits::{CONFIG_BYTES_MAX, ERROR_BYTES_MAX, LIMITS_MAX, SCOPE_DEPTH_MAX};
 use graft_machine::memory::Memory;
+use graft_machine::session::Limit;
+use graft_machine::state::StateTx;
+use graft_machine::tables::{LimitKey, Limits};
 use graft_machine::task::{Exhausted, NewTask, OnExhausted};
 use graft_machine::time::Stamp;
 use graft_machine::workflow::StatusKind;
@@ -68,4 +71,23 @@ fn a_long_error_is_cut_and_a_large_config_left_out_for_the_error_node() {
     assert!(tasks[0].1.last_error.len() <= ERROR_BYTES_MAX && tasks[0].1.last_error.ends_with('…'));
     assert!(tasks[1].1.config.starts_with(b"{\"config\":null,\"error\":\"\xc3\xbc"));
     invariants::check(&one.state).expect("a sound state");
+}
+
+#[test]
+fn there_are_as_many_limits_as_may_be_and_those_may_still_be_changed() {
+    let mut one = One::start(node("work", None));
+    let set = |node: String, max| {
+        Command::SetLimit(SetLimit { namespace: "default".into(), node, limit: Some(Limit::of(max)), only_if_absent: false })
+    };
+    for n in 1..LIMITS_MAX {
+        one.state.put::<Limits>(LimitKey { namespace: "default".into(), node: format!("n{n}") }, Limit::of(1));
+    }
+    one.apply(set("last".into(), 1)).reply.expect("as many as may be");
+    let refused = one.apply(set("more".into(), 1)).reply.expect_err("one too many");
+    assert!(refused.detail.contains("take others away first"), "{refused}");
+    one.apply(set("last".into(), 2)).reply.expect("it stands already");
+    one.apply(Command::SetLimit(SetLimit { namespace: "default".into(), node: "n1".into(), ..Default::default() }))
+        .reply
+        .expect("one less");
+    one.apply(set("more".into(), 1)).reply.expect("there is room");
 }

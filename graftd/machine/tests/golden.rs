@@ -222,7 +222,7 @@ impl Script {
         let (namespace, node) = (namespace.into(), node.into());
         let limit = match position(args)? {
             "none" => None,
-            max => Some(Limit { max: max.parse()? }),
+            max => Some(Limit::of(max.parse()?)),
         };
         let only_if_absent = args.take_key("only_if_absent") == Some("true");
         Ok(Command::SetLimit(SetLimit { namespace, node, limit, only_if_absent }))

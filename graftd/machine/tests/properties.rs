@@ -289,7 +289,7 @@ impl Observed {
             }
             Ask::Limit { node, max } => {
                 let node = format!("n{node}");
-                let limit = max.map(|max| Limit { max: max.into() });
+                let limit = max.map(|max| Limit::of(max.into()));
                 Command::SetLimit(SetLimit { namespace: "default".into(), node, limit, only_if_absent: false })
             }
             Ask::Repeat { back } => match self.log.len().checked_sub(1 + usize::from(back)) {

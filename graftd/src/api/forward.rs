@@ -30,9 +30,9 @@ pub(super) async fn list_workers(shared: &Shared, namespace: String) -> Result<v
 }
 
 /// The leader's list of limits; an error says why there is none.
-pub(super) async fn list_limits(shared: &Shared, namespace: String) -> Result<v1::ListLimitsResponse, String> {
+pub(super) async fn list_limits(shared: &Shared, request: v1::ListLimitsRequest) -> Result<v1::ListLimitsResponse, String> {
     let (url, channel) = leader(shared).await?;
-    let answer = LimitServiceClient::new(channel).list(marked(v1::ListLimitsRequest { namespace })).await;
+    let answer = LimitServiceClient::new(channel).list(marked(request)).await;
     answer.map(tonic::Response::into_inner).map_err(|status| format!("{url}: {}", status.message()))
 }
 

@@ -10,22 +10,21 @@ use graft_machine::command::{Command, SetLimit};
 use graft_machine::limits::PAGE_MAX;
 use graft_machine::session::Limit;
 use graft_machine::state::StateRead;
-use graft_machine::tables::LimitKey;
+use graft_machine::tables::{LimitKey, TableKey};
 use graft_machine::{tables, view};
 use graft_proto::v1;
 use graft_proto::v1::limit_service_server::LimitService;
 use tonic::{Request, Response, Status};
 
+use super::list::page_limit;
 use super::requests::{Identity, payload_hash, principal};
 use super::{Shared, forward};
 use crate::scheduler::LiveLimits;
-use graft_convert::names;
+use graft_convert::{cursors, names};
 use graft_proto::errors::{Fault, quoted};
 
 /// Sessions that are read at once.
 const SESSIONS_STEP: usize = 256;
-/// Most limits of an answer; a cluster with more has to be asked by namespace.
-pub const LIMITS_SHOWN_MAX: usize = 1_000;
 
 /// The service.
 pub(super) struct Limits {
@@ -36,21 +35,19 @@ pub(super) struct Limits {
 impl LimitService for Limits {
     async fn list(&self, request: Request<v1::ListLimitsRequest>) -> Result<Response<v1::ListLimitsResponse>, Status> {
         let forwarded = forward::is_forwarded(request.metadata());
-        let namespace = match request.into_inner().namespace {
-            all if all.is_empty() => None,
-            name => Some(names::namespace(name)?),
-        };
+        let request = request.into_inner();
+        let query = Query::of(request.clone())?;
         let live = self.shared.api.scheduler.live_limits().await;
         if live.is_none() && !forwarded {
-            match forward::list_limits(&self.shared, namespace.clone().unwrap_or_default()).await {
+            match forward::list_limits(&self.shared, request).await {
                 Ok(answer) => return Ok(Response::new(answer)),
                 Err(reason) => tracing::debug!(%reason, "the leader was not asked for its limits"),
             }
         }
         let is_live = live.is_some();
         let live = live.unwrap_or_default();
-        let limits = self.shared.read_view(move |view| listed(view, namespace.as_deref(), &live)).await??;
-        Ok(Response::new(v1::ListLimitsResponse { limits, live: is_live }))
+        let (limits, next_cursor) = self.shared.read_view(move |view| listed(view, &query, &live)).await?;
+        Ok(Response::new(v1::ListLimitsResponse { limits, live: is_live, next_cursor }))
     }
 
     async fn set(&self, request: Request<v1::SetLimitRequest>) -> Result<Response<v1::SetLimitResponse>, Status> {
@@ -62,7 +59,7 @@ impl LimitService for Limits {
             let fault = Fault::invalid("max", "is 0, at least 1 attempt has to be allowed");
             return Err(fault.remedy("pause workflows to stop work, or take the limit away with Unset").into());
         }
-        let limit = Some(Limit { max: request.max });
+        let limit = Some(Limit::of(request.max));
         self.change(principal, meta, hash, key(request.namespace, request.node)?, limit).await
     }
 
@@ -91,10 +88,12 @@ impl Limits {
         let command = SetLimit { namespace, node, limit, only_if_absent: false };
         self.shared.done("limit", identity, Command::SetLimit(command)).await?;
         // It has happened, so the answer is no error even if what stands cannot be read as fresh as it should be.
-        let now = match self.shared.linearizable().await {
-            Ok(()) => self.stands(&key).await?,
-            Err(_) => told(&key, limit, before.as_ref().map_or(0, |limit| limit.declared)),
+        let read = match self.shared.linearizable().await {
+            Ok(()) => self.stands(&key).await.ok(),
+            Err(_) => None,
         };
+        let declared = before.as_ref().map_or(0, |limit| limit.declared);
+        let now = read.unwrap_or_else(|| told(&key, limit.and_then(Limit::in_force), declared));
         Ok(Response::new(v1::SetLimitResponse { before, now }))
     }
 
@@ -102,7 +101,7 @@ impl Limits {
         let key = key.clone();
         self.shared
             .read_view(move |view| {
-                let set = view.get::<tables::Limits>(&key).map(|limit| *limit);
+                let set = view.get::<tables::Limits>(&key).and_then(|limit| limit.in_force());
                 let declared = declared(view, Some(&key.namespace)).get(&(key.namespace.clone(), key.node.clone())).copied();
                 told(&key, set, declared.unwrap_or(0))
             })
@@ -123,8 +122,8 @@ fn key(namespace: String, node: String) -> Result<LimitKey, Fault> {
 }
 
 /// A limit, if one is set or declared.
-fn told(key: &LimitKey, set: Option<Limit>, declared: u32) -> Option<v1::Limit> {
-    let max = set.map_or(0, |limit| limit.max);
+fn told(key: &LimitKey, set: Option<u32>, declared: u32) -> Option<v1::Limit> {
+    let max = set.unwrap_or(0);
     (max > 0 || declared > 0).then(|| v1::Limit {
         namespace: key.namespace.clone(),
         node: key.node.clone(),
@@ -153,35 +152,73 @@ fn declared(state: &impl StateRead, namespace: Option<&str>) -> BTreeMap<(String
     }
 }
 
-/// The limits that are set or declared, with what is held and waits.
-fn listed(state: &impl StateRead, namespace: Option<&str>, live: &LiveLimits) -> Result<Vec<v1::Limit>, Fault> {
-    let wanted = |key: &LimitKey| key.node.is_empty() || namespace.is_none_or(|namespace| namespace == key.namespace);
-    let declared = declared(state, namespace);
+/// What a page of limits is asked for with, checked.
+struct Query {
+    namespace: Option<String>,
+    limit: usize,
+    after: Option<LimitKey>,
+}
+
+impl Query {
+    fn of(request: v1::ListLimitsRequest) -> Result<Self, Fault> {
+        let namespace = match request.namespace {
+            all if all.is_empty() => None,
+            name => Some(names::namespace(name)?),
+        };
+        let limit = page_limit(request.limit)?;
+        let mut query = Self { namespace, limit, after: None };
+        if let Some(key) = cursors::read(&query.question(), &request.cursor)? {
+            query.after = Some(LimitKey::from_bytes(&key).ok_or_else(|| cursors::broken(&request.cursor))?);
+        }
+        Ok(query)
+    }
+
+    fn question(&self) -> String {
+        format!("limits of {:?}", self.namespace)
+    }
+
+    fn wants(&self, key: &LimitKey) -> bool {
+        key.node.is_empty() || self.namespace.as_ref().is_none_or(|namespace| *namespace == key.namespace)
+    }
+}
+
+/// A page of the limits that are set or declared, with what is held and waits; and its cursor.
+fn listed(state: &impl StateRead, query: &Query, live: &LiveLimits) -> (Vec<v1::Limit>, String) {
+    let name = |key: LimitKey| (key.namespace, key.node);
+    let declared = declared(state, query.namespace.as_deref());
     let mut set = BTreeMap::new();
     let mut after: Option<LimitKey> = None;
     loop {
         let page = view::limits(state, after.as_ref(), PAGE_MAX);
         let (read, last) = (page.len(), page.last().map(|(key, _)| key.clone()));
-        set.extend(page.into_iter().filter(|(key, _)| wanted(key)).map(|(key, limit)| ((key.namespace, key.node), limit)));
-        if read < PAGE_MAX || set.len() > LIMITS_SHOWN_MAX {
+        let stands = page.into_iter().filter_map(|(key, limit)| Some((key, limit.in_force()?)));
+        set.extend(stands.filter(|(key, _)| query.wants(key)).map(|(key, max)| (name(key), max)));
+        if read < PAGE_MAX {
             break;
         }
         after = last;
     }
     // Empty names sort first: the cluster's.
     let names: BTreeSet<&(String, String)> = set.keys().chain(declared.keys()).collect();
-    if names.len() > LIMITS_SHOWN_MAX {
-        let whose = namespace.map_or("all namespaces".to_owned(), |namespace| format!("namespace {}", quoted(namespace)));
-        let detail = format!("of {whose} are more than one answer holds ({LIMITS_SHOWN_MAX})");
-        return Err(Fault::too_large("the limits", detail).remedy("ask for one namespace"));
+    let after = query.after.clone().map(name);
+    let mut rows: Vec<v1::Limit> = names
+        .into_iter()
+        .filter(|name| after.as_ref().is_none_or(|after| *name > after))
+        .take(query.limit + 1)
+        .filter_map(|name| {
+            let key = LimitKey { namespace: name.0.clone(), node: name.1.clone() };
+            let count = if key.node.is_empty() { live.total } else { live.nodes.get(name).copied().unwrap_or_default() };
+            let limit = told(&key, set.get(name).copied(), declared.get(name).copied().unwrap_or(0))?;
+            Some(v1::Limit { held: count.held, waiting: count.waiting, ..limit })
+        })
+        .collect();
+    if rows.len() <= query.limit {
+        return (rows, String::new());
     }
-    let row = |name: &(String, String)| {
-        let key = LimitKey { namespace: name.0.clone(), node: name.1.clone() };
-        let count = if key.node.is_empty() { live.total } else { live.nodes.get(name).copied().unwrap_or_default() };
-        let limit = told(&key, set.get(name).copied(), declared.get(name).copied().unwrap_or(0))?;
-        Some(v1::Limit { held: count.held, waiting: count.waiting, ..limit })
-    };
-    Ok(names.into_iter().filter_map(row).collect())
+    rows.truncate(query.limit);
+    let last = rows.last().map(|row| LimitKey { namespace: row.namespace.clone(), node: row.node.clone() });
+    let cursor = last.map_or(String::new(), |key| cursors::make(&query.question(), &key.to_bytes()));
+    (rows, cursor)
 }
 
 #[cfg(test)]
@@ -203,9 +240,14 @@ mod tests {
         }
         let node = |namespace: &str, node: &str| LimitKey { namespace: namespace.into(), node: node.into() };
         for (key, max) in [(LimitKey::total(), 100), (node("default", "a"), 3), (node("other", "a"), 5)] {
-            state.put::<tables::Limits>(key, Limit { max });
+            state.put::<tables::Limits>(key, Limit::of(max));
         }
         state
+    }
+
+    fn query(namespace: &str, limit: u32, cursor: &str) -> Query {
+        let (namespace, cursor) = (namespace.to_owned(), cursor.to_owned());
+        Query::of(v1::ListLimitsRequest { namespace, limit, cursor }).expect("a query")
     }
 
     #[test]
@@ -214,24 +256,37 @@ mod tests {
         let nodes = [(("default".to_owned(), "a".to_owned()), count(3, 9)), (("default".to_owned(), "idle".to_owned()), count(1, 0))];
         let live = LiveLimits { total: count(4, 9), nodes: nodes.into() };
         let rows = |namespace| -> Vec<_> {
-            let rows = listed(&state(), namespace, &live).expect("few");
+            let (rows, _) = listed(&state(), &query(namespace, 0, ""), &live);
             rows.into_iter().map(|row| (row.namespace, row.node, row.max, row.declared, row.held, row.waiting)).collect()
         };
         let row = |namespace: &str, node: &str, max, declared, held, waiting| (namespace.into(), node.into(), max, declared, held, waiting);
         let here = [row("", "", 100, 0, 4, 9), row("default", "a", 3, 0, 3, 9), row("default", "b", 0, 4, 0, 0)];
-        assert_eq!(rows(Some("default")), here);
-        assert_eq!(rows(None), [&here[..], &[row("other", "a", 5, 0, 0, 0)]].concat());
+        assert_eq!(rows("default"), here);
+        assert_eq!(rows(""), [&here[..], &[row("other", "a", 5, 0, 0, 0)]].concat());
     }
 
     #[test]
-    fn more_than_an_answer_holds_is_refused_with_the_way_out() {
+    fn pages_of_any_size_tell_each_limit_once_and_none_that_was_taken_away() {
         let mut state = state();
-        for n in 0..LIMITS_SHOWN_MAX {
-            state.put::<tables::Limits>(LimitKey { namespace: "many".into(), node: format!("n{n}") }, Limit { max: 1 });
+        state.put::<tables::Limits>(LimitKey { namespace: "default".into(), node: "gone".into() }, Limit { max: 0, configured: true });
+        let whole = listed(&state, &query("", 1_000, ""), &LiveLimits::default());
+        assert_eq!((whole.0.len(), whole.1.as_str()), (4, ""));
+        for limit in 1..=5 {
+            let (mut rows, mut cursor) = (Vec::new(), String::new());
+            loop {
+                let page = listed(&state, &query("", limit, &cursor), &LiveLimits::default());
+                assert!(page.0.len() <= limit as usize);
+                rows.extend(page.0);
+                cursor = page.1;
+                if cursor.is_empty() {
+                    break;
+                }
+            }
+            assert_eq!(rows, whole.0, "pages of {limit}");
         }
-        let error = listed(&state, None, &LiveLimits::default()).expect_err("too many");
-        assert!(error.to_string().contains("ask for one namespace"), "{error}");
-        assert_eq!(listed(&state, Some("other"), &LiveLimits::default()).expect("few").len(), 2);
+        let (_, cursor) = listed(&state, &query("", 1, ""), &LiveLimits::default());
+        let request = v1::ListLimitsRequest { namespace: "default".into(), cursor, limit: 1 };
+        assert!(Query::of(request).err().expect("of another list").to_string().contains("another list"));
     }
 
     #[test]

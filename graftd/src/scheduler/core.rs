@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use graft_machine::command::{CloseSession, Command, ControlWorkflow, Due, Envelope, LoseTask, LostReason, SetLimit, TimerRef};
 use graft_machine::effect::{Effect, Withdrawn};
 use graft_machine::ids::{AttemptRef, Lease, Run};
-use graft_machine::session::{Limit, Session};
+use graft_machine::session::Session;
 use graft_machine::tables::LimitKey;
 
 use super::leases::{DeadlineKind, Leases, Phase};
@@ -442,7 +442,7 @@ impl Core {
         self.propose_own(Command::Lose(command), Own::Lose(at, lease, reason));
     }
 
-    pub(super) fn set_limit(&mut self, key: &LimitKey, limit: Option<Limit>) {
+    pub(super) fn set_limit(&mut self, key: &LimitKey, limit: Option<u32>) {
         match Limits::node_of(key) {
             None => self.limits.set_total(limit),
             Some((namespace, node)) => {

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use graft_machine::session::Limit;
 use graft_machine::tables::LimitKey;
 
 use super::queues::QueueId;
@@ -38,13 +37,13 @@ impl Limits {
     }
 
     /// The limit of the whole cluster.
-    pub(super) fn set_total(&mut self, limit: Option<Limit>) {
-        self.total = limit.map(|limit| limit.max);
+    pub(super) fn set_total(&mut self, limit: Option<u32>) {
+        self.total = limit;
     }
 
     /// The record of a node.
-    pub(super) fn set_node(&mut self, queue: QueueId, limit: Option<Limit>) {
-        self.node(queue).record = limit.map(|limit| limit.max);
+    pub(super) fn set_node(&mut self, queue: QueueId, limit: Option<u32>) {
+        self.node(queue).record = limit;
     }
 
     /// A session declares a limit for a node; 0 = none.

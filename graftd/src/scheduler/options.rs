@@ -34,7 +34,7 @@ pub struct SchedulerOptions {
     pub timers_window: usize,
     /// Attempts that one turn assigns, at most; at least 1.
     pub loads_per_turn: usize,
-    /// Limits that a new leader sets where none stands.
+    /// Limits that a new leader sets where none was ever set or taken away.
     pub seed_limits: SeedLimits,
 }
 

@@ -88,7 +88,7 @@ impl Core {
         }
         self.seed_limits(&limits);
         for (key, limit) in limits {
-            self.set_limit(&key, Some(limit));
+            self.set_limit(&key, limit.in_force());
         }
         for QueueHead { namespace, node, rows, complete } in queues {
             self.ready_page(&namespace, &node, rows, complete);
@@ -96,14 +96,14 @@ impl Core {
         self.timer_page(timers, all_timers);
     }
 
-    /// Proposes the limits of the configuration that have no record.
+    /// Proposes the limits of the configuration that have had no say yet.
     fn seed_limits(&mut self, present: &[(LimitKey, Limit)]) {
         let seed = self.options.seed_limits.clone();
         let total = seed.total.map(|max| (LimitKey::total(), max));
         let nodes = seed.nodes.into_iter().map(|(namespace, node, max)| (LimitKey { namespace, node }, max));
         for (LimitKey { namespace, node }, max) in total.into_iter().chain(nodes) {
-            if present.iter().all(|(key, _)| key.namespace != namespace || key.node != node) {
-                let command = SetLimit { namespace, node, limit: Some(Limit { max }), only_if_absent: true };
+            if !present.iter().any(|(key, limit)| limit.configured && key.namespace == namespace && key.node == node) {
+                let command = SetLimit { namespace, node, limit: Some(Limit::of(max)), only_if_absent: true };
                 self.propose_own(Command::SetLimit(command.clone()), Own::Limit(command));
             }
         }

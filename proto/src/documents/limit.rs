@@ -37,18 +37,21 @@ impl Limit {
     }
 }
 
-/// All limits.
+/// A page of limits.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct LimitList {
     /// Whether `held` and `waiting` are known.
     pub live: bool,
     /// The cluster's first, then by namespace and node.
     pub limits: Vec<Limit>,
+    /// Where the next page begins; `null`: this is the last one.
+    pub next_cursor: Option<String>,
 }
 
 impl From<&v1::ListLimitsResponse> for LimitList {
     fn from(answer: &v1::ListLimitsResponse) -> Self {
-        Self { live: answer.live, limits: answer.limits.iter().map(|limit| Limit::of(limit, answer.live)).collect() }
+        let limits = answer.limits.iter().map(|limit| Limit::of(limit, answer.live)).collect();
+        Self { live: answer.live, limits, next_cursor: some(&answer.next_cursor) }
     }
 }
 
@@ -77,7 +80,10 @@ mod tests {
     #[test]
     fn what_nobody_knows_of_a_limit_is_null() {
         let total = v1::Limit { max: 8, held: 3, waiting: 0, ..v1::Limit::default() };
-        let of = |live| serde_json::to_value(LimitList::from(&v1::ListLimitsResponse { limits: vec![total.clone()], live })).unwrap();
+        let of = |live| {
+            serde_json::to_value(LimitList::from(&v1::ListLimitsResponse { limits: vec![total.clone()], live, next_cursor: String::new() }))
+                .unwrap()
+        };
         let known = json!({ "namespace": null, "node": null, "max": 8, "declared": null, "held": 3, "waiting": 0 });
         assert_eq!(of(true)["limits"][0], known);
         assert_eq!((&of(false)["limits"][0]["held"], &of(false)["limits"][0]["waiting"]), (&json!(null), &json!(null)));

@@ -133,12 +133,12 @@ impl World {
     fn set_limits(&mut self) {
         let mut limit = |namespace: &str, node: &str, max: u64| {
             let (namespace, node) = (namespace.to_owned(), node.to_owned());
-            self.ask(Command::SetLimit(SetLimit { namespace, node, limit: Some(Limit { max: max as u32 }), only_if_absent: false }));
+            self.ask(Command::SetLimit(SetLimit { namespace, node, limit: Some(Limit::of(max as u32)), only_if_absent: false }));
         };
         limit("default", "leaf", 3);
         let total = self.rng.between(4, 16);
         let LimitKey { namespace, node } = LimitKey::total();
-        let limit = Some(Limit { max: total as u32 });
+        let limit = Some(Limit::of(total as u32));
         self.ask(Command::SetLimit(SetLimit { namespace, node, limit, only_if_absent: false }));
     }
 

@@ -169,11 +169,16 @@ fn limits_of_the_configuration_are_set_once() {
     let seeds = |w: &World| w.proposed.iter().filter(|command| matches!(command, Command::SetLimit(_))).count();
     assert_eq!(seeds(&w), 2);
     w.limit("a", 5);
+    w.limit("", 0);
     w.next_term();
-    assert_eq!(seeds(&w), 2, "a record stands: nothing is proposed");
-    w.start("w", &many(9));
-    w.worker(1, "one", 9);
-    assert_eq!(w.tasks().len(), 5);
+    assert_eq!(seeds(&w), 2, "what was set or taken away since stands: nothing is proposed");
+    w.start("w", &[many(9), (0..9).map(|_| node("b")).collect()].concat());
+    w.connect(1, "one", &[("a", 20, 0), ("b", 20, 0)]);
+    w.credit(1, "a", 20, 1);
+    w.credit(1, "b", 20, 1);
+    let tasks = w.tasks();
+    let of = |node: &str| tasks.iter().filter(|(_, task)| task.node == node).count();
+    assert_eq!((of("a"), of("b")), (5, 9));
 }
 
 #[test]

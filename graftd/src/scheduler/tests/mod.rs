@@ -159,7 +159,7 @@ impl World {
 
     fn limit(&mut self, node: &str, max: u32) {
         let namespace = if node.is_empty() { "" } else { "default" }.to_owned();
-        let limit = SetLimit { namespace, node: node.to_owned(), limit: Some(Limit { max }), only_if_absent: false };
+        let limit = SetLimit { namespace, node: node.to_owned(), limit: (max > 0).then_some(Limit::of(max)), only_if_absent: false };
         self.ask(Command::SetLimit(limit)).expect("a limit");
     }
 

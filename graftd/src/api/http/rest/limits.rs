@@ -18,15 +18,15 @@ const OF_NODE: &str = "/namespaces/{namespace}/limits/{node}";
 /// Adds the verbs.
 pub(super) fn routes(table: &mut Table) {
     table.about("limits");
-    let list = "All limits, with what is held under them where the leader can be asked.";
+    let list = "Limits, a page at a time, with what is held under them where the leader can be asked.";
     table.verb(Method::Get, "/limits", "list_limits", list, self::list);
     let set = "Sets the limit of the whole cluster. Takes effect at once; attempts that are held already go on.";
     table.verb(Method::Put, TOTAL, "set_total_limit", set, put);
-    let unset = "Takes the limit of the whole cluster away. Taking away one that is not there changes nothing.";
+    let unset = "Takes the limit of the whole cluster away, for good: one that the configuration brought does not come back.";
     table.verb(Method::Delete, TOTAL, "unset_total_limit", unset, delete);
     let set = "Sets the limit of a node. Takes effect at once; attempts that are held already go on.";
     table.verb(Method::Put, OF_NODE, "set_node_limit", set, put);
-    let unset = "Takes the limit of a node away. Taking away one that is not there changes nothing.";
+    let unset = "Takes the limit of a node away, for good: one that the configuration brought does not come back.";
     table.verb(Method::Delete, OF_NODE, "unset_node_limit", unset, delete);
 }
 
@@ -37,15 +37,20 @@ impl<Q, B> Call<Q, B> {
 }
 
 /// Which limits.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 struct Whose {
     /// Only of nodes of this namespace, and the cluster's. Left out: all.
     namespace: String,
+    /// Most rows of a page. Left out: 100; at most 1,000.
+    limit: u32,
+    /// Where the page begins: `next_cursor` of the page before.
+    cursor: String,
 }
 
 async fn list(call: Call<Whose>) -> Result<LimitList, Refusal> {
-    let request = v1::ListLimitsRequest { namespace: call.query.namespace.clone() };
+    let Whose { namespace, limit, cursor } = call.query.clone();
+    let request = v1::ListLimitsRequest { namespace, limit, cursor };
     Ok((&call.of_limits().list(call.request(request)).await?.into_inner()).into())
 }
 
