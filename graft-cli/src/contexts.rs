@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use graft_proto::errors::nearest;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::Global;
@@ -17,8 +18,6 @@ use crate::error::{CliError, CliResult};
 pub(crate) const ADDR_DEFAULT: &str = "http://127.0.0.1:7420";
 /// Longest name of a context, in bytes.
 const NAME_BYTES_MAX: usize = 64;
-/// Names that are less alike than this are not suggested.
-const ALIKE_MIN: f64 = 0.7;
 
 /// The file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,9 +124,7 @@ impl Contexts {
     /// The context of this name.
     pub(crate) fn get(&self, name: &str) -> CliResult<&Context> {
         self.contexts.get(name).ok_or_else(|| {
-            let alike = |other: &&String| strsim::jaro_winkler(name, other);
-            let nearest = self.contexts.keys().filter(|other| alike(other) >= ALIKE_MIN).max_by(|a, b| alike(a).total_cmp(&alike(b)));
-            let hint = match nearest {
+            let hint = match nearest(name, self.contexts.keys().map(String::as_str)) {
                 Some(nearest) => format!("Is \"{nearest}\" meant?"),
                 None => format!("Note one with: graft context add {name} --addr URL"),
             };

@@ -1,6 +1,7 @@
 //! `graft schema`: how to read what `-o json` writes, as JSON Schema (draft 2020-12). Needs no server.
 
 use graft_proto::documents as shared;
+use graft_proto::errors::nearest;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::Serialize;
@@ -14,9 +15,6 @@ use crate::output::json::{self, Document, Versioned};
 use crate::output::style::Line;
 use crate::output::table::{column, table};
 use crate::output::{Answer, Output, View, yaml};
-
-/// How near a word must be to a kind to be taken for a slip, from 0 to 1.
-const NEAR: f64 = 0.75;
 
 /// Names the documents that the command writes.
 macro_rules! kinds {
@@ -85,9 +83,7 @@ pub(crate) fn run(output: Output, args: &Schema) -> CliResult {
 }
 
 fn unknown(name: &str) -> String {
-    let likeness = |kind: &str| strsim::jaro_winkler(&kind.to_lowercase(), &name.to_lowercase());
-    let nearest = KINDS.iter().map(|(kind, _)| *kind).max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-    let meant = nearest.filter(|kind| likeness(kind) >= NEAR).map(|kind| format!(" Did you mean {kind}?")).unwrap_or_default();
+    let meant = nearest(name, KINDS.iter().map(|(kind, _)| *kind)).map(|kind| format!(" Did you mean {kind}?")).unwrap_or_default();
     format!("{name:?} is no kind of document.{meant}\n  See them all with `graft schema`.")
 }
 

@@ -30,7 +30,7 @@ use tonic::{Request, Response, Status};
 
 use super::{Shared, history};
 use graft_convert::{cursors, events, names};
-use graft_proto::errors::{ErrorCode, Fault, quoted};
+use graft_proto::errors::{ErrorCode, Fault, nearest, quoted};
 
 /// Most subscribers of a member at once.
 pub const SUBSCRIBERS_MAX: usize = 256;
@@ -52,8 +52,6 @@ const ANSWER_BYTES: usize = 1 << 20;
 const RETRY_AFTER_MS: u64 = 5_000;
 /// The position before everything that is kept.
 const EARLIEST: &str = "earliest";
-/// How alike two names have to be for one to be suggested for the other; 1 = the same.
-const ALIKE_MIN: f64 = 0.6;
 
 /// What `Subscribe` answers with.
 pub(super) type Answers = Pin<Box<dyn Stream<Item = Result<v1::SubscribeResponse, Status>> + Send>>;
@@ -185,11 +183,9 @@ fn known_type(name: &str) -> Result<&'static str, Fault> {
     if let Some(known) = events::TYPES.into_iter().find(|known| *known == name) {
         return Ok(known);
     }
-    let alike = events::TYPES.into_iter().map(|known| (strsim::normalized_damerau_levenshtein(known, name), known));
-    let nearest = alike.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(alike, _)| *alike >= ALIKE_MIN);
     let fault = Fault::invalid(format!("event type {}", quoted(name)), "is none");
-    Err(fault.remedy(match nearest {
-        Some((_, nearest)) => format!("did you mean {nearest}?"),
+    Err(fault.remedy(match nearest(name, events::TYPES) {
+        Some(nearest) => format!("did you mean {nearest}?"),
         None => format!("the types are {}", events::TYPES.join(", ")),
     }))
 }

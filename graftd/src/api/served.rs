@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use graft_machine::state::StateRead;
 use graft_machine::view;
 
-use graft_proto::errors::quoted;
+use graft_proto::errors::{nearest, quoted};
 
 /// How long a node that was served counts as served, in milliseconds.
 const REMEMBERED_MS: u64 = 5_000;
@@ -20,8 +20,6 @@ const MISSED_MS: u64 = 200;
 const SESSIONS_STEP: usize = 256;
 /// Most warnings of one start.
 const WARNINGS_MAX: usize = 16;
-/// How alike two names have to be for one to be suggested for the other; 1 = the same.
-const ALIKE_MIN: f64 = 0.6;
 
 type Nodes = BTreeMap<String, BTreeSet<String>>;
 
@@ -73,14 +71,10 @@ fn served(state: &impl StateRead) -> Nodes {
 }
 
 fn warning(node: &str, namespace: &str, served: &BTreeSet<String>) -> String {
-    let nearest = served
-        .iter()
-        .map(|name| (strsim::normalized_damerau_levenshtein(name, node), name))
-        .max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(a.1)))
-        .filter(|(alike, _)| *alike >= ALIKE_MIN);
+    let nearest = nearest(node, served.iter().map(String::as_str));
     let (node, namespace) = (quoted(node), quoted(namespace));
     match nearest {
-        Some((_, name)) => {
+        Some(name) => {
             format!("no worker serves node {node} in namespace {namespace} now; the nearest name that one serves is {}", quoted(name))
         }
         None if served.is_empty() => format!("no worker serves node {node} now: none is connected in namespace {namespace}"),

@@ -17,6 +17,7 @@
 //! request without a request id must not be repeated so.
 
 mod fault;
+mod nearest;
 
 use std::fmt;
 use std::str::FromStr;
@@ -24,6 +25,7 @@ use std::str::FromStr;
 use tonic::Code;
 
 pub use fault::{DETAIL_BYTES_MAX, Fault, QUOTE_BYTES_MAX, cut, quoted};
+pub use nearest::nearest;
 
 /// Whether repeating the same request later may help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! What follows the `?` of a path: read by the same schema that the OpenAPI document shows.
 
-use graft_proto::errors::{Fault, quoted};
+use graft_proto::errors::{Fault, nearest, quoted};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -113,7 +113,7 @@ fn unfit(parameter: &Parameter, error: &str) -> Fault {
 fn unknown(parameters: &[Parameter], key: &str) -> Fault {
     let names: Vec<&str> = parameters.iter().map(|parameter| parameter.name.as_str()).collect();
     let fault = Fault::invalid(format!("the query parameter {}", quoted(key)), "is not known here");
-    match suggest::nearest(key, names.iter().copied()) {
+    match nearest(key, names.iter().copied()) {
         Some(nearest) => fault.remedy(format!("did you mean `{nearest}`?")),
         None if names.is_empty() => fault.remedy("leave it out: this path takes none"),
         None => fault.remedy(format!("known are {}", names.join(", "))),

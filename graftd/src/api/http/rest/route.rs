@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::extract::{Query, RawPathParams, Request, State};
 use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, any, on};
-use graft_proto::errors::{ErrorCode, Fault, quoted};
+use graft_proto::errors::{ErrorCode, Fault, nearest, quoted};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
@@ -21,7 +21,6 @@ use super::super::problem::Refusal;
 use super::answer::{Answers, Described};
 use super::call::{Brings, Call, Content};
 use super::query::{self, Parameter};
-use super::suggest;
 use crate::api::Shared;
 
 /// Below which all of REST is.
@@ -232,7 +231,7 @@ fn like(path: &str, known: &[String]) -> Option<String> {
         same.then(|| wanted.iter().zip(&parts).map(filled).collect::<Vec<_>>().join("/"))
     };
     let filled: Vec<String> = known.iter().filter_map(filled).collect();
-    suggest::nearest(path, filled.iter().map(String::as_str)).map(str::to_owned)
+    nearest(path, filled.iter().map(String::as_str)).map(str::to_owned)
 }
 
 #[cfg(test)]

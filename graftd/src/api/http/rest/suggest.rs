@@ -1,15 +1,8 @@
-//! The nearest name, for who has mistyped one.
+//! The nearest name, out of a message of serde's.
 
-/// How alike two names have to be for one to be suggested for the other; 1 = the same.
-const ALIKE_MIN: f64 = 0.6;
+use graft_proto::errors::nearest;
 
-/// The name most like this one, if any is alike.
-pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let alike = known.map(|known| (strsim::normalized_damerau_levenshtein(known, name), known));
-    alike.filter(|(alike, _)| *alike >= ALIKE_MIN).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
-}
-
-/// The same for a message of serde's: ``unknown field `stat`, expected one of `state`, `nodes` ``.
+/// The nearest name for the one that a message of serde's refuses: ``unknown field `stat`, expected one of `state`, `nodes` ``.
 pub(super) fn in_message(message: &str) -> Option<&str> {
     let mut names = message.strip_prefix("unknown ")?.split('`').skip(1).step_by(2);
     let wrong = names.next()?;
