@@ -12,7 +12,7 @@ use tonic::Code;
 
 use crate::cli::Format;
 use crate::output::json::{ErrorJson, some};
-use crate::output::{compact, note, say};
+use crate::output::{compact, note, say, shell_word};
 
 /// Exit codes, as the help lists them.
 pub(crate) mod exit {
@@ -266,15 +266,16 @@ impl fmt::Display for CliError {
             Self::NotAllAnswer { silent, of } => write!(f, "{silent} of {of} addresses do not answer"),
             Self::StillRunning { id, status } => write!(
                 f,
-                "workflow \"{id}\" is still {} and the wait is over\n  Follow it with `graft workflow watch {id}`.",
-                status_name(*status)
+                "workflow \"{id}\" is still {} and the wait is over\n  Follow it with `graft workflow watch {}`.",
+                status_name(*status),
+                shell_word(id)
             ),
             Self::Ended { id, status, reason } => {
                 write!(f, "workflow \"{id}\" ended as {}", status_name(*status))?;
                 if !reason.is_empty() {
                     write!(f, ": {reason}")?;
                 }
-                write!(f, "\n  See what happened with `graft workflow history {id} --all`.")
+                write!(f, "\n  See what happened with `graft workflow history {} --all`.", shell_word(id))
             }
             Self::Interrupted => f.write_str("interrupted"),
             Self::ReaderGone => f.write_str("the reader of stdout has gone"),
@@ -282,9 +283,16 @@ impl fmt::Display for CliError {
     }
 }
 
+/// What to do next, in the words of the command line where others mean those of a program.
 impl From<ClientError> for CliError {
     fn from(error: ClientError) -> Self {
-        Self::Call(error)
+        Self::Call(match error.kind() {
+            Some(ErrorCode::WorkflowExists) => {
+                error.with_remedy("choose another id, or say --on-conflict use-existing or --on-conflict replace-finished")
+            }
+            Some(ErrorCode::TimedOut) if !error.outcome_unknown() => error.with_remedy("say it again, or give it longer with --timeout"),
+            _ => error,
+        })
     }
 }
 

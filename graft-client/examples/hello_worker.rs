@@ -12,6 +12,7 @@ pub struct Options {
 
 #[tokio::main]
 async fn main() -> Result<(), ClientError> {
+    tracing_subscriber::fmt::init(); // what the worker has to say goes to the log
     run(Options::parse(), shutdown_signal()).await
 }
 

@@ -220,7 +220,8 @@ impl Connections {
         }
         let until = after(timeout.saturating_add(kind.by_wish()));
         let mut backoff = Backoff::seeded(WAIT_FIRST, WAIT_MOST);
-        let mut doubt = false;
+        let began = Instant::now();
+        let (mut doubt, mut said) = (false, None);
         for tried in 1_u64.. {
             let (url, others) = self.preferred();
             let (channel, place) = match kind {
@@ -228,20 +229,23 @@ impl Connections {
                 Kind::Read | Kind::Change => self.to(&url).map(|channel| (channel, None)),
             }
             .map_err(|error| error.unknown_outcome(doubt))?;
-            let began = Instant::now();
             let over = if others { until.min(after(TRY_MAX + kind.by_wish())) } else { until };
             let error = match tokio::time::timeout_at(over, call(channel)).await {
                 Ok(Ok(answer)) => return Ok((answer.into_inner(), place)),
                 Ok(Err(status)) => {
                     let error = ClientError::from_status(operation, &url, &status);
                     doubt |= kind == Kind::Change && error.outcome_unknown() && !never_sent(&status);
+                    said = Some(error.clone());
                     error
                 }
                 Err(_elapsed) => {
                     doubt |= kind == Kind::Change;
                     let message = format!("no answer within {} ms", began.elapsed().as_millis());
-                    ClientError::new(ErrorCode::TimedOut, operation, format!("server {url}"), message)
-                        .remedied("Ask again with the same request id, or give the client a longer request_timeout.")
+                    // What a server said before says more than that the time was over.
+                    said.clone().unwrap_or_else(|| {
+                        ClientError::new(ErrorCode::TimedOut, operation, format!("server {url}"), message)
+                            .remedied("Ask again with the same request id, or give the client a longer request_timeout.")
+                    })
                 }
             };
             if !error.is_retryable() && error.leader_address().is_none() {

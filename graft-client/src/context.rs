@@ -96,7 +96,8 @@ impl NodeContext {
         self.0.at.task
     }
 
-    /// Number of the attempt, from 1.
+    /// Number of the attempt, from 1. Every time that the task is handed out counts, also when the answer was that it is blocked, or the worker was
+    /// lost: what to do about failures depends on [`failures`](Self::failures).
     pub fn attempt(&self) -> u32 {
         self.0.at.attempt
     }

@@ -40,8 +40,11 @@ pub(crate) fn normal(address: &str) -> Result<String, ClientError> {
         return Err(bad(format!("\"{address}\" names no host")));
     }
     match uri.scheme_str() {
-        Some("http" | "https") => Ok(url),
-        other => Err(bad(format!("\"{address}\" has the scheme \"{}\"; http and https are known", other.unwrap_or_default()))),
+        Some("http") => Ok(url),
+        Some("https") => {
+            Err(bad(format!("\"{address}\" asks for TLS, which Graft does not speak yet, and plain text would be sent instead")))
+        }
+        other => Err(bad(format!("\"{address}\" has the scheme \"{}\"; only http is known", other.unwrap_or_default()))),
     }
 }
 
@@ -93,7 +96,7 @@ mod tests {
 
     #[test]
     fn an_address_that_is_none_is_refused_with_an_example() {
-        for text in ["", " , ", "ftp://a:1", "http://", "a b"] {
+        for text in ["", " , ", "ftp://a:1", "http://", "a b", "https://a:1"] {
             let error = Endpoints::from(text).into_urls().unwrap_err();
             assert_eq!(error.code(), ErrorCode::BadEndpoint.name(), "{text}");
             assert!(error.to_string().contains("http://127.0.0.1:7420"), "{error}");

@@ -42,6 +42,12 @@ impl ClientError {
         Self(Box::new(Facts { operation: operation.into(), detail, message: message.into(), grpc: None, took_effect: false }))
     }
 
+    /// With other advice: for a program that can say what to do in its users' own words.
+    #[must_use]
+    pub fn with_remedy(self, remedy: impl Into<String>) -> Self {
+        self.remedied(remedy)
+    }
+
     pub(crate) fn remedied(mut self, remedy: impl Into<String>) -> Self {
         self.0.detail.remedy = remedy.into();
         self

@@ -48,6 +48,9 @@ impl<S> Outcome<S> {
     }
 
     /// Starts these tasks in parallel; say with [`FanOut::join`] what follows when all of them, and all that they start, have resolved.
+    ///
+    /// One outcome starts at most 10,000 tasks, where each fan-out and each task that follows a join counts as one as well: 9,998 tasks with a join. More
+    /// fail the attempt for good; a fan-out of fan-outs has no such bound.
     pub fn fan_out<N: Into<Next>>(self, tasks: impl IntoIterator<Item = N>) -> FanOut<S> {
         FanOut { outcome: self, tasks: tasks.into_iter().map(Into::into).collect() }
     }

@@ -52,7 +52,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) addr: Option<String>,
     /// Namespace of the workflows [env: GRAFT_NAMESPACE] [default: default].
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, value_parser = value::named)]
     pub(crate) namespace: Option<String>,
     /// Address and namespace by name, as `graft context add` noted them [env: GRAFT_CONTEXT].
     #[arg(short, long, global = true, value_name = "NAME")]
@@ -149,7 +149,8 @@ pub(crate) enum Noun {
     /// Run a development server in this process, its data in a temporary directory that is removed at the end.
     #[command(after_help = "Examples:\n  graft dev\n  graft dev --data-dir ./graft-data --listen 127.0.0.1:7500")]
     Dev(Dev),
-    /// Measure a server with workers and clients of this process; without --addr or --context the server runs in this process, too.
+    /// Measure a server with workers and clients of this process; without --addr or --context the server runs in this process, too. Its workflows
+    /// are deleted ten minutes after their end.
     #[command(
         after_help = "Examples:\n  graft bench --workload chain --steps 3 --concurrency 256 --duration 10s --addr http://127.0.0.1:7420\n  \
         graft bench --workload single --concurrency 1 -o json"

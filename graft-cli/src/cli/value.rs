@@ -67,6 +67,14 @@ pub(crate) enum Unfold {
     Node(String),
 }
 
+/// Reads a name or an id, which is more than nothing.
+pub(crate) fn named(text: &str) -> Result<String, String> {
+    match text {
+        "" => Err("it is empty: is a variable of the shell that it came from?".to_owned()),
+        name => Ok(name.to_owned()),
+    }
+}
+
 /// Reads `KEY=VALUE`.
 pub(crate) fn label(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {

@@ -65,7 +65,7 @@ pub(crate) enum Workflow {
 #[derive(Debug, Args)]
 pub(crate) struct Start {
     /// Id of the workflow, at most 256 bytes; one is made if it is left out.
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = value::named)]
     pub(crate) id: Option<String>,
     /// Node of the first task.
     #[arg(long, value_name = "NAME", required_unless_present = "many", default_value = "", hide_default_value = true)]

@@ -36,7 +36,7 @@ async fn knock(address: &str) -> Result<(), String> {
     let with_scheme = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
     let uri: Uri = with_scheme.parse().map_err(|error| format!("\"{address}\" is no URL: {error}"))?;
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
+    let port = uri.port_u16().unwrap_or(80);
     match timeout(KNOCK_TIMEOUT, TcpStream::connect((host, port))).await {
         Ok(Ok(_stream)) => Ok(()),
         Ok(Err(error)) => Err(error.to_string()),

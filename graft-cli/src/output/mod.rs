@@ -216,6 +216,12 @@ fn unwritable(error: serde_json::Error) -> std::io::Error {
     std::io::Error::other(error.to_string())
 }
 
+/// A word as a shell takes it: in quotes where it has to be.
+pub(crate) fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+}
+
 /// Words for people, on stderr, whatever was asked for: warnings and errors. What they quote cannot steer the terminal. Nobody may be reading
 /// them; that is no error.
 pub(crate) fn say(text: &str) {

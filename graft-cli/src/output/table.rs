@@ -174,14 +174,14 @@ fn tasks(tasks: &[TaskSummary], view: View) -> Vec<Line> {
             task.task.to_string(),
             task.node.clone(),
             task_state(task, view.now_ms),
-            format!("{}/{}", task.attempt, task.max_attempts),
+            format!("{}/{}", task.failures, task.max_attempts),
             task.scope.to_string(),
             task.priority.to_string(),
             short(last_words(task)),
         ]
     };
     let columns =
-        [column("TASK"), column("NODE"), column("STATE"), column("ATTEMPT"), wide("SCOPE"), wide("PRIORITY"), column("LAST WORDS")];
+        [column("TASK"), column("NODE"), column("STATE"), column("FAILED"), wide("SCOPE"), wide("PRIORITY"), column("LAST WORDS")];
     table(view, &columns, tasks.iter().map(row))
 }
 
@@ -326,7 +326,8 @@ mod tests {
             task: 4,
             node: "pick".into(),
             state: "delayed".into(),
-            attempt: 2,
+            attempt: 3,
+            failures: 2,
             max_attempts: 5,
             until_ms: 6_000,
             ..TaskSummary::default()

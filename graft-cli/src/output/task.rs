@@ -52,7 +52,7 @@ impl Answer for TaskPage {
                 name(&of.workflow_id, task.task),
                 task.node.clone(),
                 task_state(task, view.now_ms),
-                format!("{}/{}", task.attempt, task.max_attempts),
+                format!("{}/{}", task.failures, task.max_attempts),
                 of.run.to_string(),
                 task.scope.to_string(),
                 task.priority.to_string(),
@@ -63,7 +63,7 @@ impl Answer for TaskPage {
             column("TASK"),
             column("NODE"),
             column("STATE"),
-            column("ATTEMPT"),
+            column("FAILED"),
             wide("RUN"),
             wide("SCOPE"),
             wide("PRIORITY"),
@@ -111,10 +111,11 @@ impl Answer for TaskDetails {
         ];
         // Of one that has resolved nothing is left but what its history tells.
         let still = |text: String| if task.state == "resolved" { String::new() } else { text };
-        let attempts = if task.max_attempts > 0 { format!(" of {}", task.max_attempts) } else { String::new() };
+        let failures = if task.max_attempts > 0 { format!("{} of {}", task.failures, task.max_attempts) } else { String::new() };
         lines.extend(facts(&[
             ("run", self.run.to_string()),
-            ("attempt", format!("{}{attempts}", task.attempt)),
+            ("attempt", task.attempt.to_string()),
+            ("failed", failures),
             ("waits until", rfc3339(task.until_ms).unwrap_or_default()),
             ("if given up", still(follows(self.on_exhausted.as_ref()))),
             ("progress", task.progress.clone()),

@@ -110,6 +110,15 @@ async fn a_wait_of_nothing_is_refused() {
     assert!(ran.stderr.contains("--wait"), "{}", ran.stderr);
 }
 
+#[tokio::test]
+async fn a_name_that_is_empty_is_refused_before_anything_is_sent() {
+    for words in [&["workflow", "start", "", "--node", "a"][..], &["-n", "", "workflow", "list"]] {
+        let ran = graft(words).await;
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{words:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains("is a variable of the shell"), "{words:?}: {}", ran.stderr);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_repeated_request_is_answered_with_the_first_answer_even_if_the_server_made_the_id() {
     let here = Here::start().await;

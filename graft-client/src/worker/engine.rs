@@ -194,6 +194,8 @@ pub(super) struct Engine {
     renewed_at: u64,
     stage: Stage,
     ever_welcomed: bool,
+    /// Whether the log says that no member can be reached.
+    said_alone: bool,
     outputs: VecDeque<Output>,
 }
 
@@ -218,6 +220,7 @@ impl Engine {
             renewed_at: 0,
             stage: Stage::Working,
             ever_welcomed: false,
+            said_alone: false,
             outputs: VecDeque::new(),
         }
     }
@@ -383,7 +386,11 @@ impl Engine {
             }
             return;
         }
-        self.ever_welcomed = true;
+        if !self.ever_welcomed || self.said_alone {
+            let nodes: Vec<&str> = self.slots.iter().map(|slot| slot.capacity.node.as_str()).collect();
+            tracing::info!(member = welcome.member, nodes = nodes.join(", "), "connected");
+        }
+        (self.ever_welcomed, self.said_alone) = (true, false);
         if !welcome.cluster_id.is_empty() {
             self.cluster_id = welcome.cluster_id;
         }
@@ -611,12 +618,20 @@ impl Engine {
         if self.leads(link) {
             self.leader = None;
         }
+        let mut lost = None;
         match gone {
-            Gone::Lost(reason) => tracing::debug!(reason, "a stream to a member is gone"),
+            Gone::Lost(reason) => {
+                tracing::debug!(reason, "a stream to a member is gone");
+                lost = Some(reason);
+            }
             Gone::Refused(error) if self.links.refused(link) && !self.ever_welcomed => self.outputs.push_back(Output::Refused(error)),
             Gone::Refused(error) => tracing::warn!(%error, "a member refuses this worker"),
         }
         self.links.closed(link, now);
+        if let (Some(reason), true, false, Stage::Working) = (lost, self.links.alive().is_empty(), self.said_alone, &self.stage) {
+            tracing::warn!(reason, "no member can be reached; the worker goes on trying");
+            self.said_alone = true;
+        }
         if matches!(self.stage, Stage::Leaving { .. }) && self.links.alive().is_empty() {
             self.left();
         }

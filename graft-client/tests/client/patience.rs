@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use graft_client::proto::ErrorDetail;
 use graft_client::{Client, ClientError, ErrorCode};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
+use tonic::Code;
 
-use crate::scripted::{Act, BREAK, Script};
+use crate::scripted::{Act, BREAK, Script, detail};
 
 async fn start(client: &Client) -> Result<graft_client::Started, ClientError> {
     client.start("order-1").node_named("charge", ()).await
@@ -81,4 +83,14 @@ async fn nobody_answers_for_ever_but_a_bound_of_all_time_is_none() {
     assert_eq!((error.code(), began.elapsed().as_secs()), (ErrorCode::TimedOut.name(), 10), "{error}");
     assert!(error.outcome_unknown() && error.to_string().contains("no answer within 10000 ms"), "{error}");
     start(&Client::builder(url).request_timeout(Duration::MAX).build().unwrap()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_server_said_is_told_and_not_that_the_time_of_the_last_try_was_over() {
+    let no_leader = || Act::Refuse(Code::Unavailable, ErrorDetail { retryable: true, ..detail(ErrorCode::NoLeader.name()) });
+    let (url, _server) = Script::acts([no_leader(), Act::Hang]).serve().await;
+    let client = Client::builder(url).request_timeout(Duration::from_secs(10)).build().unwrap();
+    let error = start(&client).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::NoLeader.name(), "{error}");
+    assert!(error.outcome_unknown(), "the last try may have arrived");
 }

@@ -447,6 +447,8 @@ mod tests {
             ("[raft]\npending_commands = 5", "raft.pending_commands: 5 is less than one entry holds"),
             ("[cluster]\nexpect = 11\npeers = [\"127.0.0.1:1\"]\n[node]\nname = \"a\"", "cluster.expect: 11 is too much"),
             ("[log]\nlevel = \"lo=ud=er\"", "log.level: `lo=ud=er` is neither a level nor directives"),
+            ("[log]\nlevel = \"inf0\"", "log.level: `inf0` is neither a level nor directives: `inf0` is no level (those are off, error, warn"),
+            ("[log]\nlevel = \"graftd=debug,wran\"", "log.level: `graftd=debug,wran` is neither a level nor directives: `wran` is no level (those are off, error, warn, info, debug, trace); did you mean warn?"),
             ("[node]\ndata_dir = \"\"", "node.data_dir: it is empty"),
             ("[raft]\nbatch_bytes = \"32MiB\"", "raft.batch_bytes: 32MiB is too much: the other members take no larger entries"),
             ("[raft]\nentries_in_flight = 1000000000000000000", "raft.entries_in_flight: 1000000000000000000 is too much"),

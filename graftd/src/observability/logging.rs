@@ -7,10 +7,12 @@ use std::fmt::{self, Write as _};
 use std::io::IsTerminal;
 use std::sync::{Arc, OnceLock};
 
+use graft_proto::errors::nearest;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -71,9 +73,18 @@ pub fn check_level(level: &str) -> Result<(), String> {
     filter(level).map(|_| ())
 }
 
+/// The levels, the quietest first.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
 fn filter(level: &str) -> Result<EnvFilter, String> {
     if level.trim().is_empty() {
         return Err("it is empty".to_owned());
+    }
+    // The filter takes any other word for the name of a module.
+    let mut words = level.split(',').map(str::trim).filter(|word| !word.contains(['=', ':', '[']));
+    if let Some(word) = words.find(|word| word.parse::<LevelFilter>().is_err()) {
+        let meant = nearest(word, LEVELS).map(|level| format!("; did you mean {level}?")).unwrap_or_default();
+        return Err(format!("`{word}` is no level (those are {}){meant}", LEVELS.join(", ")));
     }
     // The raft core tells its every move at `info`: only who asks for it by name gets it.
     let quiet = if level.contains(CHATTY) { String::new() } else { format!(",{CHATTY}=warn") };

@@ -32,7 +32,7 @@ use crate::cli::local::Bench;
 use crate::contexts::Place;
 use crate::error::{CliError, CliResult};
 use crate::output::spinner::Spinner;
-use crate::output::{Output, say};
+use crate::output::{Output, note, say};
 use disk::Disk;
 use lanes::{Lanes, Tally};
 use server::{Counted, Here, Leader};
@@ -111,7 +111,12 @@ async fn bench(global: &Global, output: Output, args: &Bench, interrupt: &Interr
     if window.server.is_none() {
         say("The leader changed while it was measured: figures of the server are not known.");
     }
-    report::print(output, args, &plan, &window, &disk, !named)
+    report::print(output, args, &plan, &window, &disk, !named)?;
+    if named && output.is_for_people() {
+        let minutes = workload::RETENTION.as_secs() / 60;
+        note(&format!("Its workflows stay in namespace {:?} for {minutes} minutes.", place.namespace));
+    }
+    Ok(())
 }
 
 /// What a plain fdatasync costs is measured beside the runtime's threads. Where nothing can be written there is no figure.

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use graft_client::{Client, Next, NodeContext, NodeOptions, Outcome, RawJson, StartWorkflow, Worker};
 
 use crate::cli::local::{Bench, Workload};
 use crate::error::CliResult;
+
+/// How long what a benchmark leaves behind is kept once it has ended.
+pub(crate) const RETENTION: Duration = Duration::from_secs(600);
 
 /// Most attempts of a node that a worker of the bench takes at once.
 const CAPACITY_MAX: u32 = 10_000;
@@ -86,7 +90,7 @@ impl Plan {
             Workload::Chain => Next::raw(self.node("step"), number(self.steps)),
             Workload::Fanout => Next::raw(self.node("fan"), number(self.width)),
         };
-        StartWorkflow::new(id).request_id(id).state_json(self.state.clone()).node(first)
+        StartWorkflow::new(id).request_id(id).state_json(self.state.clone()).retention(RETENTION).node(first)
     }
 
     /// Whether the final state is the right one: with `--write` every step has counted itself, once.

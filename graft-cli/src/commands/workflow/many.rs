@@ -42,6 +42,9 @@ struct Row {
     workflow_id: String,
     node: String,
     config: Option<Box<RawValue>>,
+    delay: Option<String>,
+    #[serde(default)]
+    priority: i32,
     state: Option<Box<RawValue>>,
     #[serde(default)]
     labels: BTreeMap<String, String>,
@@ -60,8 +63,8 @@ pub(crate) async fn run(session: &Session, from: String) -> CliResult {
     let (mut all, mut failed) = (Many::default(), None);
     for starts in starts.chunks(STARTS_PER_CALL) {
         let first = all.counted.total() + 1;
-        match session.client.start_many(starts.iter().cloned()).await {
-            Ok(answers) => all.add(first, answers),
+        match session.client.start_many(starts.iter().map(|(_, start)| start.clone())).await {
+            Ok(answers) => all.add(first, starts.iter().map(|(id, _)| id), answers),
             // What was started before is told all the same.
             Err(error) => {
                 failed = Some(error);
@@ -89,7 +92,7 @@ pub(crate) async fn run(session: &Session, from: String) -> CliResult {
 }
 
 /// The starts of a file, or of stdin.
-fn starts(from: &str) -> CliResult<Vec<StartWorkflow>> {
+fn starts(from: &str) -> CliResult<Vec<(String, StartWorkflow)>> {
     let refused = |line: usize, why: String| CliError::Usage(format!("--many {from}: line {line}: {why}"));
     let source: Box<dyn Read> = match from {
         "-" => Box::new(std::io::stdin()),
@@ -117,8 +120,8 @@ fn starts(from: &str) -> CliResult<Vec<StartWorkflow>> {
     }
 }
 
-/// The start of a line, or why it is none.
-fn start(line: &str) -> Result<StartWorkflow, String> {
+/// The start of a line, with its id if it names one; or why it is none.
+fn start(line: &str) -> Result<(String, StartWorkflow), String> {
     let row: Row = serde_json::from_str(line).map_err(|error| {
         // Its own place is told in lines of this line.
         let (words, column) = (error.to_string(), error.column());
@@ -126,7 +129,12 @@ fn start(line: &str) -> Result<StartWorkflow, String> {
         if column > 0 { format!("{words} (column {column})") } else { words.to_owned() }
     })?;
     let raw = |value: Box<RawValue>| RawJson::from_bytes(String::from(Box::<str>::from(value)).into_bytes());
-    let mut start = StartWorkflow::new(row.workflow_id).node(Next::raw(row.node, row.config.map(raw).unwrap_or_default()));
+    let id = row.workflow_id;
+    let mut first = Next::raw(row.node, row.config.map(raw).unwrap_or_default()).priority(row.priority);
+    if let Some(delay) = row.delay {
+        first = first.delay(value::duration(&delay).map_err(|why| format!("`delay`: {why}"))?);
+    }
+    let mut start = StartWorkflow::new(id.clone()).node(first);
     if let Some(state) = row.state {
         if !state.get().starts_with('{') {
             return Err("`state` is no object".to_owned());
@@ -147,13 +155,15 @@ fn start(line: &str) -> Result<StartWorkflow, String> {
     if let Some(deadline) = row.deadline {
         start = start.deadline(SystemTime::now() + value::duration(&deadline).map_err(|why| format!("`deadline`: {why}"))?);
     }
-    Ok(start)
+    Ok((id, start))
 }
 
 /// What became of one start.
 struct One {
     /// Which start it answers, from 1.
     number: usize,
+    /// The id that was asked for, if one was.
+    id: String,
     answer: Result<Started, ClientError>,
 }
 
@@ -193,14 +203,14 @@ struct Many {
 }
 
 impl Many {
-    fn add(&mut self, first: usize, answers: Vec<Result<Started, ClientError>>) {
-        for (number, answer) in (first..).zip(answers) {
+    fn add<'a>(&mut self, first: usize, ids: impl Iterator<Item = &'a String>, answers: Vec<Result<Started, ClientError>>) {
+        for ((number, id), answer) in (first..).zip(ids).zip(answers) {
             *match &answer {
                 Ok(started) if started.created => &mut self.counted.started,
                 Ok(_) => &mut self.counted.there,
                 Err(_) => &mut self.counted.refused,
             } += 1;
-            self.answers.push(One { number, answer });
+            self.answers.push(One { number, id: id.clone(), answer });
         }
     }
 }
@@ -240,7 +250,13 @@ impl Answer for Many {
                     vec![number, started.workflow_id.clone(), what.to_owned(), started.run.to_string(), started.warnings.join("; ")]
                 }
                 Err(error) => {
-                    vec![number, "-".to_owned(), format!("refused [{}]", error.code()), "-".to_owned(), sentence(error)]
+                    vec![
+                        number,
+                        if one.id.is_empty() { "-".to_owned() } else { one.id.clone() },
+                        format!("refused [{}]", error.code()),
+                        "-".to_owned(),
+                        sentence(error),
+                    ]
                 }
             }
         };
@@ -283,6 +299,7 @@ mod tests {
             (r#"{"node":"a","state":[]}"#, "no object"),
             (r#"{"node":"a","on_conflict":"x"}"#, "replace-finished"),
             (r#"{"node":"a","deadline":"5"}"#, "10s"),
+            (r#"{"node":"a","delay":"5"}"#, "`delay`"),
         ] {
             std::fs::write(path, format!("{{\"node\":\"a\"}}\n{line}\n")).unwrap();
             let error = starts(path).unwrap_err();
@@ -311,7 +328,8 @@ mod tests {
             time_ms: 1,
         };
         let mut many = Many::default();
-        many.add(1, (1..=100).map(|number| Ok(started(number))).collect());
+        let ids: Vec<String> = (1..=100).map(|number| format!("w-{number}")).collect();
+        many.add(1, ids.iter(), (1..=100).map(|number| Ok(started(number))).collect());
         let shown = many.people(View::plain(0));
         assert_eq!(shown.len(), 1 + ROWS_MAX + 1);
         assert_eq!(shown[ROWS_MAX + 1].render(false), "… and 80 more; -o wide shows all");

@@ -1,5 +1,6 @@
 //! `graft workflow start`
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::time::SystemTime;
 
@@ -12,7 +13,7 @@ use crate::cli::workflow::{OnConflict, Start};
 use crate::commands::Session;
 use crate::error::{CliError, CliResult};
 use crate::output::style::Line;
-use crate::output::{Answer, View, note, say, table};
+use crate::output::{Answer, View, note, say, shell_word, table};
 
 /// Largest document that is read from a file or from stdin, in bytes: what a message may hold.
 const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
@@ -24,8 +25,13 @@ pub(crate) async fn run(session: &Session, args: Start) -> CliResult {
     }
     let wait = args.waiting.wait;
     // Stdin, or a file that is a pipe, may keep us waiting: it is read beside the runtime, so that Ctrl-C is heard.
-    let request = spawn_blocking(move || request(args)).await.map_err(|error| CliError::Other(format!("failed to read: {error}")))??;
-    let started = session.client.start(request).await?;
+    // One of our own can be named where nobody knows what came of it.
+    let request_id = args.request_id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+    let again = format!("say the same again with --request-id {}: it takes effect once", shell_word(&request_id));
+    let request = spawn_blocking(move || request(args, request_id));
+    let request = request.await.map_err(|error| CliError::Other(format!("failed to read: {error}")))??;
+    let started =
+        session.client.start(request).await.map_err(|error| if error.outcome_unknown() { error.with_remedy(again) } else { error })?;
     // Programs find them in the document.
     for warning in started.warnings.iter().filter(|_| !session.output.format().is_for_programs()) {
         say(&format!("warning: {warning}"));
@@ -35,24 +41,26 @@ pub(crate) async fn run(session: &Session, args: Start) -> CliResult {
     }
     session.output.show(&started)?;
     if session.output.is_for_people() {
-        note(&format!("Follow it with: graft workflow watch {}", started.workflow_id));
+        note(&format!("Follow it with: graft workflow watch {}", shell_word(&started.workflow_id)));
     }
     Ok(())
 }
 
-fn request(args: Start) -> CliResult<StartWorkflow> {
+fn request(args: Start, request_id: String) -> CliResult<StartWorkflow> {
     let config = args.config.map(|text| document("--config", &text)).transpose()?.unwrap_or_default();
     let first = Next::raw(args.node, config).priority(args.priority).delay(args.delay.unwrap_or_default());
     let mut start = StartWorkflow::new(args.id.unwrap_or_default()).node(first).on_conflict(wire(args.on_conflict));
     if let Some(text) = args.state {
         start = start.state_json(object("--state", &text, "a state")?);
     }
+    let mut keys = BTreeSet::new();
     for (key, value) in args.labels {
+        if !keys.insert(key.clone()) {
+            return Err(CliError::Usage(format!("--label {key} is given twice: a label has one value")));
+        }
         start = start.label(key, value);
     }
-    if let Some(id) = args.request_id {
-        start = start.request_id(id);
-    }
+    start = start.request_id(request_id);
     if let Some(deadline) = args.deadline {
         start = start.deadline(SystemTime::now() + deadline);
     }
@@ -122,7 +130,10 @@ impl Answer for Started {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::cli::{Cli, Noun, workflow};
 
     #[test]
     fn a_document_that_is_no_json_is_refused_with_the_place() {
@@ -130,6 +141,14 @@ mod tests {
         assert_eq!(error.exit_code(), 2);
         assert!(error.to_string().contains("--config is no JSON") && error.to_string().contains("column"), "{error}");
         assert!(document("--config", "@no-such-file").unwrap_err().to_string().contains("no-such-file"));
+    }
+
+    #[test]
+    fn a_label_has_one_value() {
+        let cli = Cli::try_parse_from(["graft", "workflow", "start", "a", "--node", "n", "--label", "k=1", "--label", "k=2"]).unwrap();
+        let Noun::Workflow(workflow::Workflow::Start(args)) = cli.noun else { panic!("another verb") };
+        let error = request(args, "q".to_owned()).expect_err("two values");
+        assert_eq!((error.exit_code(), error.to_string().contains("--label k is given twice")), (2, true), "{error}");
     }
 
     #[test]
