@@ -147,13 +147,15 @@ fn lay(layers: &[Layer]) -> Result<Config, config::ConfigError> {
 
 /// Whether this one thing can be read, whatever the others say.
 fn understood(said: &Said) -> Result<(), String> {
-    if said.origin.is_text_only() {
-        // Everything is text there: the `config` crate makes numbers of it.
-        return lay(&[Layer(vec![said.clone()])]).map(|_| ()).map_err(|error| because(&error));
-    }
     let nested =
         said.path.iter().rev().fold(said.value.clone(), |inner, step| Value::Object([(step.clone(), inner)].into_iter().collect()));
-    serde_json::from_value::<Config>(nested).map(|_| ()).map_err(|error| error.to_string())
+    let read = serde_json::from_value::<Config>(nested).map(|_| ()).map_err(|error| error.to_string());
+    if said.origin.is_text_only() {
+        // Everything is text there: the `config` crate makes numbers of it. What words there are, only the other one tells.
+        let unknown = read.err().filter(|error| error.starts_with("unknown variant"));
+        return lay(&[Layer(vec![said.clone()])]).map(|_| ()).map_err(|error| unknown.unwrap_or_else(|| because(&error)));
+    }
+    read
 }
 
 /// What the `config` crate says, without the place that is said beside it.
@@ -278,6 +280,14 @@ mod tests {
         assert!(said.contains("did you mean `GRAFT__RAFT__HEARTBEAT`?"), "{said}");
         let said = refusal("[zebra]\nx = 1", &[]);
         assert!(said.contains("`graftd config print --defaults` lists every key"), "{said}");
+    }
+
+    #[test]
+    fn a_word_that_is_none_is_answered_with_those_that_are_wherever_it_stands() {
+        for said in [refusal("[log]\nformat = \"xml\"", &[]), refusal("", &[("GRAFT__LOG__FORMAT", "xml")])] {
+            assert!(said.contains("unknown variant `xml`, expected one of `auto`, `text`, `json`"), "{said}");
+        }
+        assert_eq!(with_file("", &[("GRAFT__LOG__FORMAT", "json")], Flags::default()).unwrap().log.format, LogFormat::Json);
     }
 
     #[test]
@@ -447,8 +457,14 @@ mod tests {
             ("[raft]\npending_commands = 5", "raft.pending_commands: 5 is less than one entry holds"),
             ("[cluster]\nexpect = 11\npeers = [\"127.0.0.1:1\"]\n[node]\nname = \"a\"", "cluster.expect: 11 is too much"),
             ("[log]\nlevel = \"lo=ud=er\"", "log.level: `lo=ud=er` is neither a level nor directives"),
-            ("[log]\nlevel = \"inf0\"", "log.level: `inf0` is neither a level nor directives: `inf0` is no level (those are off, error, warn"),
-            ("[log]\nlevel = \"graftd=debug,wran\"", "log.level: `graftd=debug,wran` is neither a level nor directives: `wran` is no level (those are off, error, warn, info, debug, trace); did you mean warn?"),
+            (
+                "[log]\nlevel = \"inf0\"",
+                "log.level: `inf0` is neither a level nor directives: `inf0` is no level (those are off, error, warn",
+            ),
+            (
+                "[log]\nlevel = \"graftd=debug,wran\"",
+                "log.level: `graftd=debug,wran` is neither a level nor directives: `wran` is no level (those are off, error, warn, info, debug, trace); did you mean warn?",
+            ),
             ("[node]\ndata_dir = \"\"", "node.data_dir: it is empty"),
             ("[raft]\nbatch_bytes = \"32MiB\"", "raft.batch_bytes: 32MiB is too much: the other members take no larger entries"),
             ("[raft]\nentries_in_flight = 1000000000000000000", "raft.entries_in_flight: 1000000000000000000 is too much"),
