@@ -56,6 +56,11 @@ impl Here {
                 let tasks = (0..20).map(|_| graft_client::Next::named("count", ()));
                 Ok(Outcome::done().fan_out(tasks).join(graft_client::Next::named("count", ())))
             })
+            .node_fn("crowd", |_: NodeContext, (): (), (): ()| async {
+                let tasks = (0..9_998).map(|_| graft_client::Next::named("noop", ()));
+                Ok(Outcome::done().fan_out(tasks).join(graft_client::Next::named("count", ())))
+            })
+            .node_fn("noop", |_: NodeContext, (): (), (): ()| async { Ok(Outcome::done()) })
             .node_fn("split", |_: NodeContext, (): (), (): ()| async {
                 let tasks = ["hold", "count"].map(|node| graft_client::Next::named(node, ()));
                 Ok(Outcome::done().fan_out(tasks).join(graft_client::Next::named("count", ())))

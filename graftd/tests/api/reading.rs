@@ -126,3 +126,48 @@ async fn a_member_without_a_leader_refuses_what_needs_one_and_answers_the_rest()
     assert!(!workers.live && workers.workers.is_empty());
     member.stop().await;
 }
+
+/// What is there all the time is told once, in order, whatever comes and goes between two pages.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_stay_true_while_workflows_come_and_go() {
+    let member = Member::start().await;
+    let mut client = member.workflows().await;
+    let labelled = |id: &str| v1::StartRequest { labels: [("team".to_owned(), "a".to_owned())].into(), ..start(id, "n") };
+    let ids: Vec<String> = (0..12).map(|n| format!("stays-{n:02}")).collect();
+    for id in &ids {
+        client.start(labelled(id)).await.expect("a start");
+    }
+    let questions = [
+        ("all", v1::ListRequest::default()),
+        ("status", v1::ListRequest { statuses: vec![v1::WorkflowStatus::Running.into()], ..Default::default() }),
+        ("prefix", v1::ListRequest { id_prefix: "stays".into(), ..Default::default() }),
+        ("node", v1::ListRequest { node: "n".into(), ..Default::default() }),
+        ("label", v1::ListRequest { labels: [("team".to_owned(), "a".to_owned())].into(), ..Default::default() }),
+    ];
+    for (what, question) in questions {
+        let (mut told, mut cursor, mut round) = (Vec::new(), String::new(), 0);
+        loop {
+            let page = client.list(v1::ListRequest { limit: 2, cursor, ..question.clone() }).await.expect("a page").into_inner();
+            told.extend(page.workflows.into_iter().map(|workflow| workflow.workflow_id).filter(|id| id.starts_with("stays")));
+            cursor = page.next_cursor;
+            if cursor.is_empty() {
+                break;
+            }
+            // One comes at each end of every order, and one of those ends; not for ever, or the list would grow as fast as it is read.
+            round += 1;
+            if round > 8 {
+                continue;
+            }
+            for id in [format!("a-{what}-{round}"), format!("z-{what}-{round}")] {
+                client.start(labelled(&id)).await.expect("a start");
+            }
+            let request = v1::ControlRequest { workflow_id: format!("a-{what}-{round}"), ..Default::default() };
+            client.terminate(request).await.expect("an end");
+        }
+        let mut sorted = told.clone();
+        sorted.sort();
+        assert_eq!(sorted, ids, "{what}: each once");
+        assert!(told == ids || told.iter().eq(ids.iter().rev()), "{what}: in one order: {told:?}");
+    }
+    member.stop().await;
+}
