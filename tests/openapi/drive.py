@@ -103,6 +103,20 @@ def drive(url: str, package) -> None:
     export = call("workflows", "export_workflow", "default", "order/1").parsed
     assert len(export.events) == 4 and export.workflow.run == started.parsed.run, export
 
+    limit = call("limits", "set_node_limit", "default", "charge", body=models.SetLimit.from_dict({"max": 3})).parsed.to_dict()
+    assert (limit["before"], limit["now"]["max"]) == (None, 3), limit
+    limits = call("limits", "list_limits").parsed.to_dict()
+    assert [(each["node"], each["max"]) for each in limits["limits"]] == [("charge", 3)] and limits["next_cursor"] is None, limits
+    assert call("limits", "unset_node_limit", "default", "charge").parsed.to_dict()["now"] is None
+    later = {"workflow_id": "later", "nodes": [{"node": "charge", "delay_ms": 3_600_000}]}
+    assert call("workflows", "start_workflow", "default", body=models.StartWorkflow.from_dict(later)).status_code == 201
+    waiting = [task.state for task in call("tasks", "list_tasks", "default", workflow_id="later").parsed.tasks]
+    retried = call("tasks", "retry_task", "default", "later", 1)
+    ready = [task.state for task in call("tasks", "list_tasks", "default", workflow_id="later").parsed.tasks]
+    assert (waiting, retried.status_code, ready) == (["delayed"], 200, ["ready"]), (waiting, retried, ready)
+    assert call("dead_letters", "list_dead_letters", "default").parsed.dead_letters == []
+    assert call("cluster", "list_workers").parsed.workers == []
+
     missing = call("workflows", "get_workflow", "default", "none")
     assert missing.status_code == 404, missing
     problem = missing.parsed
@@ -110,7 +124,7 @@ def drive(url: str, package) -> None:
     assert problem.detail == 'workflow "none" in namespace "default" does not exist' and not problem.retryable, problem
     members = call("cluster", "list_members").parsed
     assert [member.role for member in members.members] == ["leader"], members
-    print("the generated client starts, reads, lists, counts, pauses, resumes, terminates, exports, and reads a problem")
+    print("the generated client starts, reads, lists, counts, pauses, resumes, terminates, exports, limits, retries, and reads a problem")
 
 
 def readme(url: str) -> None:

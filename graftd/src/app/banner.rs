@@ -14,7 +14,7 @@ pub(super) fn banner(me: &Me, config: &Config, marker: Option<&Marker>) -> Strin
     let mut lines = vec![
         ("graftd", env!("CARGO_PKG_VERSION").to_owned()),
         ("member", me.candidate.name.clone()),
-        ("clients", format!("http://{address}  (gRPC, /readyz, /metrics)")),
+        ("clients", format!("http://{address}  (gRPC, /api/v1, /readyz, /metrics)")),
         ("data", data.to_string()),
     ];
     if !me.candidate.peer_address.is_empty() {
