@@ -9,7 +9,7 @@ use graft_proto::v1::WorkflowStatus;
 use graft_tests::cluster::{Cluster, Drained};
 use graft_tests::load::Load;
 use graft_tests::workers::WorkerProcess;
-use graft_tests::{alone, figure, wait};
+use graft_tests::{alone, figure, http, wait};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -56,6 +56,33 @@ async fn a_follower_that_was_away_catches_up_by_snapshot_under_load_and_the_log_
     .await;
     let purged = cluster.members[leader].metric("graft_raft_log_index{position=\"purged\"}");
     figure(format_args!("all members at index {}, log purged up to {purged}", applied(leader)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_majority_is_gone_says_so_and_is_back_with_it() {
+    let _alone = alone().await;
+    let mut cluster = Cluster::start(3, "").await;
+    let leader = cluster.leader().await;
+    let address = cluster.members[leader].url().trim_start_matches("http://").to_owned();
+    let others = [(leader + 1) % 3, (leader + 2) % 3];
+    for other in others {
+        cluster.members[other].kill();
+    }
+    let ready = || http::get(&address, "/readyz").expect("it answers");
+    let told = wait::until("a leader that is not ready", Duration::from_secs(30), || async {
+        let told = ready();
+        if told.0 == 503 { Ok(told.1) } else { Err(told) }
+    })
+    .await;
+    assert!(told.contains("a majority of the members does not answer"), "{told}");
+    // Nobody is better off without it.
+    assert_eq!(http::get(&address, "/livez").expect("it answers").0, 200);
+    cluster.members[others[0]].start();
+    wait::until("a leader that is ready", Duration::from_secs(30), || async {
+        let told = ready();
+        if told.0 == 200 { Ok(()) } else { Err(told) }
+    })
+    .await;
 }
 
 /// Workflows that stay open through all drains, each waited for, watched and read all the time.

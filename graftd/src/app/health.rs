@@ -4,16 +4,18 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, interval, sleep_until};
+use tokio::time::{Instant, interval};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::error::Failure;
 use crate::consensus::{Consensus, Leadership};
-use crate::observability::readiness::ReadinessBoard;
+use crate::observability::readiness::{Leaderless, ReadinessBoard};
 use crate::storage::{LogRecovered, StateStore};
 
-/// A leader that is unknown for less than this does not make the member unready: elections pass.
+/// Nobody to decide for less than this does not make the member unready: elections pass.
 const LEADERLESS_FOR: Duration = Duration::from_secs(5);
+/// How often it is looked whether this leader hears from a majority.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// A barrier that failed is tried again after so long.
 const BARRIER_RETRY: Duration = Duration::from_millis(250);
 /// How often progress is logged.
@@ -72,33 +74,38 @@ pub(super) async fn follow(consensus: Consensus, board: Arc<ReadinessBoard>, rep
     let mut recovered = pin!(replay.over(&consensus));
     let mut recovering = true;
     let mut leadership = consensus.leadership();
-    // Since when no leader is known, if one was known before.
+    let mut look = interval(LOOK_EVERY);
+    // Since when nobody can decide, and whether it was told.
     let mut leaderless_at: Option<Instant> = None;
+    let mut told = true;
     let mut caught_up = false;
     loop {
-        let known = match &*leadership.borrow_and_update() {
-            Leadership::Leader { .. } => true,
-            Leadership::Follower { leader, .. } => leader.is_some(),
+        let leaderless = match &*leadership.borrow_and_update() {
+            // It leads as long as it does not hear of another one, also alone.
+            Leadership::Leader { .. } => consensus.leader_lease_until().is_none().then_some(Leaderless::Alone),
+            Leadership::Follower { leader, .. } => leader.is_none().then_some(Leaderless::Unknown),
         };
-        if known {
-            leaderless_at = None;
-            board.update(|conditions| conditions.leader = true);
-        } else if leaderless_at.is_none() {
-            leaderless_at = Some(Instant::now() + LEADERLESS_FOR);
-        }
-        let given_up = async {
-            match leaderless_at {
-                Some(at) => sleep_until(at).await,
-                None => std::future::pending().await,
+        match (leaderless, leaderless_at) {
+            (None, _) => {
+                if told {
+                    board.update(|conditions| conditions.leaderless = None);
+                }
+                (leaderless_at, told) = (None, false);
             }
-        };
+            (Some(_), None) => leaderless_at = Some(Instant::now() + LEADERLESS_FOR),
+            (Some(why), Some(at)) if !told && at <= Instant::now() => {
+                (told, caught_up) = (true, false);
+                board.update(|conditions| (conditions.leaderless, conditions.caught_up) = (Some(why), false));
+            }
+            (Some(_), Some(_)) => {}
+        }
         let caught_up_now = async {
             while consensus.read_barrier().await.is_err() {
                 tokio::time::sleep(BARRIER_RETRY).await;
             }
         };
         tokio::select! {
-            () = caught_up_now, if known && !caught_up => {
+            () = caught_up_now, if leaderless.is_none() && !caught_up => {
                 caught_up = true;
                 board.update(|conditions| conditions.caught_up = true);
             }
@@ -111,13 +118,7 @@ pub(super) async fn follow(consensus: Consensus, board: Arc<ReadinessBoard>, rep
                     return Ok(());
                 }
             }
-            () = given_up, if !known => {
-                caught_up = false;
-                board.update(|conditions| (conditions.leader, conditions.caught_up) = (false, false));
-                if leadership.changed().await.is_err() {
-                    return Ok(());
-                }
-            }
+            _ = look.tick() => {}
         }
     }
 }

@@ -18,7 +18,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// A library whose log is held back to warnings, unless the level names it.
+/// A library whose log is held back to errors, unless the level names it: it warns of every message to a member that is away.
 const CHATTY: &str = "openraft";
 
 /// What every line is signed with, as soon as it is known. Cheap to clone.
@@ -86,8 +86,8 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
         let meant = nearest(word, LEVELS).map(|level| format!("; did you mean {level}?")).unwrap_or_default();
         return Err(format!("`{word}` is no level (those are {}){meant}", LEVELS.join(", ")));
     }
-    // The raft core tells its every move at `info`: only who asks for it by name gets it.
-    let quiet = if level.contains(CHATTY) { String::new() } else { format!(",{CHATTY}=warn") };
+    // The raft core tells its every move: only who asks for it by name gets it.
+    let quiet = if level.contains(CHATTY) { String::new() } else { format!(",{CHATTY}=error") };
     EnvFilter::try_new(format!("{level}{quiet}")).map_err(|error| error.to_string())
 }
 

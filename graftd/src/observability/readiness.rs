@@ -3,7 +3,7 @@
 //! ```text
 //! recovered   the log has been applied up to where it stood at the start
 //! member      the marker is there: this is a member of a formed cluster
-//! leader      a leader is known, or was until a moment ago: an election must not empty a load balancer
+//! leader      a leader is known and has a majority behind it, or was until a moment ago: an election must not empty a load balancer
 //! caught up   since the leader is known, all that it had acknowledged by then was once applied here: a follower that was away must not count
 //!             as back while it is gigabytes behind, or a rolling restart would take the next one down
 //! draining    the member is about to leave
@@ -22,6 +22,24 @@ pub struct Readiness {
     pub reason: String,
 }
 
+/// Why nobody can decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaderless {
+    /// No leader is known.
+    Unknown,
+    /// This member leads, and hears from too few.
+    Alone,
+}
+
+impl Leaderless {
+    fn told(self) -> &'static str {
+        match self {
+            Self::Unknown => "no leader is known",
+            Self::Alone => "a majority of the members does not answer this leader: nothing can be written or read",
+        }
+    }
+}
+
 /// What readiness is drawn from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conditions {
@@ -29,8 +47,8 @@ pub struct Conditions {
     pub recovering: Option<String>,
     /// Why this is no member of a formed cluster yet; `None`: it is one.
     pub forming: Option<String>,
-    /// Whether a leader is known (or was, until a moment ago).
-    pub leader: bool,
+    /// Why there is no leader that can work, and was none a moment ago; `None`: there is one.
+    pub leaderless: Option<Leaderless>,
     /// Whether what the leader had acknowledged has been applied here, once, since it is known.
     pub caught_up: bool,
     /// Whether the member is about to leave.
@@ -46,8 +64,8 @@ impl Conditions {
             Some(doing.as_str())
         } else if let Some(why) = &self.forming {
             Some(why.as_str())
-        } else if !self.leader {
-            Some("no leader is known")
+        } else if let Some(why) = self.leaderless {
+            Some(why.told())
         } else if !self.caught_up {
             Some("catching up with the leader: what it has acknowledged is still being applied here")
         } else {
@@ -70,7 +88,7 @@ impl ReadinessBoard {
         let conditions = Conditions {
             recovering: Some("starting".into()),
             forming: Some("not a member of a cluster yet".into()),
-            leader: false,
+            leaderless: Some(Leaderless::Unknown),
             caught_up: false,
             draining: false,
         };
@@ -111,7 +129,9 @@ mod tests {
         assert_eq!(now(), Readiness { ready: false, reason: "waiting for members: 2 of 3 are there (a, b)".into() });
         board.update(|c| c.forming = None);
         assert_eq!(now().reason, "no leader is known");
-        board.update(|c| c.leader = true);
+        board.update(|c| c.leaderless = Some(Leaderless::Alone));
+        assert!(now().reason.starts_with("a majority of the members does not answer"));
+        board.update(|c| c.leaderless = None);
         assert!(now().reason.starts_with("catching up with the leader"));
         board.update(|c| c.caught_up = true);
         assert_eq!(now(), Readiness { ready: true, reason: String::new() });
@@ -123,7 +143,7 @@ mod tests {
     fn listeners_are_woken_only_by_a_change() {
         let board = ReadinessBoard::starting();
         let mut told = board.subscribe();
-        board.update(|c| (c.leader, c.caught_up) = (true, true));
+        board.update(|c| (c.leaderless, c.caught_up) = (None, true));
         assert!(!told.has_changed().unwrap(), "still starting");
         board.update(|c| c.recovering = None);
         assert!(told.has_changed().unwrap());
