@@ -209,7 +209,7 @@ mod worker;
 
 pub use client::{Client, ClientBuilder, NAMESPACE_DEFAULT, Workers};
 pub use context::{CancelReason, NodeContext, PROGRESS_BYTES_MAX};
-pub use dead_letters::{DeadLetterFilter, DeadLetterOutcome, DeadLetterPage, Discard, Redrive, Resolved};
+pub use dead_letters::{DeadLetterFilter, DeadLetterName, DeadLetterOutcome, DeadLetterPage, Discard, Redrive, Resolved};
 pub use endpoints::Endpoints;
 pub use error::ClientError;
 pub use events::{EventBatch, EventFilter};

@@ -107,7 +107,7 @@ pub(crate) struct DeadLetterList {
 #[derive(Debug, Args)]
 pub(crate) struct OneOrMany {
     /// This one: its workflow and its number, such as order-1042/7; with @RUN of another run than the current one.
-    #[arg(value_name = "WORKFLOW/TASK", value_parser = value::task_ref, conflicts_with_all = ["workflow", "run", "node", "error", "since", "until", "every", "limit"])]
+    #[arg(value_name = "WORKFLOW/TASK", value_parser = value::task_ref, conflicts_with_all = ["workflow", "run", "node", "error", "since", "until", "every", "limit", "cursor"])]
     pub(crate) one: Option<TaskRef>,
     /// All that a filter finds.
     #[command(flatten)]
@@ -115,14 +115,17 @@ pub(crate) struct OneOrMany {
     /// All dead letters of the namespace that the rest of the filter finds, be it none.
     #[arg(long)]
     pub(crate) every: bool,
-    /// Most of those that a filter finds, the oldest first, up to 10000 [default: 1000].
+    /// Most of those that a filter finds, the oldest first, up to 10000; those that are refused do not count [default: 1000].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) limit: Option<u32>,
+    /// Go on where the same filter has stopped: its `next_cursor`.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) cursor: String,
     /// Why, for the history.
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) reason: String,
-    /// Whether it may happen. What a filter finds is shown and must be agreed to, on a terminal by typing how many it is; anywhere else only by
-    /// --yes.
+    /// Whether it may happen. What a filter finds is shown and must be agreed to, on a terminal by typing how many it is, and then exactly
+    /// those are meant; anywhere else only by --yes.
     #[command(flatten)]
     pub(crate) consent: Consent,
 }

@@ -72,7 +72,7 @@ pub(crate) struct DeadLetterWhich {
     /// Only of this workflow.
     #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
     pub(crate) workflow: String,
-    /// Only of this run of it, by its number; otherwise of all runs.
+    /// Only of this run of it, by its number; otherwise of the current one.
     #[arg(long, default_value_t = 0, hide_default_value = true, requires = "workflow")]
     pub(crate) run: u64,
     /// Only of this node.

@@ -253,19 +253,13 @@ pub(crate) struct Done {
     pub(crate) what: What,
 }
 
-impl Done {
-    /// How many were refused.
-    pub(crate) fn refused(&self) -> usize {
-        self.answer.results.iter().filter(|result| result.refused.is_some()).count()
-    }
-}
-
 impl Answer for Done {
     type Document = documents::DeadLetterResults;
 
     fn document(&self) -> documents::DeadLetterResults {
-        let Resolved { results, more, dry_run } = &self.answer;
-        documents::DeadLetterResults { dry_run: *dry_run, more: *more, results: results.iter().map(result).collect() }
+        let Resolved { results, next_cursor, dry_run, stopped: _ } = &self.answer;
+        let results = results.iter().map(result).collect();
+        documents::DeadLetterResults { dry_run: *dry_run, results, next_cursor: next_cursor.clone() }
     }
 
     fn each(&self) -> CliResult<Vec<String>> {
@@ -280,7 +274,8 @@ impl Answer for Done {
     fn people(&self, view: View) -> Vec<Line> {
         let row = |outcome: &DeadLetterOutcome| {
             let became = match (&outcome.refused, self.answer.dry_run) {
-                (Some(error), _) => format!("refused [{}]", error.code()),
+                (Some(error), true) => format!("would be refused [{}]", error.code()),
+                (Some(error), false) => format!("refused [{}]", error.code()),
                 (None, true) => format!("would be {}", self.what.done()),
                 (None, false) => self.what.done().to_owned(),
             };

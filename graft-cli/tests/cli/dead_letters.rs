@@ -6,7 +6,7 @@ use crate::here::Here;
 use crate::tasks::task_is;
 
 /// Starts workflows whose task is given up.
-async fn given_up(here: &Here, ids: &[&str]) {
+pub(crate) async fn given_up(here: &Here, ids: &[&str]) {
     for id in ids {
         here.json(&["workflow", "start", id, "--node", "choosy", "--config", &format!("{{\"item\":\"{id}\"}}")]).await;
         task_is(here, &format!("{id}/1"), "dead-lettered").await;
@@ -109,7 +109,8 @@ async fn what_a_filter_finds_is_redriven_only_if_it_is_agreed_to() {
     assert_eq!(here.json(&["workflow", "list", "--counts"]).await["counts"]["failed"], 3);
 
     let done = here.json(&[&redrive[..], &["--yes", "--limit", "2"]].concat()).await;
-    assert_eq!((&done["dry_run"], &done["more"], done["results"].as_array().unwrap().len()), (&false.into(), &true.into(), 2));
+    assert_eq!((&done["dry_run"], done["results"].as_array().unwrap().len()), (&false.into(), 2));
+    assert!(done["next_cursor"].is_string(), "{done}");
     for id in ["a", "b"] {
         assert_eq!(here.graft(&["workflow", "watch", id]).await.code, 0);
     }
@@ -118,6 +119,37 @@ async fn what_a_filter_finds_is_redriven_only_if_it_is_agreed_to() {
     assert_eq!(here.graft(&["workflow", "watch", "c"]).await.code, 0);
     let none = here.graft(&[&redrive[..], &["--yes"]].concat()).await;
     assert!(none.code == 0 && none.stderr.contains("Nothing that was given up matches"), "{}", none.stderr);
+    here.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn those_that_can_never_be_redriven_do_not_hold_up_the_others() {
+    let here = Here::start().await;
+    given_up(&here, &["a", "b", "c", "d"]).await;
+    for id in ["a", "b"] {
+        let again = ["workflow", "start", id, "--node", "nobody", "--on-conflict", "replace-finished"];
+        assert_eq!(here.graft(&again).await.code, 0);
+    }
+    let redrive = ["dead-letter", "redrive", "--every", "--limit", "1", "--config", "{\"ok\":true}"];
+    let planned = here.graft(&[&redrive[..], &["--dry-run"]].concat()).await;
+    assert_eq!(planned.code, 0, "{}", planned.stderr);
+    assert!(planned.stdout.contains("would be refused [GR0005]") && planned.stdout.contains("would be redriven"), "{}", planned.stdout);
+    assert!(planned.stderr.contains("1 would be redriven, 2 refused. Nothing was changed."), "{}", planned.stderr);
+
+    // What cannot be done does not count, and the next one goes on behind it.
+    let done = here.graft(&[&redrive[..], &["--yes", "-o", "json"]].concat()).await;
+    let told: Value = serde_json::from_str(&done.stdout).unwrap();
+    let became = |told: &Value| {
+        let became = |it: &Value| (it["workflow_id"].as_str().unwrap().to_owned(), it["refused"].is_null());
+        told["results"].as_array().unwrap().iter().map(became).collect::<Vec<_>>()
+    };
+    assert_eq!(became(&told), [("a".into(), false), ("b".into(), false), ("c".into(), true)]);
+    let cursor = told["next_cursor"].as_str().unwrap();
+    let rest = here.json(&[&redrive[..], &["--yes", "--cursor", cursor]].concat()).await;
+    assert_eq!((became(&rest), &rest["next_cursor"]), (vec![("d".into(), true)], &Value::Null));
+
+    let none = here.graft(&["dead-letter", "redrive", "--every"]).await;
+    assert!(none.stdout.contains("would be refused") && none.code == done.code, "there is nothing to agree to: {}", none.stderr);
     here.stop().await;
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use nix::pty::{Winsize, openpty};
 
+use crate::dead_letters::given_up;
 use crate::here::{Here, NO_CONFIG, VARIABLES, interrupt, within};
 
 const ROWS: u16 = 24;
@@ -309,5 +310,24 @@ async fn what_a_filter_finds_is_shown_and_its_number_must_be_typed() {
         assert_eq!(ended, code, "{typed:?}: {written}");
         assert_eq!(here.json(&["dead-letter", "list"]).await["dead_letters"].as_array().unwrap().len(), left, "{written}");
     }
+    here.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_agreed_to_is_what_was_shown_whatever_has_come_since() {
+    let here = Here::start().await;
+    given_up(&here, &["a", "b", "c"]).await;
+    let mut discard = OnTerminal::run(&["--addr", &here.addr, "dead-letter", "discard", "--node", "choosy", "--limit", "2"]);
+    let rows = discard.shows("To discard 2 dead letters, type 2:").await;
+    assert!(rows[0].contains("a/1") && rows[1].contains("b/1"), "{rows:#?}");
+    // One of the two is gone by now, and there is another one.
+    assert_eq!(here.graft(&["dead-letter", "discard", "a/1"]).await.code, 0);
+    given_up(&here, &["d"]).await;
+    discard.types("2\n");
+    let (code, written) = discard.end().await;
+    assert_eq!(code, 1, "one of them was refused: {written}");
+    let left = here.json(&["dead-letter", "list"]).await;
+    let left: Vec<_> = left["dead_letters"].as_array().unwrap().iter().map(|letter| letter["workflow_id"].as_str().unwrap()).collect();
+    assert_eq!(left, ["c", "d"]);
     here.stop().await;
 }

@@ -48,8 +48,8 @@ impl TestEngine {
 
     /// The first thousand workflows, the youngest first.
     pub fn workflows(&self) -> Vec<TestWorkflow<'_>> {
-        let page = view::list(&self.machine.state, self.client.namespace(), &view::ListFilter::default(), None, PAGE_MAX);
-        page.workflows.iter().map(|workflow| TestWorkflow { engine: self, run: workflow.run }).collect()
+        let runs = view::youngest(&self.machine.state, self.client.namespace(), PAGE_MAX);
+        runs.into_iter().map(|run| TestWorkflow { engine: self, run }).collect()
     }
 
     /// The stories of a few workflows.

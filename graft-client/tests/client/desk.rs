@@ -93,8 +93,9 @@ pub(crate) fn task(state: &str) -> proto::TaskOfWorkflow {
     proto::TaskOfWorkflow { workflow_id: "order-1".into(), run: 7, task: Some(task) }
 }
 
-/// One that was done and one that was refused; asked for one by its number, only the first. A task 9 is always refused.
-fn resolved(one: Option<u32>, dry_run: bool) -> proto::ResolveDeadLettersResponse {
+/// One that was done and one that was refused; asked for one by its number, only the first. A task 9 is always refused. The filter of a node
+/// `many` has three pages, and that of a node `loop` no end.
+fn resolved(one: Option<u32>, filter: Option<&proto::DeadLetterFilter>, cursor: &str, dry_run: bool) -> proto::ResolveDeadLettersResponse {
     let result = |task, refused: Option<ErrorDetail>| {
         let message = if refused.is_some() { "workflow \"order-1\" in namespace \"default\" has ended" } else { "" }.to_owned();
         proto::DeadLetterResult { workflow_id: "order-1".into(), run: 7, task, node: "charge".into(), refused, message }
@@ -104,7 +105,13 @@ fn resolved(one: Option<u32>, dry_run: bool) -> proto::ResolveDeadLettersRespons
         Some(task) => vec![result(task, None)],
         None => vec![result(3, None), result(9, Some(detail("GR0005")))],
     };
-    proto::ResolveDeadLettersResponse { results, more: one.is_none(), dry_run }
+    let next_cursor = match (filter.map_or("", |filter| &filter.node), cursor) {
+        ("many", "") => "p-2",
+        ("many", "p-2") => "p-3",
+        ("loop", _) => "p-2",
+        _ => "",
+    };
+    proto::ResolveDeadLettersResponse { results, next_cursor: next_cursor.to_owned(), dry_run }
 }
 
 #[tonic::async_trait]
@@ -144,16 +151,24 @@ impl DeadLetterService for Desk {
     async fn redrive(&self, request: Request<proto::RedriveRequest>) -> Result<Response<proto::ResolveDeadLettersResponse>, Status> {
         use proto::redrive_request::Which;
         let request = request.into_inner();
-        let one = if let Some(Which::One(one)) = &request.which { Some(one.task) } else { None };
-        let answer = resolved(one, request.dry_run);
+        let (one, filter) = match &request.which {
+            Some(Which::One(one)) => (Some(one.task), None),
+            Some(Which::Filter(filter)) => (None, Some(filter)),
+            _ => (None, None),
+        };
+        let answer = resolved(one, filter, &request.cursor, request.dry_run);
         self.act(Asked::Redrive(request), answer).await
     }
 
     async fn discard(&self, request: Request<proto::DiscardRequest>) -> Result<Response<proto::ResolveDeadLettersResponse>, Status> {
         use proto::discard_request::Which;
         let request = request.into_inner();
-        let one = if let Some(Which::One(one)) = &request.which { Some(one.task) } else { None };
-        let answer = resolved(one, request.dry_run);
+        let (one, filter) = match &request.which {
+            Some(Which::One(one)) => (Some(one.task), None),
+            Some(Which::Filter(filter)) => (None, Some(filter)),
+            _ => (None, None),
+        };
+        let answer = resolved(one, filter, &request.cursor, request.dry_run);
         self.act(Asked::Discard(request), answer).await
     }
 }

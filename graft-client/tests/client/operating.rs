@@ -3,7 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use graft_client::proto::{self, TaskState, discard_request, redrive_request};
-use graft_client::{Client, ClientError, DeadLetterFilter, Discard, ErrorCode, LimitOf, RawJson, Redrive, TaskFilter};
+use graft_client::{Client, ClientError, DeadLetterFilter, DeadLetterName, Discard, ErrorCode, LimitOf, RawJson, Redrive, TaskFilter};
 use serde_json::json;
 
 use crate::desk::{Asked, Desk, not_now};
@@ -84,7 +84,8 @@ async fn what_a_filter_finds_is_told_one_by_one_with_the_refusals() {
         .since(UNIX_EPOCH + Duration::from_millis(5))
         .until(UNIX_EPOCH + Duration::from_millis(9));
     let resolved = client.redrive_all(filter.clone(), Redrive::new().limit(2)).await.unwrap();
-    assert!(resolved.more && !resolved.dry_run && resolved.results[0].refused.is_none());
+    assert!(resolved.next_cursor.is_none() && !resolved.dry_run && resolved.results[0].refused.is_none());
+    assert_eq!((resolved.done(), resolved.refused()), (1, 1));
     let refused = resolved.results[1].refused.as_ref().unwrap();
     assert_eq!((refused.code(), refused.message(), refused.grpc_code()), ("GR0005", "has ended", Some(tonic::Code::FailedPrecondition)));
     client.discard_all(filter, Discard::new().dry_run(true)).await.unwrap();
@@ -100,6 +101,64 @@ async fn what_a_filter_finds_is_told_one_by_one_with_the_refusals() {
     let [Asked::Redrive(redrive), Asked::Discard(discard)] = &asked[..] else { panic!("{asked:?}") };
     assert_eq!((redrive.limit, &redrive.which), (2, &Some(redrive_request::Which::Filter(wire.clone()))));
     assert_eq!((discard.dry_run, &discard.which), (true, &Some(discard_request::Which::Filter(wire))));
+}
+
+#[tokio::test]
+async fn all_that_a_filter_finds_is_done_page_after_page_up_to_the_limit_and_goes_on_from_there() {
+    let (url, desk) = Desk::serve([]).await;
+    let client = Client::connect(url).unwrap();
+    let many = DeadLetterFilter::new().node("many");
+    // Each page does one and refuses one.
+    let all = client.discard_all(many.clone(), Discard::new().request_id("d-1")).await.unwrap();
+    assert_eq!((all.done(), all.refused(), all.next_cursor, all.stopped.is_none()), (3, 3, None, true));
+    let two = client.redrive_all(many.clone(), Redrive::new().limit(2)).await.unwrap();
+    assert_eq!((two.done(), two.next_cursor.as_deref()), (2, Some("p-3")), "what is refused does not count");
+    let rest = client.redrive_all(many, Redrive::new().limit(2).cursor("p-3")).await.unwrap();
+    assert_eq!((rest.done(), rest.next_cursor), (1, None));
+    let looped = client.redrive_all(DeadLetterFilter::new().node("loop"), "again").await.unwrap();
+    let stopped = looped.stopped.expect("no end");
+    assert_eq!((stopped.code(), looped.results.len()), (ErrorCode::BadAnswer.name(), 4));
+
+    let pages = desk.asked().clone().into_iter().map(|asked| match asked {
+        Asked::Redrive(request) => (request_id(request.meta.as_ref()), request.cursor, request.limit),
+        Asked::Discard(request) => (request_id(request.meta.as_ref()), request.cursor, request.limit),
+        other => panic!("{other:?}"),
+    });
+    let pages: Vec<_> = pages.collect();
+    let page = |cursor: &str, limit| ("d-1".to_owned(), cursor.to_owned(), limit);
+    assert_eq!(pages[..3], [page("", 500), page("p-2", 500), page("p-3", 500)]);
+    let asked: Vec<_> = pages[3..6].iter().map(|(_, cursor, limit)| (cursor.as_str(), *limit)).collect();
+    assert_eq!(asked, [("", 2), ("p-2", 1), ("p-3", 2)]);
+    assert_eq!(pages[3].0, pages[4].0, "one call is one request");
+}
+
+#[tokio::test]
+async fn what_was_done_before_a_failure_is_told_with_it() {
+    let (url, _desk) = Desk::serve([vec![Act::Answer], vec![BREAK; 100]].concat()).await;
+    let client = Client::builder(url).request_timeout(Duration::from_millis(200)).build().unwrap();
+    let told = client.discard_all(DeadLetterFilter::new().node("many"), "enough").await.unwrap();
+    assert_eq!((told.results.len(), told.next_cursor.as_deref()), (2, Some("p-2")));
+    assert!(told.stopped.expect("a failure").outcome_unknown());
+}
+
+#[tokio::test]
+async fn several_are_named_in_requests_of_a_bounded_size() {
+    let (url, desk) = Desk::serve([]).await;
+    let client = Client::connect(url).unwrap();
+    let named = |task| DeadLetterName { workflow_id: "order-1".into(), run: 7, task };
+    let told = client.redrive_several((1..=501).map(named), Redrive::new().reason("again")).await.unwrap();
+    assert_eq!((told.results.len(), told.next_cursor), (4, None));
+    client.discard_several(told.results.iter().take(1), "enough").await.unwrap();
+    let asked = desk.asked();
+    let [Asked::Redrive(first), Asked::Redrive(second), Asked::Discard(third)] = &asked[..] else { panic!("{asked:?}") };
+    let named = |which: &Option<redrive_request::Which>| match which {
+        Some(redrive_request::Which::Several(several)) => several.dead_letters.iter().map(|one| one.task).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((named(&first.which), named(&second.which)), ((1..=500).collect(), vec![501]));
+    let one = proto::DeadLetterRef { workflow_id: "order-1".into(), run: 7, task: 3 };
+    let several = proto::DeadLetterRefs { dead_letters: vec![one] };
+    assert_eq!(third.which, Some(discard_request::Which::Several(several)));
 }
 
 #[tokio::test]

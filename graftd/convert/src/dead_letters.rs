@@ -46,12 +46,14 @@ impl Filter {
         })
     }
 
-    /// Whether a dead letter is asked for. Its time is the list's matter.
-    pub fn takes(&self, workflow: &Workflow, task: &Task) -> bool {
-        (self.workflow_id.is_empty() || self.workflow_id == workflow.id)
-            && (self.run == 0 || self.run == workflow.run)
-            && (self.node.is_empty() || self.node == task.node)
-            && error(task).contains(&self.error_contains)
+    /// The workflow and its run (0 = the current one) whose dead letters alone are asked for.
+    pub fn workflow(&self) -> Option<(&str, u64)> {
+        (!self.workflow_id.is_empty()).then_some((&self.workflow_id, self.run))
+    }
+
+    /// Whether a dead letter is asked for. Its workflow and its time are the list's matter.
+    pub fn takes(&self, task: &Task) -> bool {
+        (self.node.is_empty() || self.node == task.node) && error(task).contains(&self.error_contains)
     }
 }
 
@@ -97,8 +99,9 @@ mod tests {
 
     #[test]
     fn every_part_of_a_filter_counts() {
-        let (workflow, task) = (Workflow { id: "a".into(), run: 3, ..Workflow::default() }, dead("pay", "timeout at the bank"));
-        assert!(Filter::new(None).expect("all").takes(&workflow, &task));
+        let task = dead("pay", "timeout at the bank");
+        let everything = Filter::new(None).expect("all");
+        assert!(everything.takes(&task) && everything.workflow().is_none());
         let all = v1::DeadLetterFilter {
             workflow_id: "a".into(),
             run: 3,
@@ -106,14 +109,12 @@ mod tests {
             error_contains: "at the".into(),
             ..Default::default()
         };
-        assert!(filter(all.clone()).takes(&workflow, &task));
-        for other in [
-            v1::DeadLetterFilter { workflow_id: "b".into(), ..all.clone() },
-            v1::DeadLetterFilter { run: 4, ..all.clone() },
-            v1::DeadLetterFilter { node: "ship".into(), ..all.clone() },
-            v1::DeadLetterFilter { error_contains: "on the".into(), ..all },
-        ] {
-            assert!(!filter(other.clone()).takes(&workflow, &task), "{other:?}");
+        assert!(filter(all.clone()).takes(&task));
+        assert_eq!(filter(all.clone()).workflow(), Some(("a", 3)));
+        for other in
+            [v1::DeadLetterFilter { node: "ship".into(), ..all.clone() }, v1::DeadLetterFilter { error_contains: "on the".into(), ..all }]
+        {
+            assert!(!filter(other.clone()).takes(&task), "{other:?}");
         }
     }
 

@@ -15,10 +15,11 @@ use crate::event::{Event, Happened};
 use crate::ids::{EventPos, TaskId};
 use crate::state::{StateRead, StateTx};
 use crate::tables::{
-    AttemptEvents, AttemptKey, Counter, DeadLetterKey, DeadLetters, Events, Meta, MetaKey, MetaRecord, Prefix, RunKey, StatusCountKey,
+    AttemptEvents, AttemptKey, Counter, DeadLetterKey, DeadLetters, Events, Meta, MetaKey, MetaRecord, Prefix, StatusCountKey,
     StatusCounts, Table, TaskList, TaskListKey, Tasks, Workflows,
 };
 use crate::task::{Task, TaskState};
+use crate::view::LastWorkflow;
 use crate::workflow::{StatusKind, Workflow};
 
 /// Which derived tables there are, and what is in them; raised whenever that changes, so that a state with others is given these.
@@ -66,22 +67,28 @@ pub fn up_to_date(state: &impl StateRead) -> bool {
 }
 
 /// Makes the derived tables of a state that has none, or those of another version. Whatever was in them goes first. It reads the whole
-/// state, a page at a time; whoever stores it must take over all of it or nothing, or call it again.
-pub fn rebuild_derived(tx: &mut impl StateTx) {
+/// state, a page at a time; whoever stores it must take over all of it or nothing, or call it again. `seen` is told after each page how many
+/// records have been read so far.
+pub fn rebuild_derived(tx: &mut impl StateTx, mut seen: impl FnMut(u64)) {
     let Some(meta) = tx.get::<Meta>(&MetaKey {}) else { return };
     clear::<TaskList>(tx);
     clear::<DeadLetters>(tx);
     clear::<StatusCounts>(tx);
     clear::<AttemptEvents>(tx);
-    each::<Workflows, _>(tx, |tx, _, workflow| count(tx, &workflow.namespace, workflow.kind(), 1));
-    each::<Tasks, _>(tx, |tx, key, task| {
-        let workflow = tx.get::<Workflows>(&RunKey { run: key.run }).expect("a task's workflow outlives it");
+    let (mut records, mut last) = (0, LastWorkflow::default());
+    let mut read = |page: usize| {
+        records += page as u64;
+        seen(records);
+    };
+    each::<Workflows, _>(tx, &mut read, |tx, _, workflow| count(tx, &workflow.namespace, workflow.kind(), 1));
+    each::<Tasks, _>(tx, &mut read, |tx, key, task| {
+        let workflow = last.of(tx, key.run);
         if let Some(key) = dead_letter(&workflow, key.task, task) {
             tx.put::<DeadLetters>(key, ());
         }
         tx.put::<TaskList>(listed(&workflow, key.task, task), ());
     });
-    each::<Events, _>(tx, |tx, key, event| {
+    each::<Events, _>(tx, &mut read, |tx, key, event| {
         if let Some(key) = attempt(event, EventPos { index: key.index, ordinal: key.ordinal }) {
             tx.put::<AttemptEvents>(key, ());
         }
@@ -89,14 +96,15 @@ pub fn rebuild_derived(tx: &mut impl StateTx) {
     tx.put::<Meta>(MetaKey {}, MetaRecord { derived_tables: DERIVED_TABLES, ..MetaRecord::clone(&meta) });
 }
 
-/// Visits every record of a table that the visits do not change.
-fn each<T: Table, S: StateTx>(tx: &mut S, mut visit: impl FnMut(&mut S, &T::Key, &T::Value)) {
+/// Visits every record of a table that the visits do not change, and tells how many each page had.
+fn each<T: Table, S: StateTx>(tx: &mut S, read: &mut impl FnMut(usize), mut visit: impl FnMut(&mut S, &T::Key, &T::Value)) {
     let mut after = None;
     loop {
         let page = tx.scan::<T>(Prefix::new().as_bytes(), after.as_ref(), REBUILD_PAGE);
         for (key, record) in &page {
             visit(tx, key, record);
         }
+        read(page.len());
         match page.into_iter().next_back() {
             Some((key, _)) => after = Some(key),
             None => return,

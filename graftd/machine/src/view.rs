@@ -3,29 +3,30 @@
 //! Every function costs in proportion to the page it returns, never to the state; a page holds at most [`PAGE_MAX`] records, whatever is
 //! asked for. A page that is shorter than asked for (and than `PAGE_MAX`) is the last one, unless its type says otherwise.
 
+mod answers;
+mod last;
 mod lists;
 
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::effect::Offer;
 use crate::event::Event;
 use crate::ids::{AttemptRef, EventPos, Run, TaskId, TaskRef};
-use crate::limits::{LIST_EXAMINED_MAX, PAGE_MAX};
+use crate::limits::PAGE_MAX;
 use crate::names::{check_id, check_name};
 use crate::session::{Limit, Session};
 use crate::state::StateRead;
 use crate::tables::{
     CounterKey, CounterName, Counters, Descending, EventKey, Events, LimitKey, Limits, Meta, MetaKey, MetaRecord, NameKey, Names, Prefix,
-    ReadyKey, ReadyTasks, RunEventKey, RunEvents, RunKey, SessionKey, Sessions, StatusKey, StatusList, TaskEvents, TaskKey, Tasks, TimeKey,
-    TimeList, TimerKey, Timers, Workflows,
+    ReadyKey, ReadyTasks, RunEventKey, RunEvents, RunKey, SessionKey, Sessions, TaskEvents, TaskKey, Tasks, TimerKey, Timers, Workflows,
 };
 use crate::task::{Task, TaskState};
 use crate::time::Millis;
 use crate::workflow::{StatusKind, Workflow};
 
-pub use lists::{Listed, dead_letters, failed_attempts, status_counts, task_list};
+pub use answers::{answered, retention_over, would_discard, would_redrive};
+pub use last::LastWorkflow;
+pub use lists::{dead_letters, failed_attempts, status_counts, tasks_by_node, youngest};
 
 /// Tasks of one node in one namespace, waiting for workers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -156,134 +157,4 @@ pub fn events(state: &impl StateRead, run: Run, after: Option<EventPos>, limit: 
         (EventPos { index: key.index, ordinal: key.ordinal }, event)
     };
     page.into_iter().map(|(key, _)| read(key)).collect()
-}
-
-/// Which workflows of a namespace a list shows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ListFilter {
-    /// Only these; none: any status.
-    pub status: Option<StatusKind>,
-    /// Only ids that start so; empty: any id. With a prefix, only the current run of each id is listed, in the order of ids.
-    pub id_prefix: String,
-}
-
-/// Where a list goes on. Its text is for clients to hand back, not to read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ListCursor {
-    /// After this id.
-    Name(String),
-    /// Before this age and after this run (youngest first).
-    Age(u64, Run),
-    /// After this run.
-    Run(Run),
-}
-
-/// One page of a list.
-#[derive(Clone, Debug, Default)]
-pub struct ListPage {
-    /// The workflows: by id with a prefix, by run with a status alone, else the youngest first. May be fewer than asked for (even none)
-    /// with more to come.
-    pub workflows: Vec<Arc<Workflow>>,
-    /// Where the next page starts; none: this was the last.
-    pub next: Option<ListCursor>,
-}
-
-/// Lists workflows of a namespace. A cursor of another filter starts from the beginning.
-pub fn list(state: &impl StateRead, namespace: &str, filter: &ListFilter, cursor: Option<&ListCursor>, limit: usize) -> ListPage {
-    let limit = limit.clamp(1, PAGE_MAX);
-    if check_name(namespace).is_err() || filter.id_prefix.chars().any(char::is_control) {
-        return ListPage::default();
-    }
-    match filter {
-        ListFilter { id_prefix, status } if !id_prefix.is_empty() => by_name(state, namespace, id_prefix, *status, cursor, limit),
-        ListFilter { status: Some(status), .. } => {
-            let after = match cursor {
-                Some(ListCursor::Run(run)) => Some(StatusKey { namespace: namespace.to_owned(), status: *status as u8, run: *run }),
-                _ => None,
-            };
-            let prefix = Prefix::new().text(namespace).byte(*status as u8);
-            let page = state.scan::<StatusList>(prefix.as_bytes(), after.as_ref(), limit);
-            let next = page.last().filter(|_| page.len() == limit).map(|(key, _)| ListCursor::Run(key.run));
-            ListPage { workflows: page.into_iter().map(|(key, _)| listed(state, key.run)).collect(), next }
-        }
-        ListFilter { status: None, .. } => {
-            let after = match cursor {
-                Some(ListCursor::Age(age, run)) => Some(TimeKey { namespace: namespace.to_owned(), age: *age, run: *run }),
-                _ => None,
-            };
-            let page = state.scan::<TimeList>(Prefix::new().text(namespace).as_bytes(), after.as_ref(), limit);
-            let next = page.last().filter(|_| page.len() == limit).map(|(key, _)| ListCursor::Age(key.age, key.run));
-            ListPage { workflows: page.into_iter().map(|(key, _)| listed(state, key.run)).collect(), next }
-        }
-    }
-}
-
-fn listed(state: &impl StateRead, run: Run) -> Arc<Workflow> {
-    workflow(state, run).expect("a listed workflow is there")
-}
-
-fn by_name(
-    state: &impl StateRead,
-    namespace: &str,
-    id_prefix: &str,
-    status: Option<StatusKind>,
-    cursor: Option<&ListCursor>,
-    limit: usize,
-) -> ListPage {
-    let prefix = Prefix::new().text(namespace).text_start(id_prefix);
-    let mut after = match cursor {
-        Some(ListCursor::Name(id)) => Some(NameKey { namespace: namespace.to_owned(), id: id.clone() }),
-        _ => None,
-    };
-    let (mut workflows, mut examined) = (Vec::new(), 0);
-    loop {
-        let page = state.scan::<Names>(prefix.as_bytes(), after.as_ref(), PAGE_MAX.min(LIST_EXAMINED_MAX - examined));
-        let last = page.len() < PAGE_MAX;
-        for (key, name) in page {
-            examined += 1;
-            let found = listed(state, name.run);
-            if status.is_none_or(|status| found.kind() == status) {
-                workflows.push(found);
-            }
-            if workflows.len() == limit || examined == LIST_EXAMINED_MAX {
-                return ListPage { workflows, next: Some(ListCursor::Name(key.id)) };
-            }
-            after = Some(key);
-        }
-        if last {
-            return ListPage { workflows, next: None };
-        }
-    }
-}
-
-impl fmt::Display for ListCursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(id) => write!(f, "n:{id}"),
-            Self::Age(age, run) => write!(f, "a:{age}:{run}"),
-            Self::Run(run) => write!(f, "r:{run}"),
-        }
-    }
-}
-
-/// The text is no cursor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is no cursor of a list: hand back what the page before said, unchanged")]
-pub struct BadCursor;
-
-impl FromStr for ListCursor {
-    type Err = BadCursor;
-
-    fn from_str(text: &str) -> Result<Self, BadCursor> {
-        let number = |text: &str| text.parse::<u64>().map_err(|_| BadCursor);
-        match text.split_once(':').ok_or(BadCursor)? {
-            ("n", id) => check_id(id).map(|()| Self::Name(id.to_owned())).map_err(|_| BadCursor),
-            ("r", run) => Ok(Self::Run(number(run)?)),
-            ("a", rest) => {
-                let (age, run) = rest.split_once(':').ok_or(BadCursor)?;
-                Ok(Self::Age(number(age)?, number(run)?))
-            }
-            _ => Err(BadCursor),
-        }
-    }
 }

@@ -5,13 +5,16 @@
 //! In them are workflows of every status, dead letters and attempts that failed or were lost, tasks in every state, a run that was replaced,
 //! one that is gone, one whose tasks are half deleted and one whose history is.
 
+use std::cell::Cell;
+use std::sync::Arc;
+
 use graft_machine::command::{Command, ENTRY_FORMAT, Envelope, ExpireRequests, LogEntry, MACHINE_VERSION};
 use graft_machine::derived::{self, rebuild_derived};
 use graft_machine::memory::Memory;
 use graft_machine::state::{StateRead, StateTx};
 use graft_machine::tables::{
-    AttemptEvents, Counter, DeadLetterKey, DeadLetters, Meta, MetaKey, MetaRecord, Prefix, StatusCountKey, StatusCounts, Table, TaskList,
-    TaskListKey,
+    AttemptEvents, Counter, DeadLetterKey, DeadLetters, Events, Meta, MetaKey, MetaRecord, Prefix, StatusCountKey, StatusCounts, Table,
+    TaskList, TaskListKey, Tasks, Workflows,
 };
 use graft_machine::{apply_entry, invariants};
 use prost::Message;
@@ -53,7 +56,7 @@ fn records<T: Table>(state: &Memory) -> usize {
 fn a_state_of_before_the_derived_tables_becomes_what_its_log_makes_now() {
     let mut state = old_state();
     assert!(!derived::up_to_date(&state) && invariants::check(&state).is_err());
-    rebuild_derived(&mut state);
+    rebuild_derived(&mut state, drop);
     assert!(derived::up_to_date(&state));
     assert_eq!(invariants::check(&state), Ok(()));
     let counted =
@@ -76,17 +79,58 @@ fn what_stood_in_the_derived_tables_before_a_rebuild_is_gone_after_it() {
     }
     state.put::<StatusCounts>(StatusCountKey { namespace: "default".into(), status: 1 }, Counter { value: 99 });
     state.put::<StatusCounts>(StatusCountKey { namespace: "nobody".into(), status: 1 }, Counter { value: 1 });
-    rebuild_derived(&mut state);
+    rebuild_derived(&mut state, drop);
     assert!(state.encode() == right.encode());
-    rebuild_derived(&mut state);
+    rebuild_derived(&mut state, drop);
     assert!(state.encode() == right.encode(), "a rebuild of what is right changes nothing");
+}
+
+#[test]
+fn a_rebuild_reads_the_workflow_of_many_tasks_once_and_tells_how_far_it_is() {
+    let mut state = Counted { state: old_state(), workflows: Cell::new(0) };
+    let (runs, tasks) = (records::<Workflows>(&state.state) as u64, records::<Tasks>(&state.state) as u64);
+    let events = records::<Events>(&state.state) as u64;
+    assert!(tasks > runs, "the fixture has runs of many tasks: {tasks} in {runs}");
+    let mut told = Vec::new();
+    rebuild_derived(&mut state, |records| told.push(records));
+    assert!(state.workflows.get() <= runs, "{} reads of {runs} workflows", state.workflows.get());
+    assert!(told.is_sorted() && told.last() == Some(&(runs + tasks + events)), "{told:?}");
+}
+
+/// Counts how often a workflow is read.
+struct Counted {
+    state: Memory,
+    workflows: Cell<u64>,
+}
+
+impl StateRead for Counted {
+    fn get<T: Table>(&self, key: &T::Key) -> Option<Arc<T::Value>> {
+        if T::ID == Workflows::ID {
+            self.workflows.set(self.workflows.get() + 1);
+        }
+        self.state.get::<T>(key)
+    }
+
+    fn scan<T: Table>(&self, prefix: &[u8], after: Option<&T::Key>, limit: usize) -> Vec<(T::Key, Arc<T::Value>)> {
+        self.state.scan::<T>(prefix, after, limit)
+    }
+}
+
+impl StateTx for Counted {
+    fn put_shared<T: Table>(&mut self, key: T::Key, value: Arc<T::Value>) {
+        self.state.put_shared::<T>(key, value);
+    }
+
+    fn delete<T: Table>(&mut self, key: &T::Key) {
+        self.state.delete::<T>(key);
+    }
 }
 
 #[test]
 fn an_empty_state_needs_no_rebuild() {
     let mut state = Memory::new();
     assert!(derived::up_to_date(&state));
-    rebuild_derived(&mut state);
+    rebuild_derived(&mut state, drop);
     assert!(state.is_empty());
 }
 

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use graft_machine::command::{
-    Command, ControlTask, ControlWorkflow, ENTRY_FORMAT, Envelope, FailTask, LogEntry, MACHINE_VERSION, StartWorkflow,
+    Command, ControlTask, ControlWorkflow, ENTRY_FORMAT, Envelope, FailTask, FailureKind, LogEntry, MACHINE_VERSION, OnConflict,
+    RedriveTask, StartWorkflow,
 };
 use graft_machine::event::{Event, Happened};
 use graft_machine::ids::{AttemptRef, EventPos, TaskRef};
 use graft_machine::memory::Memory;
 use graft_machine::reply::{Reply, Started};
 use graft_machine::task::NewTask;
-use graft_machine::view::{self, ListCursor, ListFilter, Queue};
+use graft_machine::view::{self, LastWorkflow, Queue};
 use graft_machine::workflow::StatusKind;
 use graft_machine::{apply_entry, invariants};
 
@@ -40,37 +41,12 @@ fn state() -> Memory {
     state
 }
 
-fn listed(state: &Memory, filter: &ListFilter, limit: usize) -> Vec<String> {
-    let (mut found, mut cursor) = (Vec::new(), None::<ListCursor>);
-    loop {
-        let page = view::list(state, "default", filter, cursor.as_ref(), limit);
-        assert!(page.workflows.len() <= limit);
-        found.extend(page.workflows.iter().map(|workflow| workflow.id.clone()));
-        match page.next {
-            // A cursor travels as text.
-            Some(next) => cursor = Some(next.to_string().parse().expect("its own text")),
-            None => return found,
-        }
-    }
-}
-
 #[test]
-fn lists_show_every_workflow_once_on_pages_of_any_size() {
+fn the_youngest_workflows_come_first() {
     let state = state();
-    let filter = |status, prefix: &str| ListFilter { status, id_prefix: prefix.into() };
-    for limit in [1, 2, 3, 5, 12, 100] {
-        let youngest_first = listed(&state, &filter(None, ""), limit);
-        assert_eq!(youngest_first.len(), 12);
-        assert_eq!((youngest_first[0].as_str(), youngest_first[11].as_str()), ("b-3", "a-0"));
-        assert_eq!(listed(&state, &filter(Some(StatusKind::Terminated), ""), limit), ["a-0", "a-2", "a-4", "a-6"]);
-        assert_eq!(listed(&state, &filter(None, "b-"), limit), ["b-0", "b-1", "b-2", "b-3"]);
-        assert_eq!(listed(&state, &filter(Some(StatusKind::Running), "a"), limit), ["a-1", "a-3", "a-5", "a-7"]);
-        assert!(listed(&state, &filter(Some(StatusKind::Failed), ""), limit).is_empty());
-        assert!(listed(&state, &filter(None, "a\u{0}"), limit).is_empty());
-    }
-    for text in ["", "n:", "n:\u{0}", "a:1", "a:x:1", "r:-1", "x:1"] {
-        assert!(text.parse::<ListCursor>().is_err(), "{text:?}");
-    }
+    assert_eq!(view::youngest(&state, "default", 3), [12, 11, 10]);
+    assert_eq!(view::youngest(&state, "default", 100).len(), 12);
+    assert!(view::youngest(&state, "nobody", 3).is_empty() && view::youngest(&state, "\u{0}", 3).is_empty());
 }
 
 #[test]
@@ -128,14 +104,15 @@ fn a_run_is_found_by_its_name_and_its_history_read_on() {
 fn tasks_are_listed_by_node_on_pages_of_any_size() {
     let state = state();
     let all = |node: Option<&str>, limit: usize| {
-        let (mut found, mut after) = (Vec::new(), None);
+        let (mut found, mut after, mut workflows) = (Vec::new(), None, LastWorkflow::default());
         loop {
-            let page = view::task_list(&state, "default", node, after.as_ref(), limit);
+            let page = view::tasks_by_node(&state, "default", node, after.as_ref(), limit);
             let last = page.len() < limit;
-            after = page.last().map(|row| row.key.clone());
-            found.extend(page.into_iter().map(|row| {
-                assert_eq!(row.key.run, row.workflow.run);
-                (row.task.node.clone(), row.workflow.id.clone())
+            after = page.last().cloned();
+            found.extend(page.into_iter().map(|key| {
+                let task = view::task(&state, TaskRef { run: key.run, task: key.task }).expect("listed");
+                assert_eq!(task.node, key.node);
+                (key.node, workflows.of(&state, key.run).id.clone())
             }));
             if last {
                 return found;
@@ -151,8 +128,8 @@ fn tasks_are_listed_by_node_on_pages_of_any_size() {
         assert!(all(Some("shi"), limit).is_empty());
         assert!(all(Some("\u{0}"), limit).is_empty());
     }
-    assert_eq!(view::task_list(&state, "other", None, None, 10).len(), 1);
-    assert!(view::task_list(&state, "othe", None, None, 10).is_empty());
+    assert_eq!(view::tasks_by_node(&state, "other", None, None, 10).len(), 1);
+    assert!(view::tasks_by_node(&state, "othe", None, None, 10).is_empty());
 }
 
 #[test]
@@ -177,8 +154,11 @@ fn dead_letters_are_listed_by_age_with_all_that_their_attempts_said() {
         while let page = view::dead_letters(&state, "default", after.as_ref(), limit)
             && !page.is_empty()
         {
-            after = page.last().map(|row| row.key.clone());
-            found.extend(page.into_iter().map(|row| (row.workflow.id.clone(), row.key.at, row.task.last_error.clone())));
+            after = page.last().cloned();
+            found.extend(page.into_iter().map(|key| {
+                let task = view::task(&state, TaskRef { run: key.run, task: key.task }).expect("listed");
+                (view::workflow(&state, key.run).expect("there").id.clone(), key.at, task.last_error.clone())
+            }));
         }
         let row = |id: &str, at| (id.to_owned(), at, format!("{id} 5"));
         assert_eq!(found, [row("a-5", 20_000), row("a-7", 20_000), row("a-3", 40_000)]);
@@ -198,6 +178,81 @@ fn dead_letters_are_listed_by_age_with_all_that_their_attempts_said() {
     let rest = view::failed_attempts(&state, task, Some(youngest[1].0), 10);
     assert_eq!(said(&rest), ["a-7 3", "a-7 2", "a-7 1"]);
     assert!(view::failed_attempts(&state, TaskRef { run: 8, task: 2 }, None, 10).is_empty());
+}
+
+#[test]
+fn what_would_be_answered_is_what_is_answered() {
+    let mut state = state();
+    // One that failed can be redriven; one that a later run has replaced cannot; both can be discarded, until their retention is over.
+    let fail = |run| {
+        let at = AttemptRef { run, task: 1, attempt: 1 };
+        Command::Fail(FailTask { at, kind: FailureKind::Permanent as i32, message: "no".into(), ..Default::default() })
+    };
+    let again = StartWorkflow {
+        namespace: "default".into(),
+        id: "a-3".into(),
+        nodes: vec![NewTask { node: "charge".into(), ..Default::default() }],
+        on_conflict: OnConflict::ReplaceFinished as i32,
+        ..Default::default()
+    };
+    let applied = apply_entry(&mut state, 20, &entry(30_000, vec![fail(2), fail(4), Command::Start(again)]));
+    assert!(applied.iter().all(|applied| applied.reply.is_ok()), "{applied:?}");
+    let named = |id: &str, run, task, patch: &'static str| RedriveTask {
+        namespace: "default".into(),
+        id: id.into(),
+        run,
+        task,
+        state_patch: patch.as_bytes().into(),
+        ..Default::default()
+    };
+    let config = |config: &'static str| RedriveTask { config: Some(config.as_bytes().into()), ..named("a-1", 2, 1, "") };
+    let asked = [
+        named("a-1", 2, 1, ""),
+        named("a-1", 0, 1, r#"{"n":1}"#),
+        named("a-1", 2, 1, "[]"),
+        named("a-1", 2, 2, ""),
+        named("a-1", 2, 9, ""),
+        named("a-3", 4, 1, ""),
+        named("nobody", 0, 1, ""),
+        named("a\u{0}", 0, 1, ""),
+        config("{"),
+        config("5"),
+    ];
+    for now in [30_000, u64::MAX] {
+        for asked in &asked {
+            let would = view::would_redrive(&state, now, asked).map(|(run, task)| (run, task.node.clone()));
+            let did = apply_entry(&mut state.clone(), 21, &entry(now, vec![Command::Redrive(asked.clone())])).remove(0).reply;
+            assert_eq!(would.as_ref().err(), did.as_ref().err(), "redrive {asked:?} at {now}");
+            let RedriveTask { namespace, id, run, task, .. } = asked.clone();
+            let asked = ControlTask { namespace, id, run, task, reason: String::new() };
+            let would = view::would_discard(&state, now, &asked).map(|(run, task)| (run, task.node.clone()));
+            let did = apply_entry(&mut state.clone(), 21, &entry(now, vec![Command::Discard(asked.clone())])).remove(0).reply;
+            assert_eq!(would.err(), did.err(), "discard {asked:?} at {now}");
+        }
+    }
+    let (run, task) = view::would_redrive(&state, 30_000, &asked[0]).expect("it can");
+    assert_eq!((run, task.node.as_str()), (2, "charge"));
+    view::would_redrive(&state, 30_000, &asked[5]).expect_err("replaced");
+    view::would_redrive(&state, u64::MAX, &asked[0]).expect_err("its retention is over");
+}
+
+#[test]
+fn what_a_request_has_done_is_found_by_the_beginning_of_its_id() {
+    let mut state = Memory::new();
+    let start = |n: u64, request: &str| {
+        let command = start("default", format!("w-{n}"), &["charge"]);
+        Envelope { request_id: request.into(), ..Envelope::internal("client:ann", command) }
+    };
+    let commands = ["a/1", "a/2", "a/3", "b/1"].iter().enumerate().map(|(n, id)| start(n as u64, id)).collect();
+    apply_entry(&mut state, 1, &LogEntry { commands, ..entry(1_000, Vec::new()) });
+    let found = |start: &str, limit| {
+        let page = view::answered(&state, "default", start, None, limit);
+        page.into_iter().map(|(key, _)| key.id).collect::<Vec<_>>()
+    };
+    assert_eq!(found("a/", 10), ["a/1", "a/2", "a/3"]);
+    assert_eq!(found("a/", 2), ["a/1", "a/2"]);
+    assert!(found("c/", 10).is_empty() && found("", 10).is_empty());
+    assert!(view::answered(&state, "other", "a/", None, 10).is_empty());
 }
 
 #[test]

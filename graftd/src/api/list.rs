@@ -27,6 +27,9 @@ pub const PAGE_DEFAULT: usize = 100;
 /// A page ends early when its rows have so many bytes together.
 pub const PAGE_BYTES_MAX: usize = 2 << 20;
 
+/// A page ends early when the records that were read for it have so many bytes together.
+pub const EXAMINED_BYTES_MAX: usize = 64 << 20;
+
 /// The rows of a page as asked for: 0 = [`PAGE_DEFAULT`], at most [`PAGE_MAX`].
 pub fn page_limit(asked: u32) -> Result<usize, Fault> {
     match asked as usize {

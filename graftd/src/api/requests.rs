@@ -26,7 +26,7 @@ use graft_proto::errors::{ErrorCode, Fault};
 pub const CLIENT_METADATA: &str = "graft-client";
 /// How much earlier than allowed a default not-after lies, so that a follower's estimate of the machine's time may differ from the leader's,
 /// in milliseconds.
-const NOT_AFTER_MARGIN: u64 = 60_000;
+pub const NOT_AFTER_MARGIN: u64 = 60_000;
 
 /// Who asks: `client:NAME`, or `client:anonymous` if the request gives no good name.
 pub fn principal(metadata: &MetadataMap) -> String {

@@ -10,15 +10,14 @@ use graft_machine::limits::{ERROR_BYTES_MAX, LIST_EXAMINED_MAX};
 use graft_machine::state::StateRead;
 use graft_machine::tables::{RunEventKey, TableKey, TaskKey, TaskListKey};
 use graft_machine::task::Task;
-use graft_machine::view;
-use graft_machine::workflow::Workflow;
+use graft_machine::view::{self, LastWorkflow};
 use graft_proto::errors::{ErrorCode, Fault};
 use graft_proto::v1;
 use graft_proto::v1::task_service_server::TaskService;
 use prost::Message;
 use tonic::{Request, Response, Status};
 
-use super::list::{PAGE_BYTES_MAX, page_limit};
+use super::list::{EXAMINED_BYTES_MAX, PAGE_BYTES_MAX, page_limit};
 use super::requests::{Identity, Target, payload_hash, principal};
 use super::{Shared, history};
 
@@ -26,8 +25,12 @@ use super::{Shared, history};
 pub const ATTEMPTS_SHOWN_MAX: usize = 1_000;
 /// Fewer are shown when they have so many bytes together.
 const ATTEMPTS_BYTES_MAX: usize = 1 << 20;
-/// Tasks that are read at once for a page.
+/// Failed attempts that are read at once.
 const STEP: usize = 100;
+/// Places of tasks that are read at once for a page.
+const PLACES_STEP: usize = 500;
+/// Tasks that are read at once, where their places are not read before: each may have a megabyte.
+const TASKS_STEP: usize = 16;
 
 /// The service.
 pub(super) struct Tasks {
@@ -199,14 +202,14 @@ impl Query {
         let mut after = cursor.map_or(0, |key| key.task);
         let mut page = Page::new(self);
         loop {
-            let found = view::tasks(state, workflow.run, after, STEP);
+            let found = view::tasks(state, workflow.run, after, TASKS_STEP);
             for (number, task) in &found {
-                if !page.offer(&workflow, *number, task) {
+                if !page.offer(state, workflow.run, *number, task) {
                     return Ok(page.next(TaskKey { run: workflow.run, task: after }.to_bytes()));
                 }
                 after = *number;
             }
-            if found.len() < STEP {
+            if found.len() < TASKS_STEP {
                 return Ok(page.last());
             }
         }
@@ -217,13 +220,14 @@ impl Query {
         let node = Some(self.node.as_str()).filter(|node| !node.is_empty());
         let mut page = Page::new(self);
         loop {
-            let found = view::task_list(state, &self.namespace, node, after.as_ref(), STEP);
-            let is_last = found.len() < STEP;
-            for row in found {
-                if !page.offer(&row.workflow, row.key.task, &row.task) {
+            let found = view::tasks_by_node(state, &self.namespace, node, after.as_ref(), PLACES_STEP);
+            let is_last = found.len() < PLACES_STEP;
+            for key in found {
+                let task = view::task(state, TaskRef { run: key.run, task: key.task }).expect("a listed task is there");
+                if !page.offer(state, key.run, key.task, &task) {
                     return Ok(after.map_or_else(v1::ListTasksResponse::default, |after| page.next(after.to_bytes())));
                 }
-                after = Some(row.key);
+                after = Some(key);
             }
             if is_last {
                 return Ok(page.last());
@@ -237,27 +241,31 @@ struct Page<'a> {
     query: &'a Query,
     rows: Vec<v1::TaskOfWorkflow>,
     bytes: usize,
+    /// Rows that were looked at, and the bytes of their tasks.
     examined: usize,
+    read: usize,
+    workflows: LastWorkflow,
 }
 
 impl<'a> Page<'a> {
     fn new(query: &'a Query) -> Self {
-        Self { query, rows: Vec::new(), bytes: 0, examined: 0 }
+        Self { query, rows: Vec::new(), bytes: 0, examined: 0, read: 0, workflows: LastWorkflow::default() }
     }
 
-    /// Takes a task if it fits the filter. False: this one has to wait for the next page.
-    fn offer(&mut self, workflow: &Workflow, number: TaskId, task: &Task) -> bool {
-        if self.examined == LIST_EXAMINED_MAX {
+    /// Takes a task if it fits the filter; only then its workflow is read. False: this one has to wait for the next page.
+    fn offer(&mut self, state: &impl StateRead, run: Run, number: TaskId, task: &Task) -> bool {
+        if self.examined == LIST_EXAMINED_MAX || self.read + self.workflows.bytes() > EXAMINED_BYTES_MAX {
             return false;
         }
         self.examined += 1;
+        self.read += task.config.len();
         let query = self.query;
         let fits =
             (query.node.is_empty() || query.node == task.node) && (query.states.is_empty() || query.states.contains(&tasks::state(task)));
         if !fits {
             return true;
         }
-        let run: Run = workflow.run;
+        let workflow = self.workflows.of(state, run);
         let row = v1::TaskOfWorkflow { workflow_id: workflow.id.clone(), run, task: Some(tasks::summary(number, task)) };
         let size = row.encoded_len();
         if self.rows.len() == query.limit || (self.bytes + size > PAGE_BYTES_MAX && !self.rows.is_empty()) {

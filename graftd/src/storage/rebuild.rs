@@ -17,6 +17,9 @@ use super::codec::record_key;
 use super::file::durable;
 use super::state_file::RECORDS;
 
+/// Records between two words about how far it has come.
+const TOLD_EVERY: u64 = 100_000;
+
 /// Sees to it that the file's state has the derived tables of this version.
 pub(super) fn of_file(database: &Database) -> Result<(), redb::Error> {
     let state = FileState::new(database.begin_read()?.open_table(RECORDS)?);
@@ -37,7 +40,13 @@ pub(super) fn of_file(database: &Database) -> Result<(), redb::Error> {
 pub(super) fn in_transaction(txn: &WriteTransaction) -> Result<(), redb::Error> {
     let mut state = FileState::new(txn.open_table(RECORDS)?);
     if !up_to_date(&state) {
-        rebuild_derived(&mut state);
+        let mut told = 0;
+        rebuild_derived(&mut state, |records| {
+            if records - told >= TOLD_EVERY {
+                told = records;
+                tracing::info!(records, "making lists and counts: so many records are read");
+            }
+        });
     }
     state.end()
 }

@@ -134,6 +134,16 @@ async fn a_redrive_with_edits_reopens_the_workflow_and_is_done_once() {
         meta: with_id("r-1"),
         ..redrive(ToRedrive::One(reference("a")))
     };
+    for (bad, code) in [
+        (v1::RedriveRequest { config: json("{"), ..asked.clone() }, "GR0001"),
+        (v1::RedriveRequest { state_patch: json("[]"), ..asked.clone() }, "GR0001"),
+        (redrive(ToRedrive::One(v1::DeadLetterRef { task: 2, ..reference("a") })), "GR0021"),
+    ] {
+        let bad = v1::RedriveRequest { dry_run: true, meta: None, ..bad };
+        let (refused, message) = refusal(dead_letters(&member).await.redrive(bad.clone()).await);
+        let (told, _) = refusal(dead_letters(&member).await.redrive(v1::RedriveRequest { dry_run: false, ..bad }).await);
+        assert_eq!((refused.as_str(), told.as_str()), (code, code), "a dry run is refused as the redrive is: {message}");
+    }
     let dry = v1::RedriveRequest { dry_run: true, meta: None, ..asked.clone() };
     let told = dead_letters(&member).await.redrive(dry).await.expect("tried").into_inner();
     assert!(told.dry_run && told.results.len() == 1 && told.results[0].refused.is_none());
@@ -180,13 +190,16 @@ async fn many_are_redriven_or_discarded_by_filter_each_with_its_answer() {
     let mut client = dead_letters(&member).await;
     let dry = v1::RedriveRequest { dry_run: true, ..redrive(ToRedrive::Filter(filter.clone())) };
     let would = client.redrive(dry).await.expect("tried").into_inner();
-    assert_eq!(would.results.iter().map(|it| it.workflow_id.as_str()).collect::<Vec<_>>(), ["a", "c", "d"]);
+    assert_eq!(ids(&would), ["a", "c", "d"]);
     let one = v1::RedriveRequest { dry_run: true, limit: 1, ..redrive(ToRedrive::Filter(filter.clone())) };
-    assert!(client.redrive(one).await.expect("tried").into_inner().more);
+    assert!(!client.redrive(one).await.expect("tried").into_inner().next_cursor.is_empty());
 
     let done = client.redrive(redrive(ToRedrive::Filter(filter))).await.expect("redriven").into_inner();
-    let codes: Vec<_> = done.results.iter().map(|it| it.refused.as_ref().map(|it| it.code.as_str())).collect();
-    assert_eq!(codes, [None, None, Some("GR0005")]);
+    let codes = |told: &v1::ResolveDeadLettersResponse| {
+        told.results.iter().map(|it| it.refused.as_ref().map(|it| it.code.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(codes(&done), [None, None, Some("GR0005".to_owned())]);
+    assert_eq!((codes(&would), done.next_cursor.as_str()), (codes(&done), ""), "the dry run has said so");
     assert!(done.results[2].message.contains("started anew"), "{}", done.results[2].message);
     for _ in 0..2 {
         let task = worker.task().await;
@@ -198,7 +211,7 @@ async fn many_are_redriven_or_discarded_by_filter_each_with_its_answer() {
 
     let rest = v1::DiscardRequest { which: Some(ToDiscard::Filter(Default::default())), reason: "old".into(), ..Default::default() };
     let done = client.discard(named(rest, "ann")).await.expect("discarded").into_inner();
-    assert_eq!(done.results.iter().map(|it| it.workflow_id.as_str()).collect::<Vec<_>>(), ["b", "d"]);
+    assert_eq!(ids(&done), ["b", "d"]);
     assert!(done.results.iter().all(|it| it.refused.is_none()), "{done:?}");
     assert_eq!(status(&member, "b").await, WorkflowStatus::Failed, "what failed stays failed");
     let left = client.list(v1::ListDeadLettersRequest::default()).await.expect("a page").into_inner();
@@ -206,6 +219,74 @@ async fn many_are_redriven_or_discarded_by_filter_each_with_its_answer() {
     let (code, message) = refusal(client.discard(v1::DiscardRequest::default()).await);
     assert_eq!(code, "GR0001");
     assert!(message.contains("names no dead letter and no filter"), "{message}");
+    member.stop().await;
+}
+
+fn ids(told: &v1::ResolveDeadLettersResponse) -> Vec<&str> {
+    told.results.iter().map(|it| it.workflow_id.as_str()).collect()
+}
+
+async fn left(member: &Member) -> Vec<String> {
+    let page = dead_letters(member).await.list(v1::ListDeadLettersRequest::default()).await.expect("a page").into_inner();
+    page.dead_letters.into_iter().map(|it| it.workflow_id).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_is_repeated_tells_what_it_has_done_and_does_no_more() {
+    let member = Member::start().await;
+    let (mut worker, _) = Worker::connect(&member, "charge").await;
+    let doom = ["a", "b", "c", "d", "e"].map(|id| (id, "no"));
+    doomed(&member, &mut worker, &doom).await;
+    let mut client = dead_letters(&member).await;
+    let filter = || Some(ToDiscard::Filter(v1::DeadLetterFilter::default()));
+    let page = v1::DiscardRequest { which: filter(), limit: 2, meta: with_id("d-1"), ..Default::default() };
+    let first = client.discard(page.clone()).await.expect("discarded").into_inner();
+    assert_eq!(ids(&first), ["a", "b"]);
+    let again = client.discard(page.clone()).await.expect("told again").into_inner();
+    assert_eq!((again, left(&member).await), (first.clone(), vec!["c".to_owned(), "d".into(), "e".into()]));
+    let (code, message) = refusal(client.discard(v1::DiscardRequest { limit: 3, ..page.clone() }).await);
+    assert_eq!(code, "GR0006", "{message}");
+
+    // What is given up between two pages is the matter of neither.
+    doomed(&member, &mut worker, &[("f", "no")]).await;
+    let next = v1::DiscardRequest { cursor: first.next_cursor, limit: 500, ..page.clone() };
+    let rest = client.discard(next.clone()).await.expect("discarded").into_inner();
+    assert_eq!((ids(&rest), rest.next_cursor.as_str()), (vec!["c", "d", "e"], ""));
+    assert_eq!(client.discard(next).await.expect("told again").into_inner(), rest);
+    assert_eq!(left(&member).await, ["f"]);
+    for (bad, why) in [
+        (v1::DiscardRequest { limit: 501, ..page.clone() }, "at most 500"),
+        (v1::DiscardRequest { cursor: "00".into(), ..page.clone() }, "cursor"),
+        (v1::DiscardRequest { which: Some(ToDiscard::One(reference("f"))), ..page }, "without a filter"),
+    ] {
+        let (_, message) = refusal(client.discard(bad).await);
+        assert!(message.contains(why), "{message}");
+    }
+    member.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_are_done_by_name_each_with_its_answer() {
+    let member = Member::start().await;
+    let (mut worker, _) = Worker::connect(&member, "charge").await;
+    doomed(&member, &mut worker, &[("a", "no"), ("b", "no"), ("c", "no")]).await;
+    let mut client = dead_letters(&member).await;
+    let several = |ids: &[&str]| v1::DeadLetterRefs { dead_letters: ids.iter().map(|id| reference(id)).collect() };
+    let asked = |ids: &[&str]| v1::DiscardRequest { which: Some(ToDiscard::Several(several(ids))), ..Default::default() };
+    let codes = |told: &v1::ResolveDeadLettersResponse| {
+        told.results.iter().map(|it| it.refused.as_ref().map(|it| it.code.clone())).collect::<Vec<_>>()
+    };
+    let dry = v1::DiscardRequest { dry_run: true, ..asked(&["c", "nobody", "a"]) };
+    let would = client.discard(dry).await.expect("tried").into_inner();
+    assert_eq!((ids(&would), codes(&would)), (vec!["c", "nobody", "a"], vec![None, Some("GR0003".into()), None]));
+    assert_eq!(left(&member).await, ["a", "b", "c"]);
+    let request = v1::DiscardRequest { meta: with_id("d-2"), ..asked(&["c", "nobody", "a"]) };
+    let done = client.discard(request.clone()).await.expect("discarded").into_inner();
+    assert_eq!((codes(&done), done.results[0].node.as_str(), done.results[0].run), (codes(&would), "charge", 3));
+    assert_eq!(client.discard(request).await.expect("told again").into_inner(), done);
+    assert_eq!(left(&member).await, ["b"]);
+    let (code, message) = refusal(client.discard(asked(&["b"; 501])).await);
+    assert!(code == "GR0002" && message.contains("at most 500"), "{message}");
     member.stop().await;
 }
 

@@ -86,9 +86,32 @@ async fn dead_letters_are_listed_redriven_and_discarded_one_or_all_that_a_filter
     assert_eq!(ids(&redriven["results"]), ["c"]);
     let list = member.fetch(&format!("{NAMESPACE}/dead-letters")).await.json();
     assert_eq!(list["dead_letters"], json!([]));
+
+    // A page after the other, or some by name; first what was redriven is out of the way.
+    for _ in ["d", "c"] {
+        let task = worker.task().await;
+        worker.complete(&task, "{}", vec![]).await;
+        worker.ack().await;
+    }
+    let doom = [("e", "no"), ("f", "no"), ("g", "no")];
+    doomed(&member, &mut worker, &doom).await;
+    let page = json!({ "filter": {}, "limit": 1 });
+    let first = member.send_json("POST", &format!("{NAMESPACE}/dead-letters/discard"), &page).await.json();
+    assert_eq!(ids(&first["results"]), ["e"]);
+    let page = json!({ "filter": {}, "limit": 1, "cursor": first["next_cursor"] });
+    let second = member.send_json("POST", &format!("{NAMESPACE}/dead-letters/discard"), &page).await.json();
+    assert_eq!(ids(&second["results"]), ["f"]);
+    let named = json!({ "dead_letters": [{ "workflow_id": "g", "task": 1 }, { "workflow_id": "f", "run": 6, "task": 1 }] });
+    let named = member.send_json("POST", &format!("{NAMESPACE}/dead-letters/discard"), &named).await.json();
+    assert_eq!((ids(&named["results"]), &named["next_cursor"]), (vec!["g", "f"], &json!(null)));
+    assert_eq!((&named["results"][0]["refused"], &named["results"][1]["refused"]["code"]), (&json!(null), &json!("GR0021")));
     let none = member.send_json("POST", &format!("{NAMESPACE}/dead-letters/discard"), &json!({ "filter": {} })).await.json();
     assert_eq!(none["results"], json!([]));
-    let problem = member.send_json("POST", &format!("{NAMESPACE}/dead-letters/discard"), &json!({})).await.problem(400, "GR0001");
-    assert!(problem["detail"].as_str().expect("words").contains("missing field `filter`"), "{problem}");
+    for nothing in [json!({}), json!({ "filter": {}, "dead_letters": [] })] {
+        for verb in ["redrive", "discard"] {
+            let problem = member.send_json("POST", &format!("{NAMESPACE}/dead-letters/{verb}"), &nothing).await.problem(400, "GR0001");
+            assert!(problem["detail"].as_str().expect("words").contains("`filter` or `dead_letters`"), "{problem}");
+        }
+    }
     member.stop().await;
 }

@@ -258,15 +258,16 @@ impl From<&v1::ListDeadLettersResponse> for DeadLetterList {
 pub struct DeadLetterResults {
     /// Whether nothing was changed, because only a dry run was asked for.
     pub dry_run: bool,
-    /// Whether the filter finds more than the limit allowed.
-    pub more: bool,
-    /// Each that was found, in order.
+    /// Each that was found, in order. May be few (even none) with more to come: the cursor says.
     pub results: Vec<DeadLetterResult>,
+    /// Of a filter: for the next page; `null`: this is the last one.
+    pub next_cursor: Option<String>,
 }
 
 impl From<&v1::ResolveDeadLettersResponse> for DeadLetterResults {
     fn from(answer: &v1::ResolveDeadLettersResponse) -> Self {
-        Self { dry_run: answer.dry_run, more: answer.more, results: answer.results.iter().map(Into::into).collect() }
+        let results = answer.results.iter().map(Into::into).collect();
+        Self { dry_run: answer.dry_run, results, next_cursor: some(&answer.next_cursor) }
     }
 }
 
@@ -281,7 +282,7 @@ pub struct DeadLetterResult {
     pub task: u32,
     /// Its node.
     pub node: String,
-    /// Why it was refused; `null`: it was done (or, in a dry run, would be tried).
+    /// Why it was refused (or, in a dry run, would be); `null`: it was done (or would be).
     pub refused: Option<Refused>,
 }
 

@@ -13,11 +13,11 @@ use super::script;
 
 /// Something that an operator does who sees this state, if there is anything to do.
 pub fn does(state: &Memory, rng: &mut Rng) -> Option<Command> {
-    let dead: Vec<TaskRef> = view::dead_letters(state, "default", None, PAGE_MAX).iter().map(|row| at(row.key.run, row.key.task)).collect();
-    let tasks = view::task_list(state, "default", None, None, PAGE_MAX);
+    let dead: Vec<TaskRef> = view::dead_letters(state, "default", None, PAGE_MAX).iter().map(|key| at(key.run, key.task)).collect();
+    let tasks = view::tasks_by_node(state, "default", None, None, PAGE_MAX);
+    let all: Vec<TaskRef> = tasks.iter().map(|key| at(key.run, key.task)).collect();
     let waits = |task: &Task| matches!(task.state(), TaskState::Delayed(_) | TaskState::Blocked(_));
-    let waiting: Vec<TaskRef> = tasks.iter().filter(|row| waits(&row.task)).map(|row| at(row.key.run, row.key.task)).collect();
-    let all: Vec<TaskRef> = tasks.iter().map(|row| at(row.key.run, row.key.task)).collect();
+    let waiting: Vec<TaskRef> = all.iter().filter(|at| waits(&view::task(state, **at).expect("a listed task is there"))).copied().collect();
     let picked = match rng.below(10) {
         0 => &all,
         1..4 => &waiting,
@@ -46,10 +46,10 @@ pub fn does(state: &Memory, rng: &mut Rng) -> Option<Command> {
 /// they are discarded; all others are redriven with a config that cures them, so that in the end everything has been tried.
 pub fn mends(state: &Memory) -> Vec<Command> {
     let mut mends = Vec::new();
-    for row in view::dead_letters(state, "default", None, PAGE_MAX) {
-        let task = at(row.key.run, row.key.task);
+    for key in view::dead_letters(state, "default", None, PAGE_MAX) {
+        let task = at(key.run, key.task);
         let stays = task.run.is_multiple_of(3);
-        match row.workflow.kind() {
+        match view::workflow(state, key.run).expect("a task's workflow outlives it").kind() {
             StatusKind::Running | StatusKind::Paused if stays => mends.push(Command::Discard(of_task(state, task))),
             StatusKind::Failed | StatusKind::Completed if stays => {}
             StatusKind::Running | StatusKind::Paused | StatusKind::Failed | StatusKind::Completed => {

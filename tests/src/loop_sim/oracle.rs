@@ -347,7 +347,7 @@ impl Oracle {
         let counted = view::status_counts(state, "default");
         must!(counted == counts, "workflows are counted as {counted:?}; the history says {counts:?}");
         let listed = view::dead_letters(state, "default", None, PAGE_MAX);
-        let listed: BTreeSet<TaskRef> = listed.into_iter().map(|row| TaskRef { run: row.key.run, task: row.key.task }).collect();
+        let listed: BTreeSet<TaskRef> = listed.into_iter().map(|key| TaskRef { run: key.run, task: key.task }).collect();
         must!(listed.iter().eq(self.dead.keys()), "dead letters are listed as {listed:?}; the history says {:?}", self.dead);
         for (task, failed) in &self.failed {
             let listed = view::failed_attempts(state, *task, None, PAGE_MAX).len();

@@ -1,8 +1,6 @@
 //! `graft dead-letter redrive`
 
-use graft_client::Resolved;
-
-use super::{Meant, bulk, meant, planned};
+use super::{Call, Meant, bulk, meant, only, planned};
 use crate::cli::task::Redrive;
 use crate::commands::workflow::ended;
 use crate::commands::workflow::start::{document, object};
@@ -15,8 +13,7 @@ pub(crate) async fn run(session: &Session, args: &Redrive) -> CliResult {
     let config = args.config.as_ref().map(|text| document("--config", text)).transpose()?;
     let patch = args.state_patch.as_ref().map(|text| object("--state-patch", text, "a merge patch")).transpose()?;
     let how = |dry_run: bool| {
-        let limit = args.which.limit.unwrap_or_default();
-        let mut redrive = graft_client::Redrive::new().reason(&args.which.reason).dry_run(dry_run).limit(limit);
+        let mut redrive = graft_client::Redrive::new().reason(&args.which.reason).dry_run(dry_run);
         if let Some(config) = &config {
             redrive = redrive.config_json(config.clone());
         }
@@ -31,14 +28,18 @@ pub(crate) async fn run(session: &Session, args: &Redrive) -> CliResult {
             return Err(CliError::Usage("--wait waits for one workflow: name the dead letter, WORKFLOW/TASK".into()));
         }
         Meant::Many(filter) => {
-            let call = async |dry_run| Ok(session.client.redrive_all(filter.clone(), how(dry_run)).await?);
+            let all = |dry_run: bool| how(dry_run).limit(args.which.limit.unwrap_or_default()).cursor(&args.which.cursor);
+            let call = async |call| match call {
+                Call::All { dry_run } => Ok(session.client.redrive_all(filter.clone(), all(dry_run)).await?),
+                Call::These(names) => Ok(session.client.redrive_several(names, how(false)).await?),
+            };
             return bulk(session, &args.which, What::Redrive, call).await;
         }
     };
     let dry_run = args.which.consent.dry_run;
     let outcome = task::handle(session, one).redrive(how(dry_run)).await?;
     let run = outcome.run;
-    let answer = Resolved { results: vec![outcome], more: false, dry_run };
+    let answer = only(outcome, dry_run);
     match args.waiting.wait {
         _ if dry_run => planned(session, What::Redrive, answer),
         Some(wait) => ended(session, &session.client.workflow(&one.workflow).run(run), wait, &[]).await,

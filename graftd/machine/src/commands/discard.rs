@@ -12,19 +12,30 @@
 //! | is being cancelled | goes on ending; nothing starts |
 //! | has ended otherwise | stays what it is |
 
+use std::sync::Arc;
+
 use crate::command::ControlTask;
 use crate::commands::{dead_letter_of, kept, named, said_of_task};
 use crate::event::{Controlled, Happened};
-use crate::reply::Answer;
-use crate::state::StateTx;
+use crate::reply::{Answer, Rejection};
+use crate::state::{StateRead, StateTx};
 use crate::step::{Turn, ending, ready, scopes, sweep};
-use crate::workflow::Status;
+use crate::task::Task;
+use crate::time::Millis;
+use crate::workflow::{Status, Workflow};
+
+/// The dead letter and its workflow, or why it is not discarded. [`apply`] goes by it, and so does whoever only asks.
+pub(crate) fn check(state: &impl StateRead, now: Millis, command: &ControlTask) -> Result<(Arc<Workflow>, Arc<Task>), Rejection> {
+    let workflow = named(state, &command.namespace, &command.id, command.run)?;
+    kept(now, &workflow)?;
+    let task = dead_letter_of(state, &workflow, command.task)?;
+    Ok((workflow, task))
+}
 
 pub(crate) fn apply<S: StateTx>(turn: &mut Turn<'_, S>, command: &ControlTask) -> Answer {
-    let mut workflow = named(turn, &command.namespace, &command.id, command.run)?;
-    kept(turn, &workflow)?;
+    let (workflow, task) = check(turn.tx, turn.now, command)?;
+    let mut workflow = Arc::unwrap_or_clone(workflow);
     let (run, id) = (workflow.run, command.task);
-    let task = dead_letter_of(turn, &workflow, id)?;
     let said = said_of_task(turn, command, &task);
     let (principal, reason) = (said.principal.clone(), said.reason.clone());
     turn.event(&mut workflow, Happened::DeadLetterDiscarded(said));

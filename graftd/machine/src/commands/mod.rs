@@ -26,10 +26,11 @@ use crate::content;
 use crate::event::{Controlled, TaskControlled};
 use crate::ids::{Run, TaskId};
 use crate::reply::{Rejection, RejectionCode};
-use crate::state::StateTx;
+use crate::state::{StateRead, StateTx};
 use crate::step::{Turn, ending};
-use crate::tables::{NameKey, Names, TaskKey, Tasks};
+use crate::tables::{NameKey, Names, RunKey, TaskKey, Tasks, Workflows};
 use crate::task::{Task, TaskState};
+use crate::time::Millis;
 use crate::workflow::Workflow;
 
 /// How a workflow is called in answers.
@@ -39,15 +40,16 @@ fn called(namespace: &str, id: &str) -> String {
 
 /// The workflow that a control command names.
 fn controlled<S: StateTx>(turn: &Turn<'_, S>, command: &ControlWorkflow) -> Result<Workflow, Rejection> {
-    named(turn, &command.namespace, &command.id, command.run)
+    named(turn.tx, &command.namespace, &command.id, command.run).map(Arc::unwrap_or_clone)
 }
 
 /// The given run of a workflow, or its current one (`run` = 0).
-fn named<S: StateTx>(turn: &Turn<'_, S>, namespace: &str, id: &str, run: Run) -> Result<Workflow, Rejection> {
+fn named(state: &impl StateRead, namespace: &str, id: &str, run: Run) -> Result<Arc<Workflow>, Rejection> {
     content::name("namespace", namespace)?;
     content::id("workflow id", id)?;
-    let wanted = if run == 0 { current_run(turn, namespace, id) } else { Some(run) };
-    let found = wanted.and_then(|run| turn.workflow(run)).filter(|found| found.namespace == *namespace && found.id == *id);
+    let wanted = if run == 0 { current_run(state, namespace, id) } else { Some(run) };
+    let found =
+        wanted.and_then(|run| state.get::<Workflows>(&RunKey { run })).filter(|found| found.namespace == *namespace && found.id == *id);
     found.ok_or_else(|| {
         let detail = if run == 0 { "does not exist".to_owned() } else { format!("has no run {run}") };
         Rejection::new(RejectionCode::WorkflowNotFound, called(namespace, id), detail)
@@ -55,8 +57,8 @@ fn named<S: StateTx>(turn: &Turn<'_, S>, namespace: &str, id: &str, run: Run) ->
 }
 
 /// The run that a workflow id stands for now.
-fn current_run<S: StateTx>(turn: &Turn<'_, S>, namespace: &str, id: &str) -> Option<Run> {
-    turn.tx.get::<Names>(&NameKey { namespace: namespace.to_owned(), id: id.to_owned() }).map(|name| name.run)
+fn current_run(state: &impl StateRead, namespace: &str, id: &str) -> Option<Run> {
+    state.get::<Names>(&NameKey { namespace: namespace.to_owned(), id: id.to_owned() }).map(|name| name.run)
 }
 
 /// Refuses a control command because of the workflow's status.
@@ -78,9 +80,9 @@ fn task_called(workflow: &Workflow, id: TaskId) -> String {
 }
 
 /// Refuses a command for a run whose retention is over: it may be half deleted.
-fn kept<S: StateTx>(turn: &Turn<'_, S>, workflow: &Workflow) -> Result<(), Rejection> {
+fn kept(now: Millis, workflow: &Workflow) -> Result<(), Rejection> {
     match ending::retention_over(workflow) {
-        Some(over) if over <= turn.now => {
+        Some(over) if over <= now => {
             let detail = format!("is being deleted: the retention of run {} ended at {over}", workflow.run);
             Err(Rejection::new(RejectionCode::WorkflowNotFound, called(&workflow.namespace, &workflow.id), detail))
         }
@@ -89,8 +91,8 @@ fn kept<S: StateTx>(turn: &Turn<'_, S>, workflow: &Workflow) -> Result<(), Rejec
 }
 
 /// The dead letter of that number.
-fn dead_letter_of<S: StateTx>(turn: &Turn<'_, S>, workflow: &Workflow, id: TaskId) -> Result<Arc<Task>, Rejection> {
-    let task = task_of(turn, workflow, id)?;
+fn dead_letter_of(state: &impl StateRead, workflow: &Workflow, id: TaskId) -> Result<Arc<Task>, Rejection> {
+    let task = task_of(state, workflow, id)?;
     match task.state() {
         TaskState::DeadLettered(_) => Ok(task),
         TaskState::Ready(_) | TaskState::Delayed(_) | TaskState::Blocked(_) => {
@@ -100,8 +102,8 @@ fn dead_letter_of<S: StateTx>(turn: &Turn<'_, S>, workflow: &Workflow, id: TaskI
 }
 
 /// The open task or dead letter of that number.
-fn task_of<S: StateTx>(turn: &Turn<'_, S>, workflow: &Workflow, id: TaskId) -> Result<Arc<Task>, Rejection> {
-    turn.tx.get::<Tasks>(&TaskKey { run: workflow.run, task: id }).ok_or_else(|| {
+fn task_of(state: &impl StateRead, workflow: &Workflow, id: TaskId) -> Result<Arc<Task>, Rejection> {
+    state.get::<Tasks>(&TaskKey { run: workflow.run, task: id }).ok_or_else(|| {
         let created = (1..workflow.next_task).contains(&id);
         let detail = if created { "is neither open nor a dead letter any more" } else { "was never created" };
         Rejection::new(RejectionCode::TaskNotFound, task_called(workflow, id), format!("{detail} (run {})", workflow.run))

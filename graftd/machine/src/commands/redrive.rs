@@ -11,6 +11,8 @@
 //!
 //! Everything that can be refused is, before anything is written: a patch that cannot be applied leaves the dead letter as it was.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::command::RedriveTask;
@@ -21,16 +23,26 @@ use crate::event::{Controlled, DeadLetterRedriven, Happened};
 use crate::limits::{CONFIG_BYTES_MAX, REDRIVE_NUMBERS_MAX};
 use crate::patch;
 use crate::reply::{Answer, Rejection, RejectionCode};
-use crate::state::StateTx;
+use crate::state::{StateRead, StateTx};
 use crate::step::{Turn, ending, ready, scopes, wake};
 use crate::tables::{DeadLetters, TaskEvents, TaskKey};
 use crate::task::Task;
+use crate::time::Millis;
 use crate::workflow::{Status, StatusKind, Workflow};
 
-pub(crate) fn apply<S: StateTx>(turn: &mut Turn<'_, S>, command: &RedriveTask) -> Answer {
-    let workflow = named(turn, &command.namespace, &command.id, command.run)?;
-    check_run(turn, &workflow)?;
-    let task = dead_letter_of(turn, &workflow, command.task)?;
+/// What a redrive finds and would write, once nothing refuses it.
+pub(crate) struct Allowed {
+    pub(crate) workflow: Arc<Workflow>,
+    pub(crate) task: Arc<Task>,
+    config: Option<Bytes>,
+    state: Option<Bytes>,
+}
+
+/// Everything that can refuse a redrive. [`apply`] goes by it, and so does whoever only asks.
+pub(crate) fn check(state: &impl StateRead, now: Millis, command: &RedriveTask) -> Result<Allowed, Rejection> {
+    let workflow = named(state, &command.namespace, &command.id, command.run)?;
+    check_run(state, now, &workflow)?;
+    let task = dead_letter_of(state, &workflow, command.task)?;
     let config = match &command.config {
         Some(config) if config.is_empty() => Some(Bytes::from_static(b"null")),
         Some(config) => {
@@ -39,16 +51,21 @@ pub(crate) fn apply<S: StateTx>(turn: &mut Turn<'_, S>, command: &RedriveTask) -
         None => None,
     };
     let state = patch::next_state(&workflow.state, &command.state_patch, &[])?;
+    Ok(Allowed { workflow, task, config, state })
+}
+
+pub(crate) fn apply<S: StateTx>(turn: &mut Turn<'_, S>, command: &RedriveTask) -> Answer {
+    let Allowed { workflow, task, config, state } = check(turn.tx, turn.now, command)?;
     let run = workflow.run;
-    redrive(turn, workflow, &task, command, config, state);
+    redrive(turn, Arc::unwrap_or_clone(workflow), &task, command, config, state);
     turn.done(run)
 }
 
 /// Refuses a run that nothing can be tried again in.
-fn check_run<S: StateTx>(turn: &Turn<'_, S>, workflow: &Workflow) -> Result<(), Rejection> {
+fn check_run(state: &impl StateRead, now: Millis, workflow: &Workflow) -> Result<(), Rejection> {
     let refuse = |code, detail: String| Err(Rejection::new(code, called(&workflow.namespace, &workflow.id), detail));
-    kept(turn, workflow)?;
-    match current_run(turn, &workflow.namespace, &workflow.id) {
+    kept(now, workflow)?;
+    match current_run(state, &workflow.namespace, &workflow.id) {
         Some(current) if current == workflow.run => {}
         Some(current) => {
             let detail = format!("has been started anew as run {current}: only its current run can go on, and not run {}", workflow.run);

@@ -2,6 +2,8 @@
 //! attempt number, and nothing of its retry policy is used up. Of a paused workflow it waits for that to be resumed. One that is ready
 //! already stays so.
 
+use std::sync::Arc;
+
 use crate::command::ControlTask;
 use crate::commands::{named, refused_by_status, said_of_task, task_called, task_of};
 use crate::event::Happened;
@@ -12,12 +14,12 @@ use crate::task::{Task, TaskState};
 use crate::workflow::StatusKind;
 
 pub(crate) fn apply<S: StateTx>(turn: &mut Turn<'_, S>, command: &ControlTask) -> Answer {
-    let mut workflow = named(turn, &command.namespace, &command.id, command.run)?;
+    let mut workflow = named(turn.tx, &command.namespace, &command.id, command.run).map(Arc::unwrap_or_clone)?;
     let (run, id) = (workflow.run, command.task);
     if !matches!(workflow.kind(), StatusKind::Running | StatusKind::Paused) {
         return Err(refused_by_status(&workflow, ": its tasks start no more"));
     }
-    let task = task_of(turn, &workflow, id)?;
+    let task = task_of(turn.tx, &workflow, id)?;
     match task.state() {
         TaskState::Ready(_) => return turn.done(run),
         TaskState::DeadLettered(_) => {

@@ -6,66 +6,50 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::event::Event;
-use crate::ids::{EventPos, Run, TaskId, TaskRef};
+use crate::ids::{EventPos, Run, TaskRef};
 use crate::limits::PAGE_MAX;
 use crate::names::check_name;
 use crate::state::StateRead;
 use crate::tables::{
-    AttemptEvents, AttemptKey, DeadLetterKey, DeadLetters, EventKey, Events, Prefix, StatusCounts, Table, TaskKey, TaskList, TaskListKey,
-    Tasks,
+    AttemptEvents, AttemptKey, DeadLetterKey, DeadLetters, EventKey, Events, Prefix, StatusCounts, Table, TaskList, TaskListKey, TimeList,
 };
-use crate::task::Task;
-use crate::workflow::{StatusKind, Workflow};
+use crate::workflow::StatusKind;
 
-/// A row of a list of tasks.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Listed<K> {
-    /// Its place in the list.
-    pub key: K,
-    /// Its workflow.
-    pub workflow: Arc<Workflow>,
-    /// The task.
-    pub task: Arc<Task>,
-}
-
-/// The open tasks and dead letters of a namespace, or of one node in it: by node, run and number, after `after`.
-pub fn task_list(
+/// The open tasks and dead letters of a namespace, or of one node in it: by node, run and number, after `after`. Only where they are: a task
+/// and its workflow may have a megabyte each, and whoever filters reads one after the other ([`super::LastWorkflow`]).
+pub fn tasks_by_node(
     state: &impl StateRead,
     namespace: &str,
     node: Option<&str>,
     after: Option<&TaskListKey>,
     limit: usize,
-) -> Vec<Listed<TaskListKey>> {
+) -> Vec<TaskListKey> {
     if check_name(namespace).is_err() || node.is_some_and(|node| check_name(node).is_err()) {
         return Vec::new();
     }
     let prefix = Prefix::new().text(namespace);
     let prefix = if let Some(node) = node { prefix.text(node) } else { prefix };
-    rows::<TaskList>(state, &prefix, after, limit, |key| (key.run, key.task))
+    keys::<TaskList>(state, &prefix, after, limit)
 }
 
-/// The dead letters of a namespace, those that were given up first first, after `after`.
-pub fn dead_letters(state: &impl StateRead, namespace: &str, after: Option<&DeadLetterKey>, limit: usize) -> Vec<Listed<DeadLetterKey>> {
+/// The dead letters of a namespace, those that were given up first first, after `after`. Only where they are, as [`tasks_by_node`].
+pub fn dead_letters(state: &impl StateRead, namespace: &str, after: Option<&DeadLetterKey>, limit: usize) -> Vec<DeadLetterKey> {
     if check_name(namespace).is_err() {
         return Vec::new();
     }
-    rows::<DeadLetters>(state, &Prefix::new().text(namespace), after, limit, |key| (key.run, key.task))
+    keys::<DeadLetters>(state, &Prefix::new().text(namespace), after, limit)
 }
 
-fn rows<T: Table>(
-    state: &impl StateRead,
-    prefix: &Prefix,
-    after: Option<&T::Key>,
-    limit: usize,
-    names: impl Fn(&T::Key) -> (Run, TaskId),
-) -> Vec<Listed<T::Key>> {
-    let page = state.scan::<T>(prefix.as_bytes(), after, limit.min(PAGE_MAX));
-    let row = |(key, _)| {
-        let (run, task) = names(&key);
-        let task = state.get::<Tasks>(&TaskKey { run, task }).expect("a listed task is there");
-        Listed { workflow: super::listed(state, run), key, task }
-    };
-    page.into_iter().map(row).collect()
+/// The youngest workflows of a namespace, the youngest first.
+pub fn youngest(state: &impl StateRead, namespace: &str, limit: usize) -> Vec<Run> {
+    if check_name(namespace).is_err() {
+        return Vec::new();
+    }
+    keys::<TimeList>(state, &Prefix::new().text(namespace), None, limit).into_iter().map(|key| key.run).collect()
+}
+
+fn keys<T: Table>(state: &impl StateRead, prefix: &Prefix, after: Option<&T::Key>, limit: usize) -> Vec<T::Key> {
+    state.scan::<T>(prefix.as_bytes(), after, limit.min(PAGE_MAX)).into_iter().map(|(key, _)| key).collect()
 }
 
 /// How many workflows of a namespace have each status; a status that none has is left out.

@@ -1,6 +1,7 @@
 //! Dead letters: list, look, redrive, discard; one, or all that a filter finds.
 
 use graft_proto::documents::{DeadLetterList, DeadLetterResults, RawJson, TaskDetail, Time};
+use graft_proto::errors::Fault;
 use graft_proto::v1;
 use graft_proto::v1::dead_letter_service_server::DeadLetterService;
 use graft_proto::v1::{discard_request, redrive_request};
@@ -19,11 +20,12 @@ use crate::api::dead_letters::DeadLetters;
 pub(super) fn routes(table: &mut Table) {
     use Method::{Get, Post};
     table.about("dead letters");
-    let list = "Dead letters of a namespace, the oldest first, a page at a time.";
+    let list = "Dead letters of a namespace, the oldest first, or of one run by number; a page at a time.";
     table.verb(Get, "/namespaces/{namespace}/dead-letters", "list_dead_letters", list, self::list);
-    let many = "Gives all dead letters that the filter finds another chance. Reopens workflows that had ended for them.";
+    let many = "Gives a page of the dead letters that a filter finds, or several by name, another chance. Reopens workflows that had ended for \
+                them.";
     table.verb(Post, "/namespaces/{namespace}/dead-letters/redrive", "redrive_dead_letters", many, redrive_many);
-    let many = "Gives all dead letters that the filter finds up for good, and lets their scopes go on without them.";
+    let many = "Gives a page of the dead letters that a filter finds, or several by name, up for good. Their scopes go on without them.";
     table.verb(Post, "/namespaces/{namespace}/dead-letters/discard", "discard_dead_letters", many, discard_many);
     let get = "One dead letter: its input, and every attempt's error.";
     table.verb(Get, "/namespaces/{namespace}/workflows/{workflow_id}/dead-letters/{task}", "get_dead_letter", get, self::get);
@@ -47,7 +49,7 @@ impl<Q, B> Call<Q, B> {
 struct Listed {
     /// Only of this workflow.
     workflow_id: String,
-    /// Only of this run. Left out: of all runs.
+    /// Only of this run of it. Left out: the current one.
     run: Option<u64>,
     /// Only of this node.
     node: String,
@@ -89,13 +91,37 @@ async fn get(call: Call<FreshRun>) -> Result<TaskDetail, Refusal> {
     Ok((&call.of_dead_letters().get(call.request(named(&call)?)).await?.into_inner()).into())
 }
 
+/// Names one dead letter.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct DeadLetterRef {
+    /// Its workflow.
+    workflow_id: String,
+    /// Its run. Left out: the current one.
+    #[serde(default)]
+    run: u64,
+    /// Its number.
+    task: u32,
+}
+
+fn refs(letters: &[DeadLetterRef]) -> v1::DeadLetterRefs {
+    let named = |letter: &DeadLetterRef| v1::DeadLetterRef { workflow_id: letter.workflow_id.clone(), run: letter.run, task: letter.task };
+    v1::DeadLetterRefs { dead_letters: letters.iter().map(named).collect() }
+}
+
+/// Refuses what is no choice.
+fn not_both() -> Refusal {
+    let fault = Fault::invalid("the body", "has to have `filter` or `dead_letters`, and not both");
+    fault.remedy("an empty filter finds all").into()
+}
+
 /// Which dead letters; what is left out is not asked about, and a filter that asks nothing finds all.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct DeadLetterFilter {
     /// Only of this workflow.
     workflow_id: String,
-    /// Only of this run.
+    /// Only of this run of it. Left out: the current one.
     run: u64,
     /// Only of this node.
     node: String,
@@ -124,7 +150,7 @@ impl DeadLetterFilter {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct Redrive {
-    /// Change nothing, only say what it would be.
+    /// Change nothing, only say whether it would be done now, or refused, and why.
     dry_run: bool,
     /// Another config for it. Left out: as it was.
     #[serde(deserialize_with = "given")]
@@ -140,9 +166,11 @@ struct Redrive {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RedriveMany {
-    /// Which.
-    filter: DeadLetterFilter,
-    /// Change nothing, only say which it would be.
+    /// Those that are found: a page of them.
+    filter: Option<DeadLetterFilter>,
+    /// These, at most 500, in place of a filter.
+    dead_letters: Option<Vec<DeadLetterRef>>,
+    /// Change nothing, only say of each whether it would be done now, or refused, and why.
     #[serde(default)]
     dry_run: bool,
     /// Another config for each. Left out: as it was.
@@ -154,16 +182,19 @@ struct RedriveMany {
     /// Why, for the history.
     #[serde(default)]
     reason: String,
-    /// Most dead letters, at most 10000. Left out: 1000.
+    /// Most dead letters of this page of a filter, those that are refused among them; at most 500. Left out: 500.
     #[serde(default)]
     limit: u32,
+    /// `next_cursor` of the page before. All pages find what had been given up when the first was asked for.
+    #[serde(default)]
+    cursor: String,
 }
 
 /// How a dead letter is discarded.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct Discard {
-    /// Change nothing, only say what it would be.
+    /// Change nothing, only say whether it would be done now, or refused, and why.
     dry_run: bool,
     /// Why, for the history.
     reason: String,
@@ -173,17 +204,22 @@ struct Discard {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct DiscardMany {
-    /// Which.
-    filter: DeadLetterFilter,
-    /// Change nothing, only say which it would be.
+    /// Those that are found: a page of them.
+    filter: Option<DeadLetterFilter>,
+    /// These, at most 500, in place of a filter.
+    dead_letters: Option<Vec<DeadLetterRef>>,
+    /// Change nothing, only say of each whether it would be done now, or refused, and why.
     #[serde(default)]
     dry_run: bool,
     /// Why, for the history.
     #[serde(default)]
     reason: String,
-    /// Most dead letters, at most 10000. Left out: 1000.
+    /// Most dead letters of this page of a filter, those that are refused among them; at most 500. Left out: 500.
     #[serde(default)]
     limit: u32,
+    /// `next_cursor` of the page before. All pages find what had been given up when the first was asked for.
+    #[serde(default)]
+    cursor: String,
 }
 
 /// A document that is given, also if it is `null`: that is a config like any other.
@@ -209,6 +245,7 @@ async fn redrive(call: Call<Run, MaybeJson<Redrive>>) -> Result<DeadLetterResult
         state_patch: payload(&body.state_patch),
         reason: body.reason.clone(),
         limit: 0,
+        cursor: String::new(),
         meta: call.meta()?,
     };
     Ok((&call.of_dead_letters().redrive(call.request(request)).await?.into_inner()).into())
@@ -218,12 +255,17 @@ async fn redrive_many(call: Call<NoQuery, Json<RedriveMany>>) -> Result<DeadLett
     let Json(body) = &call.body;
     let request = v1::RedriveRequest {
         namespace: call.namespace(),
-        which: Some(redrive_request::Which::Filter(body.filter.clone().message())),
+        which: Some(match (&body.filter, &body.dead_letters) {
+            (Some(filter), None) => redrive_request::Which::Filter(filter.clone().message()),
+            (None, Some(letters)) => redrive_request::Which::Several(refs(letters)),
+            _ => return Err(not_both()),
+        }),
         dry_run: body.dry_run,
         config: payload(&body.config),
         state_patch: payload(&body.state_patch),
         reason: body.reason.clone(),
         limit: body.limit,
+        cursor: body.cursor.clone(),
         meta: call.meta()?,
     };
     Ok((&call.of_dead_letters().redrive(call.request(request)).await?.into_inner()).into())
@@ -237,6 +279,7 @@ async fn discard(call: Call<Run, MaybeJson<Discard>>) -> Result<DeadLetterResult
         dry_run: body.dry_run,
         reason: body.reason.clone(),
         limit: 0,
+        cursor: String::new(),
         meta: call.meta()?,
     };
     Ok((&call.of_dead_letters().discard(call.request(request)).await?.into_inner()).into())
@@ -246,10 +289,15 @@ async fn discard_many(call: Call<NoQuery, Json<DiscardMany>>) -> Result<DeadLett
     let Json(body) = &call.body;
     let request = v1::DiscardRequest {
         namespace: call.namespace(),
-        which: Some(discard_request::Which::Filter(body.filter.clone().message())),
+        which: Some(match (&body.filter, &body.dead_letters) {
+            (Some(filter), None) => discard_request::Which::Filter(filter.clone().message()),
+            (None, Some(letters)) => discard_request::Which::Several(refs(letters)),
+            _ => return Err(not_both()),
+        }),
         dry_run: body.dry_run,
         reason: body.reason.clone(),
         limit: body.limit,
+        cursor: body.cursor.clone(),
         meta: call.meta()?,
     };
     Ok((&call.of_dead_letters().discard(call.request(request)).await?.into_inner()).into())
@@ -265,12 +313,5 @@ mod tests {
         assert_eq!(payload(&body.config).expect("given").data, "null");
         let body: Redrive = serde_json::from_str("{}").expect("good");
         assert_eq!((payload(&body.config), payload(&body.state_patch)), (None, None));
-    }
-
-    #[test]
-    fn many_are_never_meant_without_a_filter() {
-        let error = serde_json::from_str::<RedriveMany>("{}").expect_err("nothing is meant");
-        assert!(error.to_string().contains("missing field `filter`"), "{error}");
-        serde_json::from_str::<DiscardMany>(r#"{"filter": {}}"#).expect("all are meant");
     }
 }
