@@ -1,8 +1,9 @@
 //! A workflow that has ended, whole, as one JSON document: itself, its last state, its dead letters, its history.
 //!
 //! The document is written a part at a time, as its reader takes it, and each part is read from a view of its own: neither the history nor
-//! an old view is held for a slow reader. What has ended can still be reopened by a redrive, or deleted when its retention is over; then
-//! the export ends with an error, so that no document mixes two states.
+//! an old view is held for a slow reader. What has ended can still change: a redrive reopens it, a discard takes a dead letter and adds to the
+//! history, and when its retention is over it is deleted, a step at a time. Then the export ends with an error, so that no document mixes
+//! two states, or tells half of one.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -39,8 +40,13 @@ pub(super) type Pieces = Pin<Box<dyn Stream<Item = Result<v1::ExportResponse, St
 
 /// The document of the workflow that the target names now, in pieces. The state here has to be fresh.
 pub(super) fn export(shared: Arc<Shared>, mut target: Target) -> Result<Pieces, Fault> {
-    let workflow = target.find(&shared.latest())?;
-    target.run = workflow.run;
+    let workflow = {
+        let state = shared.latest();
+        let workflow = target.find(&state)?;
+        target.run = workflow.run;
+        kept(&state, &target, &workflow)?;
+        workflow
+    };
     if !workflow.kind().is_final() {
         let status: v1::WorkflowStatus = workflows::status(workflow.kind());
         let detail = format!("has not ended: it is {}", word(status));
@@ -103,10 +109,24 @@ impl Writing {
     }
 }
 
+/// Refuses a run whose retention is over: it may be half deleted. The machine deletes nothing before its own time has come so far.
+fn kept(state: &impl StateRead, target: &Target, workflow: &Workflow) -> Result<(), Fault> {
+    match view::retention_over(workflow) {
+        Some(over) if over <= view::meta(state).time => {
+            let object = names::workflow_object(&target.namespace, &target.id, target.run);
+            Err(Fault::new(ErrorCode::WorkflowNotFound, object, "is being deleted: its retention is over"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Refuses to go on if the workflow is not what it was.
 fn unchanged(state: &impl StateRead, target: &Target, before: &Workflow) -> Result<(), Fault> {
     let now = target.find(state)?;
-    if now.kind().is_final() && now.ended_at() == before.ended_at() && now.revision == before.revision {
+    kept(state, target, &now)?;
+    // Whatever happens to it is an event; a dead letter may also go without one, in the sweep after a termination.
+    let stand = |workflow: &Workflow| (workflow.ended_at(), workflow.revision, workflow.events, workflow.dead_letters);
+    if now.kind().is_final() && stand(&now) == stand(before) {
         return Ok(());
     }
     let object = names::workflow_object(&target.namespace, &target.id, target.run);
@@ -186,7 +206,9 @@ mod tests {
     use graft_machine::event::{Event as Told, Happened, WorkflowStarted};
     use graft_machine::memory::Memory;
     use graft_machine::state::StateTx;
-    use graft_machine::tables::{EventKey, Events, NameKey, NameRecord, Names, RunEvents, RunKey, TaskKey, Tasks, Workflows};
+    use graft_machine::tables::{
+        EventKey, Events, Meta, MetaKey, MetaRecord, NameKey, NameRecord, Names, RunEvents, RunKey, TaskKey, Tasks, Workflows,
+    };
     use graft_machine::task::{DeadLettered, Ready, Task, TaskState};
     use graft_machine::workflow::{Ended, Status as Doing};
 
@@ -198,6 +220,7 @@ mod tests {
             id: "a".into(),
             run: RUN,
             state: Bytes::from_static(b"{\"f\": 1.50}"),
+            retention: 1_000,
             status: Some(Doing::Completed(Ended { at: 9, ..Ended::default() })),
             ..Workflow::default()
         }
@@ -255,8 +278,33 @@ mod tests {
         unchanged(&state, &target, &workflow()).expect("as it was");
         state.put::<Workflows>(RunKey { run: RUN }, Workflow { revision: 1, ..workflow() });
         assert_eq!(unchanged(&state, &target, &workflow()).expect_err("changed").code, ErrorCode::NotEnded);
+        // A discard in what has failed leaves its end and its state as they were.
+        for other in [Workflow { events: 1, ..workflow() }, Workflow { dead_letters: 1, ..workflow() }] {
+            state.put::<Workflows>(RunKey { run: RUN }, other);
+            assert_eq!(unchanged(&state, &target, &workflow()).expect_err("changed").code, ErrorCode::NotEnded);
+        }
         state.delete::<Workflows>(&RunKey { run: RUN });
         assert_eq!(unchanged(&state, &target, &workflow()).expect_err("gone").code, ErrorCode::WorkflowNotFound);
+    }
+
+    #[test]
+    fn a_workflow_whose_retention_is_over_is_not_exported_though_it_may_still_be_there() {
+        let target = Target::new(String::new(), "a".into(), RUN).expect("good names");
+        let mut state = state(1, 0);
+        let workflow = Workflow { retention: 5, ..workflow() };
+        state.put::<Workflows>(RunKey { run: RUN }, workflow.clone());
+        for (time, is_kept) in [(13, true), (14, false), (15, false)] {
+            state.put::<Meta>(MetaKey {}, MetaRecord { time, ..MetaRecord::default() });
+            let told = (unchanged(&state, &target, &workflow), kept(&state, &target, &workflow));
+            match told {
+                (Ok(()), Ok(())) => assert!(is_kept, "at {time}"),
+                (Err(one), Err(other)) => {
+                    assert_eq!((is_kept, one.code, other.code), (false, ErrorCode::WorkflowNotFound, ErrorCode::WorkflowNotFound));
+                    assert!(one.detail.contains("retention is over"), "{one}");
+                }
+                other => panic!("the beginning and what follows differ: {other:?}"),
+            }
+        }
     }
 
     #[test]
