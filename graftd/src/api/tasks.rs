@@ -284,3 +284,82 @@ impl<'a> Page<'a> {
         v1::ListTasksResponse { tasks: self.rows, next_cursor: String::new() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use graft_machine::memory::Memory;
+    use graft_machine::state::StateTx;
+    use graft_machine::tables::{NameKey, NameRecord, Names, RunKey, Table, TaskList, Tasks as TaskRecords, Workflows};
+    use graft_machine::task::{Ready, TaskState};
+    use graft_machine::workflow::{Running, Status as Doing, Workflow};
+
+    use super::*;
+
+    /// Counts the records of tasks and workflows that are read one by one.
+    struct Counted {
+        state: Memory,
+        reads: Cell<usize>,
+    }
+
+    impl StateRead for Counted {
+        fn get<T: Table>(&self, key: &T::Key) -> Option<Arc<T::Value>> {
+            self.reads.set(self.reads.get() + usize::from(T::ID == TaskRecords::ID || T::ID == Workflows::ID));
+            self.state.get::<T>(key)
+        }
+
+        fn scan<T: Table>(&self, prefix: &[u8], after: Option<&T::Key>, limit: usize) -> Vec<(T::Key, Arc<T::Value>)> {
+            self.state.scan::<T>(prefix, after, limit)
+        }
+    }
+
+    /// `runs` workflows with `tasks` ready tasks of one node each.
+    fn state(runs: u64, tasks: u32, config: usize) -> Counted {
+        let mut state = Memory::new();
+        for run in 1..=runs {
+            let (namespace, id) = ("default".to_owned(), format!("w-{run}"));
+            let status = Some(Doing::Running(Running {}));
+            state.put::<Names>(NameKey { namespace: namespace.clone(), id: id.clone() }, NameRecord { run });
+            state.put::<Workflows>(RunKey { run }, Workflow { namespace: namespace.clone(), id, run, status, ..Workflow::default() });
+            for task in 1..=tasks {
+                let (node, now) = ("n".to_owned(), Some(TaskState::Ready(Ready::default())));
+                let record = Task { node: node.clone(), config: vec![b'1'; config].into(), state: now, ..Task::default() };
+                state.put::<TaskRecords>(TaskKey { run, task }, record);
+                state.put::<TaskList>(TaskListKey { namespace: namespace.clone(), node, run, task }, ());
+            }
+        }
+        Counted { state, reads: Cell::new(0) }
+    }
+
+    fn pages(state: &Counted, asked: v1::ListTasksRequest) -> Vec<usize> {
+        let (mut rows, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = Query::new(v1::ListTasksRequest { cursor, ..asked.clone() }).expect("good").page(state).expect("a page");
+            rows.push(page.tasks.len());
+            if page.next_cursor.is_empty() {
+                return rows;
+            }
+            cursor = page.next_cursor;
+        }
+    }
+
+    #[test]
+    fn a_workflow_is_read_once_for_its_tasks_that_stand_together_and_never_for_those_that_do_not_fit() {
+        let state = state(3, 50, 0);
+        let asked = v1::ListTasksRequest { node: "n".into(), limit: 1_000, ..Default::default() };
+        assert_eq!(pages(&state, asked.clone()), [150]);
+        assert!(state.reads.get() <= 153, "{} records were read for 150 tasks of 3 workflows", state.reads.get());
+        state.reads.set(0);
+        assert_eq!(pages(&state, v1::ListTasksRequest { states: vec![v1::TaskState::Blocked as i32], ..asked }), [0]);
+        assert_eq!(state.reads.get(), 150);
+    }
+
+    #[test]
+    fn a_page_ends_when_much_was_read_for_it_though_little_fits() {
+        let state = state(2, 40, 1 << 20);
+        let blocked = v1::ListTasksRequest { states: vec![v1::TaskState::Blocked as i32], ..Default::default() };
+        assert_eq!(pages(&state, blocked.clone()), [0, 0], "80 MiB, 64 at a time");
+        assert_eq!(pages(&state, v1::ListTasksRequest { workflow_id: "w-1".into(), ..blocked }), [0], "40 MiB");
+    }
+}

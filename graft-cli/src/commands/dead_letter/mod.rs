@@ -101,7 +101,10 @@ async fn bulk(session: &Session, args: &OneOrMany, what: What, call: impl AsyncF
     };
     drop(spinner);
     let mut done = Done { answer, what };
-    done.answer.next_cursor = done.answer.next_cursor.or(next_cursor);
+    // What comes behind those that were shown is for later only if all of those were asked for.
+    if done.answer.stopped.is_none() {
+        done.answer.next_cursor = done.answer.next_cursor.or(next_cursor);
+    }
     session.output.show(&done)?;
     if session.output.is_for_people() && done.answer.results.is_empty() {
         note("Nothing that was given up matches.");

@@ -425,7 +425,7 @@ mod tests {
     use graft_machine::apply_entry;
     use graft_machine::command::{ENTRY_FORMAT, Envelope, FailTask, FailureKind, LogEntry, MACHINE_VERSION, OnConflict, StartWorkflow};
     use graft_machine::ids::AttemptRef;
-    use graft_machine::limits::{ID_BYTES_MAX, NAME_BYTES_MAX};
+    use graft_machine::limits::{ID_BYTES_MAX, LIST_EXAMINED_MAX, NAME_BYTES_MAX};
     use graft_machine::memory::Memory;
     use graft_machine::task::NewTask;
     use graft_proto::ANSWER_BYTES_MAX;
@@ -459,7 +459,11 @@ mod tests {
         }
 
         fn start(&mut self, id: &str) -> Run {
-            let nodes = vec![NewTask { node: "charge".into(), ..Default::default() }];
+            self.start_at(id, "charge")
+        }
+
+        fn start_at(&mut self, id: &str, node: &str) -> Run {
+            let nodes = vec![NewTask { node: node.into(), ..Default::default() }];
             let on_conflict = OnConflict::ReplaceFinished as i32;
             let start = StartWorkflow { namespace: "default".into(), id: id.into(), nodes, on_conflict, ..Default::default() };
             self.apply(Envelope::internal("client:ann", Command::Start(start))).expect("started");
@@ -615,6 +619,28 @@ mod tests {
         assert_eq!((machine.act(&ask, &next, 2), next.next_cursor.as_str()), (vec![("c".to_owned(), true)], ""));
         let again = machine.find(&ask, "").expect("a page");
         assert_eq!(chosen(&again), ["a", "b"], "what was refused is asked for again");
+    }
+
+    #[test]
+    fn what_others_have_given_up_is_gone_past_and_a_repeat_goes_as_far() {
+        let mut machine = Machine::with(&[]);
+        for n in 0..=LIST_EXAMINED_MAX {
+            let run = machine.start_at(&format!("w-{n}"), if n == 3 || n == LIST_EXAMINED_MAX { "ship" } else { "charge" });
+            machine.fail(run);
+        }
+        let filter = v1::DeadLetterFilter { node: "ship".into(), ..Default::default() };
+        let find = |machine: &Machine, cursor: &str| {
+            let mut page = Ask::discard(10).page(machine.now(), cursor);
+            page.query.filter = dead_letters::Filter::new(Some(filter.clone())).expect("good");
+            page.find(&machine.state).expect("a page")
+        };
+        let first = find(&machine, "");
+        assert_eq!(chosen(&first), ["w-3"], "the last one is beyond what one call looks at");
+        machine.act(&Ask::discard(10), &first, 10);
+        let again = find(&machine, "");
+        assert_eq!((told(&again), &again.next_cursor), (vec![("w-3", true)], &first.next_cursor));
+        let rest = find(&machine, &first.next_cursor);
+        assert_eq!((chosen(&rest), rest.next_cursor.as_str()), (vec!["w-5000"], ""));
     }
 
     #[test]
