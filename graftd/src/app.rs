@@ -142,6 +142,7 @@ impl Prepared {
             member_name: me.candidate.name.clone(),
             client_address: me.candidate.client_address.clone(),
             retention_default_ms: config.workflow.retention.millis(),
+            take_max: api::TAKE_MAX,
             readiness: board.subscribe(),
         };
         let api = api::Api { consensus: consensus.clone(), scheduler: scheduler.clone(), metrics, info };

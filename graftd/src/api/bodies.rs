@@ -2,7 +2,12 @@
 //!
 //! A client that sends all but the last byte of a large message, on as many streams as it may open, would otherwise hold that memory for as
 //! long as it answers pings. A message that has been read is the queue's business, which has a bound of its own.
+//!
+//! There are several rooms, so that no kind of request fills that of another: one for messages, one for the bodies of many lines, which stay
+//! until their lines have been started, and for each question about health a small one of its own: a probe is never told that the member is
+//! full of something else.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -18,29 +23,74 @@ use graft_proto::errors::{ErrorCode, Fault};
 
 /// How long the body of a request may take to arrive, from when it is first waited for.
 pub const BODY_READ_MAX: Duration = Duration::from_secs(20);
-/// Bytes of all request bodies that are being read at once on a member.
+/// Bytes of all messages that are being read at once on a member.
 pub const BODY_BYTES_MAX: usize = 256 << 20;
+/// Bytes of all bodies of many lines at once on a member: as far as they are read, and not started.
+pub const LINES_BYTES_MAX: usize = 64 << 20;
+/// Bytes of a question about health.
+const QUESTION_BYTES_MAX: usize = 16 << 10;
 /// Advice to a client whose request was shed, in milliseconds.
 const RETRY_AFTER_MS: u64 = 500;
 
-/// Room for the bodies that are being read.
-pub(super) fn room() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(BODY_BYTES_MAX))
+/// Room for the bytes of bodies.
+#[derive(Clone, Debug)]
+pub(crate) struct Room {
+    free: Arc<Semaphore>,
+    bytes: usize,
+}
+
+impl Room {
+    /// For messages that are being read.
+    pub(super) fn for_messages() -> Self {
+        Self::of(BODY_BYTES_MAX)
+    }
+
+    /// For bodies of many lines.
+    pub(super) fn for_lines() -> Self {
+        Self::of(LINES_BYTES_MAX)
+    }
+
+    /// For one question about health.
+    pub(super) fn for_a_question() -> Self {
+        Self::of(QUESTION_BYTES_MAX)
+    }
+
+    fn of(bytes: usize) -> Self {
+        Self { free: Arc::new(Semaphore::new(bytes)), bytes }
+    }
+
+    fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Fault> {
+        self.free.clone().try_acquire_many_owned(u32::try_from(bytes).unwrap_or(u32::MAX)).map_err(|_| {
+            let error =
+                Fault::new(ErrorCode::Overloaded, "this member", format!("is reading {} bytes of such requests already", self.bytes));
+            Fault { retry_after_ms: RETRY_AFTER_MS, ..error }
+        })
+    }
 }
 
 /// The body, with both bounds. For requests that end; a worker's stream does not.
-pub(super) fn bounded(body: Body, room: Arc<Semaphore>) -> Body {
+pub(super) fn bounded(body: Body, room: Room) -> Body {
     Body::new(Bounded { body, room, held: None, deadline: None })
 }
 
-/// Room for bytes that have been read and are held on, for as long as the permit lives.
-pub(super) fn hold(room: &Arc<Semaphore>, bytes: usize) -> Result<OwnedSemaphorePermit, Fault> {
-    room.clone().try_acquire_many_owned(u32::try_from(bytes).unwrap_or(u32::MAX)).map_err(|_| full())
+/// All of a body in the parts in which it came, with the room that it takes; within both bounds and one of its own.
+pub(super) async fn collect(body: Body, room: &Room, bytes_max: usize) -> Result<(Vec<Bytes>, Option<OwnedSemaphorePermit>), Status> {
+    let mut body = Bounded { body, room: room.clone(), held: None, deadline: None };
+    let (mut parts, mut length) = (Vec::new(), 0);
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let Ok(part) = frame?.into_data() else { continue };
+        length += part.len();
+        if length > bytes_max {
+            return Err(Fault::too_large("the body", format!("is larger than {bytes_max} bytes")).into());
+        }
+        parts.push(part);
+    }
+    Ok((parts, body.held))
 }
 
 struct Bounded {
     body: Body,
-    room: Arc<Semaphore>,
+    room: Room,
     held: Option<OwnedSemaphorePermit>,
     /// Set when the body is waited for the first time: most are there at once, and cost no timer.
     deadline: Option<Pin<Box<Sleep>>>,
@@ -74,9 +124,7 @@ impl HttpBody for Bounded {
 impl Bounded {
     fn admit(&mut self, frame: &Frame<Bytes>) -> Result<(), Status> {
         let bytes = frame.data_ref().map_or(0, Bytes::len);
-        let Ok(more) = self.room.clone().try_acquire_many_owned(u32::try_from(bytes).unwrap_or(u32::MAX)) else {
-            return Err(full().into());
-        };
+        let more = self.room.take(bytes)?;
         match &mut self.held {
             Some(held) => held.merge(more),
             None => self.held = Some(more),
@@ -88,11 +136,6 @@ impl Bounded {
 fn too_slow() -> Status {
     let detail = format!("has not arrived within {} s", BODY_READ_MAX.as_secs());
     Fault::new(ErrorCode::TooSlow, "the message", detail).into()
-}
-
-fn full() -> Fault {
-    let error = Fault::new(ErrorCode::Overloaded, "this member", format!("is reading {BODY_BYTES_MAX} bytes of requests already"));
-    Fault { retry_after_ms: RETRY_AFTER_MS, ..error }
 }
 
 #[cfg(test)]
@@ -118,21 +161,33 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_stops_half_way_is_given_up() {
-        assert_eq!(read(bounded(body(vec![b"ab", b"c"], true), room())).await.expect("all of it"), 3);
+        assert_eq!(read(bounded(body(vec![b"ab", b"c"], true), Room::for_messages())).await.expect("all of it"), 3);
         let begun = tokio::time::Instant::now();
-        let error = read(bounded(body(vec![b"ab"], false), room())).await.expect_err("it never ends");
+        let error = read(bounded(body(vec![b"ab"], false), Room::for_messages())).await.expect_err("it never ends");
         assert!(error.message().contains("has not arrived within 20 s"), "{error}");
         assert_eq!(begun.elapsed().as_secs(), BODY_READ_MAX.as_secs());
     }
 
     #[tokio::test]
     async fn bodies_that_are_too_much_together_are_shed_and_their_room_is_given_back() {
-        let room = Arc::new(Semaphore::new(4));
-        let held = room.clone().try_acquire_many_owned(3).expect("free");
+        let room = Room::of(4);
+        let held = room.take(3).expect("free");
         let error = read(bounded(body(vec![b"a", b"b"], true), room.clone())).await.expect_err("room for one byte only");
         assert_eq!(error.code(), Code::ResourceExhausted);
         drop(held);
         assert_eq!(read(bounded(body(vec![b"abc", b"d"], true), room.clone())).await.expect("room"), 4);
-        assert_eq!(room.available_permits(), 4);
+        assert_eq!(room.free.available_permits(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_collected_keeps_its_room_and_has_a_bound_of_its_own() {
+        let room = Room::of(4);
+        let (parts, held) = collect(body(vec![b"ab", b"c"], true), &room, 3).await.expect("all of it");
+        assert_eq!((parts.concat().as_slice(), room.free.available_permits()), (b"abc".as_slice(), 1));
+        collect(body(vec![b"ab"], true), &room, 3).await.expect_err("no room");
+        drop(held);
+        let error = collect(body(vec![b"ab", b"cd"], true), &room, 3).await.expect_err("too large");
+        assert!(error.message().starts_with("the body is larger than 3 bytes"), "{error}");
+        assert_eq!(room.free.available_permits(), 4);
     }
 }

@@ -13,6 +13,7 @@ use graft_proto::ERROR_DETAIL_METADATA;
 use http::{HeaderMap, StatusCode, Version, header};
 use tonic::{Code, Status};
 
+use super::bodies::Room;
 use super::http::problem::Refusal;
 use super::{Shared, bodies, reflection};
 use graft_proto::errors::{ErrorCode, Fault, grpc_name, quoted};
@@ -56,6 +57,9 @@ pub const METHODS: [&str; 32] = [
 /// Those whose requests are streams, which bound themselves: what a worker says, and many starts.
 const STREAMS: [&str; 2] = ["graft.v1.WorkerService/Work", "graft.v1.WorkflowService/StartMany"];
 
+/// Questions that are answered however much else there is to read.
+const HEALTH: &str = "grpc.health.v1.";
+
 /// Its requests are streams, too; they end with the server, whoever holds them open.
 const REFLECTION: &str = "grpc.reflection.";
 
@@ -78,7 +82,10 @@ pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request, n
             with_detail(next.run(request.map(|body| reflection::until_stop(body, shared.shutdown.clone()))).await)
         }
         Some(method) if STREAMS.contains(&method) => with_detail(next.run(request).await),
-        Some(_) => with_detail(next.run(request.map(|body| bodies::bounded(body, shared.bodies.clone()))).await),
+        Some(method) => {
+            let room = if method.starts_with(HEALTH) { Room::for_a_question() } else { shared.bodies.clone() };
+            with_detail(next.run(request.map(|body| bodies::bounded(body, room))).await)
+        }
     };
     shared.api.metrics.grpc_requests.with_label_values(&[counted, grpc_name(code_of(response.headers()))]).inc();
     response

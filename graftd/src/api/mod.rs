@@ -4,7 +4,8 @@
 //! and metrics. A request comes in through four small layers:
 //!
 //! 1. `server` accepts connections, bounds them, and looks at the first bytes (`first_bytes`): what is no HTTP gets an answer that says
-//!    so, and a closed connection.
+//!    so, and a closed connection. One whose other side reads nothing is closed (`unread`), and streams end for who takes none of their
+//!    answers (`taken`): nobody holds for long what others need.
 //! 2. `router` knows every path. `methods` stands before the gRPC services: it counts, bounds what is read (`bodies`), and answers methods
 //!    that this version lacks.
 //! 3. The services (`workflows`, `watch`, `limits`, `events`, `worker`, `cluster` and so on; `grpc_health` and `reflection` for generic tools)
@@ -40,12 +41,15 @@ mod server;
 mod sessions;
 mod start;
 mod start_many;
+mod taken;
 mod tasks;
+mod unread;
 mod watch;
 mod worker;
 mod workflows;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch as tokio_watch};
 use tokio_util::sync::CancellationToken;
@@ -57,6 +61,7 @@ use crate::observability::readiness::Readiness;
 use crate::scheduler::Scheduler;
 
 pub use server::serve;
+pub use taken::TAKE_MAX;
 
 /// Most starts that are under way at once on a member; more are refused with advice to come back. Results of workers are never refused
 /// for this, so an overloaded cluster works off what it has before it takes on more.
@@ -86,6 +91,8 @@ pub struct ServerInfo {
     pub client_address: String,
     /// How long an ended workflow is kept if its start does not say, in milliseconds.
     pub retention_default_ms: u64,
+    /// How long a client may take none of what it is told: [`TAKE_MAX`], unless a test has less patience.
+    pub take_max: Duration,
     /// Whether the member should get traffic, and why not.
     pub readiness: tokio_watch::Receiver<Readiness>,
 }
@@ -95,11 +102,16 @@ pub(crate) struct Shared {
     pub(crate) api: Api,
     pub(crate) clock: Clock,
     pub(crate) served: served::ServedNodes,
+    /// Places for single starts.
     pub(crate) starts: Semaphore,
     /// Places for subscribers of events, over gRPC and REST together.
     pub(crate) subscribers: Arc<Semaphore>,
-    /// Room for the bodies of requests that are being read, in bytes.
-    pub(crate) bodies: Arc<Semaphore>,
+    /// Places for the starts of calls of many.
+    pub(crate) bulk: start_many::Bulk,
+    /// Room for messages that are being read.
+    pub(crate) bodies: bodies::Room,
+    /// Room for bodies of many lines.
+    pub(crate) lines: bodies::Room,
     /// Cancelled when the server stops: streams end with a reason.
     pub(crate) shutdown: CancellationToken,
 }
@@ -112,7 +124,9 @@ impl Shared {
             served: served::ServedNodes::default(),
             starts: Semaphore::new(STARTS_IN_FLIGHT_MAX),
             subscribers: Arc::new(Semaphore::new(events::SUBSCRIBERS_MAX)),
-            bodies: bodies::room(),
+            bulk: start_many::Bulk::new(),
+            bodies: bodies::Room::for_messages(),
+            lines: bodies::Room::for_lines(),
             shutdown,
         })
     }

@@ -27,6 +27,9 @@ pub const CLIENT_METADATA: &str = "graft-client";
 /// How much earlier than allowed a default not-after lies, so that a follower's estimate of the machine's time may differ from the leader's,
 /// in milliseconds.
 pub const NOT_AFTER_MARGIN: u64 = 60_000;
+/// How long a repeat under the same request id is answered with the first answer, if its client leaves the not-after to the server, in
+/// milliseconds. After that it is a new request.
+pub const REPEAT_WINDOW_MS: u64 = NOT_AFTER_AHEAD_MAX - NOT_AFTER_MARGIN;
 
 /// Who asks: `client:NAME`, or `client:anonymous` if the request gives no good name.
 pub fn principal(metadata: &MetadataMap) -> String {
@@ -58,15 +61,13 @@ impl Identity {
             id if id.is_empty() => Uuid::new_v4().to_string(),
             id => names::id("request id", id)?,
         };
-        let not_after = if meta.not_after_ms == 0 { now + NOT_AFTER_AHEAD_MAX - NOT_AFTER_MARGIN } else { meta.not_after_ms };
+        let not_after = if meta.not_after_ms == 0 { now + REPEAT_WINDOW_MS } else { meta.not_after_ms };
         Ok(Self { principal, request_id, payload_hash, not_after })
     }
 
     /// The identity of a part of the request, which repeats when the request does.
     pub fn of_part(&self, part: &str) -> Self {
-        let hash = xxh3_128(format!("{}\0{part}", self.request_id).as_bytes());
-        let request_id = uuid::Builder::from_custom_bytes(hash.to_be_bytes()).into_uuid().to_string();
-        Self { request_id, ..self.clone() }
+        Self { request_id: part_of(&self.request_id, part), ..self.clone() }
     }
 
     /// The command under this identity.
@@ -79,6 +80,12 @@ impl Identity {
             command: Some(command),
         }
     }
+}
+
+/// The request id of a part of a request: the same when the request is repeated.
+pub fn part_of(request_id: &str, part: &str) -> String {
+    let hash = xxh3_128(format!("{request_id}\0{part}").as_bytes());
+    uuid::Builder::from_custom_bytes(hash.to_be_bytes()).into_uuid().to_string()
 }
 
 /// The hash of a request as its client sent it, without its `meta` and with its map in order: the same for every repetition.

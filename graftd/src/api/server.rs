@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::first_bytes::{self, Speaks};
+use super::unread::Unread;
 use super::{Api, Shared, grpc_health, router};
 
 /// Most connections at once; more wait to be accepted.
@@ -41,6 +42,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Answers on the listener until `shutdown`; then finishes what is under way, for at most `STOP_MAX`.
 pub async fn serve(listener: TcpListener, api: Api, shutdown: CancellationToken) -> io::Result<()> {
+    let take_max = api.info.take_max;
     let shared = Shared::new(api, shutdown.clone());
     let health = grpc_health::service(&shared).await;
     let router = router::router(shared, health);
@@ -67,7 +69,7 @@ pub async fn serve(listener: TcpListener, api: Api, shutdown: CancellationToken)
         while connections.try_join_next().is_some() {}
         let (http, router, watcher, shutdown) = (http.clone(), router.clone(), graceful.watcher(), shutdown.clone());
         connections.spawn(async move {
-            if let Err(error) = connection(stream, peer, http, router, watcher, shutdown).await {
+            if let Err(error) = connection(stream, peer, take_max, http, router, watcher, shutdown).await {
                 tracing::debug!(%peer, %error, "connection ended");
             }
             drop(place);
@@ -100,6 +102,7 @@ type Failed = Box<dyn std::error::Error + Send + Sync>;
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
+    take_max: Duration,
     http: auto::Builder<TokioExecutor>,
     router: Router,
     watcher: Watcher,
@@ -114,7 +117,9 @@ async fn connection(
     match first? {
         speaks @ (Speaks::Http1 | Speaks::Http2) => {
             let http = if speaks == Speaks::Http2 { http.http2_only() } else { http.http1_only() };
-            watcher.watch(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).into_owned()).await
+            watcher
+                .watch(http.serve_connection(TokioIo::new(Unread::new(stream, take_max)), TowerToHyperService::new(router)).into_owned())
+                .await
         }
         Speaks::Nothing => Ok(()),
         speaks @ (Speaks::Tls | Speaks::Other) => {

@@ -12,6 +12,7 @@ mod other_protocols;
 mod reading;
 mod rest;
 mod rest_tasks;
+mod stalling;
 mod standard;
 mod starting;
 mod starting_many;

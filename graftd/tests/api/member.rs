@@ -43,15 +43,20 @@ pub struct Member {
 impl Member {
     /// Starts it as a cluster of its own, and waits until it leads.
     pub async fn start() -> Self {
-        Self::open(true).await
+        Self::open(true, api::TAKE_MAX).await
+    }
+
+    /// The same, but it lets clients go that read nothing for so long.
+    pub async fn start_impatient(take_max: Duration) -> Self {
+        Self::open(true, take_max).await
     }
 
     /// Starts it as a part of no cluster: it has no leader and will have none.
     pub async fn start_without_leader() -> Self {
-        Self::open(false).await
+        Self::open(false, api::TAKE_MAX).await
     }
 
-    async fn open(leads: bool) -> Self {
+    async fn open(leads: bool, take_max: Duration) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let metrics = Arc::new(Metrics::new());
         let clock = Clock::system();
@@ -77,6 +82,7 @@ impl Member {
             member_name: "m1".into(),
             client_address: address.to_string(),
             retention_default_ms: 60_000,
+            take_max,
             readiness: ready,
         };
         let stop = CancellationToken::new();

@@ -1,17 +1,18 @@
 //! One request, read: its path, its query, its body, and who asks.
 
+use std::collections::VecDeque;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use futures::StreamExt;
 use graft_proto::errors::{Fault, quoted};
 use graft_proto::{MESSAGE_BYTES_MAX, v1};
 use http::{HeaderMap, StatusCode, header};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use tokio::sync::OwnedSemaphorePermit;
+use tonic::Request;
 use tonic::metadata::AsciiMetadataValue;
-use tonic::{Request, Status};
 
 use super::super::problem::Refusal;
 use super::suggest;
@@ -22,7 +23,7 @@ use crate::api::{Shared, bodies};
 pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Largest body with many documents, in bytes: it is read whole before the first of them is answered, because many clients of HTTP/1.1 do
 /// not read while they write.
-pub(super) const LINES_BYTES_MAX: usize = 32 << 20;
+const LINES_BYTES_MAX: usize = 32 << 20;
 
 /// A request to a verb with this query and this body.
 pub(super) struct Call<Q, B = Nothing> {
@@ -70,10 +71,16 @@ impl<Q, B> Call<Q, B> {
         request
     }
 
-    /// The request id that the client has chosen, if it has.
+    /// The request id that the client has chosen, if it has. An empty one is none of its choice: what made it went wrong, and what is
+    /// taken for safe to repeat would not be.
     pub(super) fn meta(&self) -> Result<Option<v1::RequestMeta>, Fault> {
         let Some(key) = self.headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-        let key = key.to_str().map_err(|_| Fault::invalid("the header Idempotency-Key", "has other characters than ASCII"))?;
+        let wrong =
+            |detail: &str| Err(Fault::invalid("the header Idempotency-Key", detail).remedy("send a key of your own, or leave it out"));
+        let Ok(key) = key.to_str() else { return wrong("has other characters than ASCII") };
+        if key.is_empty() {
+            return wrong("is empty");
+        }
         Ok(Some(v1::RequestMeta { request_id: key.to_owned(), not_after_ms: 0 }))
     }
 }
@@ -122,7 +129,7 @@ impl<T: DeserializeOwned + JsonSchema + Send> Brings for Json<T> {
 
     async fn read(shared: &Arc<Shared>, headers: &HeaderMap, body: Body) -> Result<Self, Refusal> {
         check_type(headers, JSON)?;
-        let bytes = whole(shared, body, MESSAGE_BYTES_MAX).await?;
+        let bytes = whole(shared, body).await?;
         Ok(Self(document("the body", &bytes)?))
     }
 }
@@ -136,7 +143,7 @@ impl<T: DeserializeOwned + JsonSchema + Default + Send> Brings for MaybeJson<T> 
     }
 
     async fn read(shared: &Arc<Shared>, headers: &HeaderMap, body: Body) -> Result<Self, Refusal> {
-        let bytes = whole(shared, body, MESSAGE_BYTES_MAX).await?;
+        let bytes = whole(shared, body).await?;
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }
@@ -145,19 +152,60 @@ impl<T: DeserializeOwned + JsonSchema + Default + Send> Brings for MaybeJson<T> 
     }
 }
 
-/// JSON documents, one a line.
+/// JSON documents, one a line: an iterator over the lines, as they are. One that cannot be read does not spoil the others.
 pub(super) struct Lines<T> {
-    /// Each by itself, in order: one that cannot be read does not spoil the others.
-    pub(super) lines: std::vec::IntoIter<Bytes>,
-    /// Room for them, as long as they are held.
-    pub(super) room: OwnedSemaphorePermit,
-    what: std::marker::PhantomData<fn() -> T>,
+    /// What is left of the body, in the parts in which it came: each is freed when its lines have been taken.
+    parts: VecDeque<Bytes>,
+    /// Room for it, given back line by line.
+    room: Option<OwnedSemaphorePermit>,
+    what: PhantomData<fn() -> T>,
 }
 
 impl<T: DeserializeOwned> Lines<T> {
     /// The document of a line, which is the `number`th.
     pub(super) fn read_line(number: usize, line: &[u8]) -> Result<T, Fault> {
+        if line.len() > MESSAGE_BYTES_MAX {
+            return Err(Fault::too_large(format!("line {number}"), format!("is larger than {MESSAGE_BYTES_MAX} bytes")));
+        }
         document(&format!("line {number}"), line)
+    }
+}
+
+impl<T> Lines<T> {
+    /// The next line, with its end if it has one; `None`: there is none.
+    fn line(&mut self) -> Option<Bytes> {
+        let mut begun = Vec::new();
+        let line = loop {
+            let Some(part) = self.parts.front_mut() else { break Bytes::from(begun) };
+            let end = part.iter().position(|byte| *byte == b'\n');
+            let piece = part.split_to(end.map_or(part.len(), |end| end + 1));
+            if part.is_empty() {
+                self.parts.pop_front();
+            }
+            match end {
+                // Most lines lie in one part.
+                Some(_) if begun.is_empty() => break piece,
+                _ => begun.extend_from_slice(&piece),
+            }
+            if end.is_some() {
+                break Bytes::from(begun);
+            }
+        };
+        drop(self.room.as_mut().and_then(|room| room.split(line.len())));
+        (!line.is_empty()).then_some(line)
+    }
+}
+
+impl<T> Iterator for Lines<T> {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        loop {
+            let line = self.line()?;
+            if !line.trim_ascii().is_empty() {
+                return Some(line);
+            }
+        }
     }
 }
 
@@ -168,11 +216,8 @@ impl<T: DeserializeOwned + JsonSchema> Brings for Lines<T> {
 
     async fn read(shared: &Arc<Shared>, headers: &HeaderMap, body: Body) -> Result<Self, Refusal> {
         check_type(headers, NDJSON)?;
-        let bytes = whole(shared, body, LINES_BYTES_MAX).await?;
-        let room = bodies::hold(&shared.bodies, bytes.len()).map_err(Refusal::from)?;
-        let lines: Vec<Bytes> =
-            bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).map(|line| bytes.slice_ref(line)).collect();
-        Ok(Self { lines: lines.into_iter(), room, what: std::marker::PhantomData })
+        let (parts, room) = bodies::collect(body, &shared.lines, LINES_BYTES_MAX).await?;
+        Ok(Self { parts: parts.into(), room, what: PhantomData })
     }
 }
 
@@ -188,23 +233,10 @@ fn check_type(headers: &HeaderMap, needed: &str) -> Result<(), Refusal> {
     Err(Refusal::from(fault).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE))
 }
 
-/// All of a body, within the bounds of all bodies and its own.
-async fn whole(shared: &Arc<Shared>, body: Body, bytes_max: usize) -> Result<Bytes, Refusal> {
-    let mut parts = bodies::bounded(body, shared.bodies.clone()).into_data_stream();
-    let mut held: Vec<Bytes> = Vec::new();
-    let mut length = 0;
-    while let Some(part) = parts.next().await {
-        let part = part.map_err(|error| match error.into_inner().downcast::<Status>() {
-            Ok(status) => Refusal::from(*status),
-            Err(error) => Fault::invalid("the body", format!("cannot be read: {error}")).into(),
-        })?;
-        length += part.len();
-        if length > bytes_max {
-            return Err(Fault::too_large("the body", format!("is larger than {bytes_max} bytes")).into());
-        }
-        held.push(part);
-    }
-    Ok(if held.len() == 1 { held.remove(0) } else { held.concat().into() })
+/// All of a message, within the bounds of all and its own.
+async fn whole(shared: &Arc<Shared>, body: Body) -> Result<Bytes, Refusal> {
+    let (mut parts, _room) = bodies::collect(body, &shared.bodies, MESSAGE_BYTES_MAX).await?;
+    Ok(if parts.len() == 1 { parts.remove(0) } else { parts.concat().into() })
 }
 
 /// A document as a type. What is not known is refused, with the nearest key.
@@ -243,6 +275,27 @@ mod tests {
         assert!(told("{\"stat\":1}").ends_with("did you mean `state`?"));
         assert!(told("{\"state\":").starts_with("the body is no JSON: EOF"), "{}", told("{\"state\":"));
         assert!(told("{\"state\":\"x\"}").starts_with("the body does not fit: invalid type"));
+    }
+
+    #[tokio::test]
+    async fn lines_are_found_wherever_the_parts_of_a_body_end_and_give_their_room_back_one_by_one() {
+        let text = "{\"state\":1}\n\n  \r\n{\"state\":2}\r\n{}";
+        for size in 1..=text.len() {
+            let parts: VecDeque<_> = text.as_bytes().chunks(size).map(Bytes::copy_from_slice).collect();
+            let all = Arc::new(tokio::sync::Semaphore::new(text.len()));
+            let room = all.clone().try_acquire_many_owned(text.len() as u32).ok();
+            let mut lines = Lines::<Asked> { parts, room, what: PhantomData };
+            let mut told = Vec::new();
+            let mut free = 0;
+            for line in lines.by_ref() {
+                told.push(Lines::<Asked>::read_line(1, &line).expect("good").state);
+                assert!(all.available_permits() > free, "size {size}");
+                free = all.available_permits();
+            }
+            assert_eq!((told, all.available_permits()), (vec![1, 2, 0], text.len()), "size {size}");
+        }
+        let long = vec![b' '; MESSAGE_BYTES_MAX + 1];
+        assert!(Lines::<Asked>::read_line(7, &long).expect_err("too large").to_string().starts_with("line 7 is larger than"));
     }
 
     #[test]
