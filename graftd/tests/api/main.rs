@@ -10,6 +10,7 @@ mod member;
 mod openapi;
 mod other_protocols;
 mod reading;
+mod refusing;
 mod rest;
 mod rest_tasks;
 mod stalling;

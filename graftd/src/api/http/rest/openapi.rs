@@ -7,7 +7,7 @@ use super::answer::Described;
 use super::call::IDEMPOTENCY_KEY;
 use super::route::{ROOT, Route, Table};
 use super::watch::LAST_EVENT_ID;
-use crate::api::requests::CLIENT_METADATA;
+use crate::api::requests::{CLIENT_METADATA, REPEAT_WINDOW_MS};
 
 /// Where the document is.
 pub(super) const PATH: &str = "/openapi.json";
@@ -72,8 +72,12 @@ fn operation(route: &Route) -> Value {
     }
     let header = |name: &str, about: &str| json!({ "name": name, "in": "header", "required": false, "description": about, "schema": { "type": "string" } });
     if route.changes() {
-        let key = "Chosen by the client, unique in its namespace: a repeat under the same key is answered with the first answer.";
-        parameters.push(header(IDEMPOTENCY_KEY, key));
+        let key = format!(
+            "Chosen by the client, not empty, unique in its namespace: for {} minutes a repeat under the same key is answered with the first \
+             answer, and another request under it is refused. After that it is a new request.",
+            REPEAT_WINDOW_MS / 60_000
+        );
+        parameters.push(header(IDEMPOTENCY_KEY, &key));
         parameters.push(header(CLIENT_METADATA, "Who asks, for the history. Left out: `anonymous`."));
     }
     if route.answer.media == "text/event-stream" {
