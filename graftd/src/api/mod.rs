@@ -48,6 +48,7 @@ mod watch;
 mod worker;
 mod workflows;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -112,14 +113,18 @@ pub(crate) struct Shared {
     pub(crate) bodies: bodies::Room,
     /// Room for bodies of many lines.
     pub(crate) lines: bodies::Room,
+    /// Under which names REST answers.
+    pub(crate) hosts: http::Hosts,
     /// Cancelled when the server stops: streams end with a reason.
     pub(crate) shutdown: CancellationToken,
 }
 
 impl Shared {
-    pub(crate) fn new(api: Api, shutdown: CancellationToken) -> Arc<Self> {
+    pub(crate) fn new(api: Api, listener: SocketAddr, shutdown: CancellationToken) -> Arc<Self> {
+        let hosts = http::Hosts::of(listener, &api.info.client_address);
         Arc::new(Self {
             api,
+            hosts,
             clock: Clock::system(),
             served: served::ServedNodes::default(),
             starts: Semaphore::new(STARTS_IN_FLIGHT_MAX),

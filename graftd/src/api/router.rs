@@ -58,5 +58,6 @@ pub(super) fn router(shared: Arc<Shared>, health: HealthServer<HealthService>) -
         .add_service(reflection)
         .add_service(reflection_alpha)
         .into_axum_router();
-    grpc.reset_fallback().merge(http::routes().with_state(shared.clone())).layer(middleware::from_fn_with_state(shared, methods::guard))
+    let http = http::routes(&shared).with_state(shared.clone());
+    grpc.reset_fallback().merge(http).layer(middleware::from_fn_with_state(shared, methods::guard))
 }

@@ -43,7 +43,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Answers on the listener until `shutdown`; then finishes what is under way, for at most `STOP_MAX`.
 pub async fn serve(listener: TcpListener, api: Api, shutdown: CancellationToken) -> io::Result<()> {
     let take_max = api.info.take_max;
-    let shared = Shared::new(api, shutdown.clone());
+    let shared = Shared::new(api, listener.local_addr()?, shutdown.clone());
     let health = grpc_health::service(&shared).await;
     let router = router::router(shared, health);
     let http = builder();

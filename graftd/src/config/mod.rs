@@ -113,7 +113,8 @@ pub struct Node {
 pub struct Client {
     /// The address for gRPC, HTTP, health and metrics. Port 0 takes a free one.
     pub listen: HostPort,
-    /// Where others reach it. When it is left out: the address it listens on. Needed when that is `0.0.0.0` or `[::]`.
+    /// Where others reach it. When it is left out: the address it listens on. Needed when that is `0.0.0.0` or `[::]`. A member that listens on
+    /// loopback answers REST under this name and those of loopback only.
     pub advertise: Option<HostPort>,
 }
 

@@ -94,7 +94,10 @@ impl Lines {
 impl Member {
     /// Asks, with these headers; the answer as it comes.
     pub async fn open_http(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Lines {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: here\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+        let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+        if headers.iter().all(|(name, _)| *name != "host") {
+            head.push_str("host: localhost\r\n");
+        }
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }

@@ -135,6 +135,8 @@ catalogue! {
     BadPosition = "GR0024", InvalidArgument, 400, IsVain, None, "subscribe from `earliest`, or leave the position empty for what comes";
     /// The workflow has not ended yet.
     NotEnded = "GR0025", FailedPrecondition, 409, IsVain, None, "wait for its end with `graft workflow watch`";
+    /// A page of another origin is behind it, or it asks for another host.
+    WrongOrigin = "GR0026", PermissionDenied, 403, IsVain, None, "send it from a program, or from a page of the same address";
 
     /// No server could be reached.
     Unreachable = "GR9001", Unavailable, 503, Helps, Unknown, "check that graftd runs and answers at that address";

@@ -15,6 +15,7 @@ use graft_proto::errors::{ErrorCode, Fault};
 use http::Uri;
 
 use self::problem::Refusal;
+pub(crate) use self::rest::Hosts;
 use super::Shared;
 
 /// What is answered over HTTP, with what it is for.
@@ -26,8 +27,8 @@ const ENDPOINTS: [(&str, &str); 5] = [
     ("/metrics", "metrics for Prometheus"),
 ];
 
-pub(super) fn routes() -> Router<Arc<Shared>> {
-    rest::routes()
+pub(super) fn routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
+    rest::routes(shared)
         .route("/", get(front))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))

@@ -9,8 +9,8 @@
 //! - [`answer`]: documents, lines, server-sent events, pieces.
 //! - One file for each noun: [`workflows`], [`starts`], [`watch`], [`tasks`], [`dead_letters`], [`limits`], [`events`], [`cluster`].
 //!
-//! Repeating safely: the header `Idempotency-Key` is the request id of the protocol. Who asks: the header `graft-client`, as in gRPC. No
-//! header lets pages of other origins read answers (CORS): a browser reaches this through something that checks who asks.
+//! Repeating safely: the header `Idempotency-Key` is the request id of the protocol. Who asks: the header `graft-client`, as in gRPC; it is
+//! believed. Pages of other origins cannot read answers (no CORS header is sent), and [`origin`] refuses what they would change.
 
 mod answer;
 mod bodies;
@@ -20,6 +20,7 @@ mod dead_letters;
 mod events;
 mod limits;
 mod openapi;
+mod origin;
 mod query;
 mod route;
 mod starts;
@@ -30,12 +31,13 @@ mod workflows;
 
 use std::sync::{Arc, OnceLock};
 
-use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Router, middleware};
 use http::header;
 
+pub(crate) use self::origin::Hosts;
 use self::route::{ROOT, Table};
 use crate::api::Shared;
 
@@ -53,15 +55,17 @@ fn table() -> Table {
     table
 }
 
-/// All paths below `/api`.
-pub(super) fn routes() -> Router<Arc<Shared>> {
-    table().router().route(&format!("{ROOT}{}", openapi::PATH), get(document))
+/// All paths below `/api/v1`.
+pub(super) fn routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
+    let document = get(document).fallback(route::refusing("GET".to_owned()));
+    let router = table().router().route(&format!("{ROOT}{}", openapi::PATH), document);
+    router.layer(middleware::from_fn_with_state(shared.clone(), origin::guard))
 }
 
 async fn document(State(shared): State<Arc<Shared>>) -> Response {
     static DOCUMENT: OnceLock<String> = OnceLock::new();
     let text = DOCUMENT.get_or_init(|| openapi::document(&mut table(), &shared.api.info.version).to_string());
-    ([(header::CONTENT_TYPE, "application/json"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")], text.as_str()).into_response()
+    route::finished(([(header::CONTENT_TYPE, "application/json")], text.as_str()).into_response())
 }
 
 #[cfg(test)]

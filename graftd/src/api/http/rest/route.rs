@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{Query, RawPathParams, Request, State};
 use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, any, on};
@@ -156,18 +157,13 @@ impl Table {
             let mut methods = MethodRouter::new();
             for route in &of_path {
                 let handler = route.handler.clone();
-                let serve = move |State(shared): State<Arc<Shared>>, path: RawPathParams, request: Request| {
-                    answered(handler.clone(), shared, path, request)
-                };
+                let serve = move |State(shared): State<Arc<Shared>>,
+                                  path: Result<RawPathParams, RawPathParamsRejection>,
+                                  request: Request| { answered(handler.clone(), shared, path, request) };
                 methods = methods.merge(on(route.method.filter(), serve));
             }
             let allowed: Vec<&str> = of_path.iter().map(|route| route.method.name()).collect();
-            let allowed = allowed.join(", ");
-            let refuse = move |method: http::Method, uri: Uri| {
-                let allowed = allowed.clone();
-                async move { finished(wrong_method(&method, uri.path(), allowed).response(uri.path())) }
-            };
-            router = router.route(path, methods.fallback(refuse));
+            router = router.route(path, methods.fallback(refusing(allowed.join(", "))));
         }
         let known = paths.clone();
         let missing = move |uri: Uri| {
@@ -175,7 +171,8 @@ impl Table {
             async move { finished(no_path(uri.path(), &known).response(uri.path())) }
         };
         // `{*rest}` matches no empty rest.
-        router.route(&format!("{ROOT}/{{*rest}}"), any(missing.clone())).route(ROOT, any(missing))
+        let router = router.route(&format!("{ROOT}/{{*rest}}"), any(missing.clone()));
+        router.route(&format!("{ROOT}/"), any(missing.clone())).route(ROOT, any(missing))
     }
 
     fn paths(&self) -> Vec<String> {
@@ -187,22 +184,62 @@ impl Table {
 }
 
 /// Answers a request with the function of its route.
-async fn answered(handler: Handler, shared: Arc<Shared>, path: RawPathParams, request: Request) -> Response {
-    let path = path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+async fn answered(
+    handler: Handler,
+    shared: Arc<Shared>,
+    path: Result<RawPathParams, RawPathParamsRejection>,
+    request: Request,
+) -> Response {
     let (parts, body) = request.into_parts();
     let instance = parts.uri.path().to_owned();
-    let answer = match Query::<Vec<(String, String)>>::try_from_uri(&parts.uri) {
-        Err(_) => Err(Fault::invalid("the query", "cannot be read: it is no `key=value&key=value`").into()),
-        Ok(Query(pairs)) => handler(shared, Asked { path, pairs, instance: instance.clone(), headers: parts.headers, body }).await,
+    let read = path
+        .map_err(|error| Fault::invalid(format!("path {}", quoted(&instance)), format!("cannot be read: {}", error.body_text())))
+        .map_err(|fault| fault.remedy("percent-encode each name in it, as UTF-8"))
+        .and_then(|path| Ok((path, pairs(&parts.uri)?)));
+    let answer = match read {
+        Err(fault) => Err(fault.into()),
+        Ok((path, pairs)) => {
+            let path = path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            handler(shared, Asked { path, pairs, instance: instance.clone(), headers: parts.headers, body }).await
+        }
     };
     finished(answer.unwrap_or_else(|refusal| refusal.response(&instance)))
 }
 
-fn finished(mut response: Response) -> Response {
+/// What follows the `?`. Escapes that mean nothing are refused: what reads them would put something else in their place.
+fn pairs(uri: &Uri) -> Result<Vec<(String, String)>, Fault> {
+    let query = uri.query().unwrap_or_default();
+    let wrong = |why: &str| {
+        Fault::invalid("the query", format!("cannot be read: {why}")).remedy("write it as key=value&key=value, percent-encoded as UTF-8")
+    };
+    let mut bytes = Vec::with_capacity(query.len());
+    let mut rest = query.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16));
+                let (Some(high), Some(low)) = (digit(), digit()) else { return Err(wrong("a % is not followed by two digits")) };
+                (high * 16 + low) as u8
+            }
+            byte => byte,
+        });
+    }
+    std::str::from_utf8(&bytes).map_err(|_| wrong("its escapes are no UTF-8"))?;
+    let Query(pairs) = Query::try_from_uri(uri).map_err(|_| wrong("it is no key=value&key=value"))?;
+    Ok(pairs)
+}
+
+/// Adds what every answer has.
+pub(super) fn finished(mut response: Response) -> Response {
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, value);
     }
     response
+}
+
+/// What answers the methods that a path does not have.
+pub(super) fn refusing(allowed: String) -> impl Fn(http::Method, Uri) -> std::future::Ready<Response> + Clone + Send + Sync + 'static {
+    move |method, uri| std::future::ready(finished(wrong_method(&method, uri.path(), allowed.clone()).response(uri.path())))
 }
 
 fn wrong_method(method: &http::Method, path: &str, allowed: String) -> Refusal {
