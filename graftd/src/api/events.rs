@@ -5,7 +5,13 @@
 //! looked through. Far behind, it reads large pages from a view; having caught up, it reads the few new events of the newest state whenever
 //! something was applied.
 //!
-//! A task reads ahead by a few answers. A subscriber that takes none of them for [`TAKE_MAX`] is let go, with the position to go on from.
+//! Each entry wakes those who have caught up, and each look locks the newest state: so each of them looks at most once in a time that grows
+//! with their number ([`LOOK_SHARE`]). All together look at most 2 500 times a second, however many entries are applied; 256 subscribers hear
+//! of news within about 100 ms, a few at once. A reader that all share would look less often, but would have to know who is how far.
+//!
+//! A task reads ahead by a few answers. A subscriber that takes none of them for 30 s is let go, with the position to go on from: its place is
+//! free for another at once, and what waited for it is thrown away. What has been handed to its connection already stays until the client
+//! reads or goes, so there is a bound on the streams that are open, too ([`STREAMS_MAX`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
@@ -24,20 +30,23 @@ use graft_proto::v1;
 use graft_proto::v1::event_service_server::EventService;
 use prometheus::IntGauge;
 use prost::Message;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
+use super::taken::{self, Giver, Ungiven};
 use super::{Shared, history};
 use graft_convert::{cursors, events, names};
 use graft_proto::errors::{ErrorCode, Fault, nearest, quoted};
 
 /// Most subscribers of a member at once.
 pub const SUBSCRIBERS_MAX: usize = 256;
-/// How long a subscriber may take none of what is there.
-pub const TAKE_MAX: Duration = Duration::from_secs(30);
+/// Most streams to subscribers, with those that were let go and have not noticed.
+pub const STREAMS_MAX: usize = 2 * SUBSCRIBERS_MAX;
 /// Answers that wait for a subscriber.
 const ANSWERS_QUEUED: usize = 2;
+/// Time between two looks at the newest state, for each subscriber that there is: so many of them look once in so many of it.
+const LOOK_SHARE: Duration = Duration::from_micros(400);
 /// How often a subscriber is told how far the log was looked through, if nothing was found.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 /// Events that are read at once: each may be large.
@@ -100,7 +109,8 @@ impl EventService for Events {
         let request = request.into_inner();
         let after = request.after.clone();
         let filter = Filter::new(request)?;
-        let place = admit(&self.shared.subscribers)?;
+        let place = admit(&self.shared.subscribers, "subscribers", SUBSCRIBERS_MAX)?;
+        let stream = admit(&self.shared.subscriber_streams, "streams to subscribers", STREAMS_MAX)?;
         let epoch = history::epoch(&self.shared.latest());
         if epoch == 0 {
             return Err(Fault::new(ErrorCode::NoLeader, "this member", "belongs to no cluster yet").into());
@@ -111,21 +121,24 @@ impl EventService for Events {
         metrics.event_subscribers.inc();
         let counted = Counted(metrics.event_subscribers.clone(), place);
         let applied = self.shared.api.consensus.applied();
-        let reader = Reader { shared: self.shared.clone(), filter, epoch, after, behind: true, applied, told: None };
-        let (answers, waiting) = mpsc::channel(ANSWERS_QUEUED);
-        let (end, ended) = oneshot::channel();
+        let reader =
+            Reader { shared: self.shared.clone(), filter, epoch, after, behind: true, applied, told: None, looked: Instant::now() };
+        let (giver, taker) = taken::pair(ANSWERS_QUEUED, self.shared.api.info.take_max, from);
         tokio::spawn(async move {
-            let fault = pump(Box::pin(reader.into_stream()), answers, from, TAKE_MAX).await;
+            let fault = pump(Box::pin(reader.into_stream()), &giver).await;
             if let Some(fault) = fault {
                 if fault.code == ErrorCode::SubscriberTooSlow {
                     metrics.event_subscribers_dropped.inc();
                     tracing::info!(%fault, "a subscriber is let go");
                 }
-                let _ = end.send(fault);
+                giver.end(fault.into());
             }
             drop(counted);
         });
-        Ok(Response::new(delivered(waiting, ended)))
+        Ok(Response::new(Box::pin(taker.map(move |answer| {
+            let _held = &stream;
+            answer
+        }))))
     }
 }
 
@@ -138,12 +151,17 @@ impl Drop for Counted {
     }
 }
 
-/// A place among the subscribers.
-fn admit(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Fault> {
+/// A place among those who have one.
+fn admit(places: &Arc<Semaphore>, what: &str, max: usize) -> Result<OwnedSemaphorePermit, Fault> {
     places.clone().try_acquire_owned().map_err(|_| {
-        let fault = Fault::new(ErrorCode::Overloaded, "this member", format!("has {SUBSCRIBERS_MAX} subscribers already"));
+        let fault = Fault::new(ErrorCode::Overloaded, "this member", format!("has {max} {what} already"));
         Fault { retry_after_ms: RETRY_AFTER_MS, ..fault.remedy("subscribe at another member, or try again later") }
     })
+}
+
+/// How long a subscriber leaves the newest state alone after it has looked, where there are so many.
+fn pause(subscribers: usize) -> Duration {
+    LOOK_SHARE.saturating_mul(u32::try_from(subscribers).unwrap_or(u32::MAX))
 }
 
 /// Which events a subscriber wants.
@@ -236,6 +254,13 @@ fn page(state: &impl StateRead, applied: u64, epoch: u64, filter: &Filter, after
     page
 }
 
+/// Waits for news, and for this time: what is applied until then is seen with one look.
+async fn applied_more(applied: &mut watch::Receiver<u64>, not_before: Instant) -> Result<(), Fault> {
+    applied.changed().await.map_err(|_| Fault::shutting_down())?;
+    tokio::time::sleep_until(not_before).await;
+    Ok(())
+}
+
 /// Reads the log for one subscriber.
 struct Reader {
     shared: Arc<Shared>,
@@ -246,6 +271,8 @@ struct Reader {
     applied: watch::Receiver<u64>,
     /// The position of the last answer, and when it was given.
     told: Option<(EventPos, Instant)>,
+    /// When it last looked for news.
+    looked: Instant,
 }
 
 impl Reader {
@@ -276,8 +303,9 @@ impl Reader {
                     false => std::future::pending().await,
                 }
             };
+            let subscribers = SUBSCRIBERS_MAX - self.shared.subscribers.available_permits();
             tokio::select! {
-                changed = self.applied.changed() => changed.map_err(|_| Fault::shutting_down())?,
+                changed = applied_more(&mut self.applied, self.looked + pause(subscribers)) => changed?,
                 () = progress => {}
                 () = self.shared.shutdown.cancelled() => return Err(Fault::shutting_down()),
             }
@@ -285,6 +313,7 @@ impl Reader {
     }
 
     async fn read(&mut self) -> Result<Page, Fault> {
+        self.looked = Instant::now();
         // What is applied from here on wakes the reader again.
         self.applied.borrow_and_update();
         let (epoch, after) = (self.epoch, self.after);
@@ -297,13 +326,10 @@ impl Reader {
     }
 }
 
-/// Hands answers on until the subscriber is gone (`None`), they end with a fault, or the subscriber takes none for too long. `position` is
-/// where it began.
+/// Hands answers on until the subscriber is gone (`None`), they end with a fault, or the subscriber takes none for too long.
 async fn pump(
     mut source: impl Stream<Item = Result<v1::SubscribeResponse, Fault>> + Unpin,
-    answers: mpsc::Sender<v1::SubscribeResponse>,
-    mut position: String,
-    take_max: Duration,
+    giver: &Giver<String, v1::SubscribeResponse>,
 ) -> Option<Fault> {
     loop {
         let answer = tokio::select! {
@@ -311,14 +337,13 @@ async fn pump(
                 Ok(answer) => answer,
                 Err(fault) => return Some(fault),
             },
-            () = answers.closed() => return None,
+            () = giver.gone() => return None,
         };
-        let told = answer.position.clone();
-        match tokio::time::timeout(take_max, answers.send(answer)).await {
-            Ok(sent) => sent.ok()?,
-            Err(_elapsed) => return Some(too_slow(&position, take_max)),
+        match giver.give(answer.position.clone(), answer).await {
+            Ok(()) => {}
+            Err(Ungiven::Gone) => return None,
+            Err(Ungiven::NotTaken(position)) => return Some(too_slow(&position, giver.take_max())),
         }
-        position = told;
     }
 }
 
@@ -328,16 +353,10 @@ fn too_slow(position: &str, take_max: Duration) -> Fault {
     Fault::new(ErrorCode::SubscriberTooSlow, "the subscriber", detail).remedy(remedy)
 }
 
-/// The answers that wait, then what ended them.
-fn delivered(waiting: mpsc::Receiver<v1::SubscribeResponse>, ended: oneshot::Receiver<Fault>) -> Answers {
-    let answers = stream::unfold(waiting, |mut waiting| async { waiting.recv().await.map(|answer| (Ok(answer), waiting)) });
-    let end = stream::once(ended).filter_map(|ended| async { ended.ok().map(|fault| Err(fault.into())) });
-    Box::pin(answers.chain(end))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::TAKE_MAX;
     use graft_machine::event::{Happened, WorkflowEnded, WorkflowStarted};
     use graft_machine::memory::Memory;
     use graft_machine::state::StateTx;
@@ -411,10 +430,43 @@ mod tests {
     #[test]
     fn there_are_so_many_places_and_no_more() {
         let places = Arc::new(Semaphore::new(1));
-        let place = admit(&places).expect("the first");
-        assert_eq!(admit(&places).expect_err("the second").code, ErrorCode::Overloaded);
+        let place = admit(&places, "subscribers", 1).expect("the first");
+        assert_eq!(admit(&places, "subscribers", 1).expect_err("the second").code, ErrorCode::Overloaded);
         drop(place);
-        drop(admit(&places).expect("free again"));
+        drop(admit(&places, "subscribers", 1).expect("free again"));
+    }
+
+    #[test]
+    fn all_subscribers_together_look_no_more_often_than_a_few() {
+        let looks_a_second = |subscribers: usize| subscribers as f64 / pause(subscribers).as_secs_f64();
+        for subscribers in [1, 10, SUBSCRIBERS_MAX] {
+            assert!((looks_a_second(subscribers) - 2_500.0).abs() < 1.0, "{subscribers}");
+        }
+        assert!(pause(SUBSCRIBERS_MAX) < PROGRESS_EVERY);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_look_sees_all_that_was_applied_since_the_last_and_the_first_news_are_seen_at_once() {
+        const ENTRIES: u64 = 1_000;
+        let (apply, mut applied) = watch::channel(0);
+        let applying = tokio::spawn(async move {
+            for index in 1..=ENTRIES {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                apply.send_replace(index);
+            }
+            apply
+        });
+        let (began, rest) = (Instant::now(), pause(SUBSCRIBERS_MAX));
+        let (mut looked, mut looks) = (began - rest, Vec::new());
+        while looks.last().is_none_or(|(_, seen)| *seen < ENTRIES) {
+            applied_more(&mut applied, looked + rest).await.expect("news");
+            looked = Instant::now();
+            looks.push((looked - began, *applied.borrow_and_update()));
+        }
+        assert_eq!(looks[0].1, 1, "who has not looked for long does not wait");
+        assert!(looks.len() as u32 <= 2 + looked.duration_since(began).as_millis() as u32 / rest.as_millis() as u32, "{looks:?}");
+        drop(applying.await.expect("no panic"));
+        assert_eq!(applied_more(&mut applied, looked).await.expect_err("the end").code, ErrorCode::ShuttingDown);
     }
 
     /// Answers without end; their positions count them.
@@ -424,34 +476,29 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_subscriber_that_takes_nothing_for_too_long_is_let_go_with_the_position_to_go_on_from() {
-        let (answers, waiting) = mpsc::channel(ANSWERS_QUEUED);
-        let (end, ended) = oneshot::channel();
+        let (giver, mut taker) = taken::pair(ANSWERS_QUEUED, TAKE_MAX, "0".to_owned());
         let began = Instant::now();
-        let fault = pump(endless(), answers, "0".into(), TAKE_MAX).await.expect("let go");
+        let pumped = tokio::spawn(async move {
+            let fault = pump(endless(), &giver).await.expect("let go");
+            giver.end(fault.into());
+        });
+        assert_eq!(taker.next().await.expect("an answer").expect("an answer").position, "1");
+        pumped.await.expect("no panic");
         assert_eq!(began.elapsed(), TAKE_MAX);
-        end.send(fault).expect("it is waited for");
-        // What waited for it is still told; the error names the last of it.
-        let mut told: Vec<_> = delivered(waiting, ended).collect().await;
-        let status = told.pop().expect("an end").expect_err("an error");
-        let positions: Vec<_> = told.into_iter().map(|answer| answer.expect("an answer").position).collect();
-        assert_eq!(positions, ["1", "2"]);
-        assert!(status.code() == tonic::Code::Aborted && status.message().contains("subscribe again after position 2"), "{status}");
+        // What waited for it is gone; the error names the last that it took.
+        let status = taker.next().await.expect("a word").expect_err("the end");
+        assert!(status.code() == tonic::Code::Aborted && status.message().contains("subscribe again after position 1"), "{status}");
+        assert!(taker.next().await.is_none());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_subscriber_that_takes_one_answer_now_and_then_stays_and_one_that_goes_ends_the_reading() {
-        let (answers, mut waiting) = mpsc::channel(ANSWERS_QUEUED);
-        let pumped = tokio::spawn(pump(endless(), answers, "0".into(), TAKE_MAX));
-        for n in 1..=20_u64 {
-            tokio::time::sleep(TAKE_MAX - Duration::from_secs(1)).await;
-            assert_eq!(waiting.recv().await.expect("an answer").position, n.to_string());
+    async fn a_subscriber_that_goes_ends_the_reading_also_while_there_is_nothing_to_tell() {
+        for silent in [false, true] {
+            let (giver, taker) = taken::pair(1, TAKE_MAX, String::new());
+            let source = if silent { stream::pending().left_stream() } else { endless().right_stream() };
+            let pumped = tokio::spawn(async move { pump(source, &giver).await });
+            drop(taker);
+            assert_eq!(pumped.await.expect("no panic"), None);
         }
-        drop(waiting);
-        assert_eq!(pumped.await.expect("no panic"), None);
-        // Also one that goes while there is nothing to tell.
-        let (answers, waiting) = mpsc::channel(1);
-        let pumped = tokio::spawn(pump(stream::pending(), answers, "0".into(), TAKE_MAX));
-        drop(waiting);
-        assert_eq!(pumped.await.expect("no panic"), None);
     }
 }

@@ -107,6 +107,8 @@ pub(crate) struct Shared {
     pub(crate) starts: Semaphore,
     /// Places for subscribers of events, over gRPC and REST together.
     pub(crate) subscribers: Arc<Semaphore>,
+    /// Bound of their streams, with those of subscribers that were let go.
+    pub(crate) subscriber_streams: Arc<Semaphore>,
     /// Places for the starts of calls of many.
     pub(crate) bulk: start_many::Bulk,
     /// Room for messages that are being read.
@@ -129,6 +131,7 @@ impl Shared {
             served: served::ServedNodes::default(),
             starts: Semaphore::new(STARTS_IN_FLIGHT_MAX),
             subscribers: Arc::new(Semaphore::new(events::SUBSCRIBERS_MAX)),
+            subscriber_streams: Arc::new(Semaphore::new(events::STREAMS_MAX)),
             bulk: start_many::Bulk::new(),
             bodies: bodies::Room::for_messages(),
             lines: bodies::Room::for_lines(),

@@ -1,15 +1,19 @@
 //! The stream of all events: of one member, and across three.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use graft_proto::v1;
 use graft_proto::v1::event_service_client::EventServiceClient;
 use graft_proto::v1::workflow_service_client::WorkflowServiceClient;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
 
 use crate::member::{Member, refusal, start, with_id, within};
 use crate::three::{channel, leader, three};
+
+/// What a client that reads nothing takes off the connection all the same, in bytes: the least that HTTP/2 allows without a word.
+const WINDOW: u32 = 65_535;
 
 type Answers = Streaming<v1::SubscribeResponse>;
 
@@ -98,6 +102,48 @@ async fn a_filtered_subscriber_hears_what_it_asked_for_and_its_position_moves_on
     })
     .await;
     assert_eq!(refusal(status).0, "GR0016");
+    member.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscriber_that_reads_nothing_is_let_go_and_goes_on_where_it_was_told() {
+    const STARTS: usize = 3_000;
+    let member = Member::start_impatient(Duration::from_millis(300)).await;
+    let endpoint = Endpoint::from_shared(format!("http://{}", member.address)).expect("an address");
+    let narrow = endpoint.initial_stream_window_size(WINDOW).connect().await.expect("it answers");
+    let mut unread = subscribe(narrow.clone(), from("")).await.expect("a stream");
+    let starts = futures::stream::iter((0..STARTS).map(|n| start(&format!("w-{n}"), "a")));
+    let mut started = within(member.workflows().await.start_many(starts)).await.expect("a stream").into_inner();
+    while within(started.message()).await.expect("it goes on").is_some() {}
+    let dropped = async {
+        loop {
+            let (_, metrics) = member.get("/metrics").await;
+            if metrics.contains("graft_event_subscribers_dropped_total 1") {
+                return metrics;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(within(dropped).await.contains("graft_event_subscribers 0"), "its place is free, though it has read nothing");
+    // Now it reads: what was on its way, and why no more follows.
+    let mut told = Vec::new();
+    let status = loop {
+        match within(unread.message()).await {
+            Ok(answer) => told.extend(answer.expect("no end without a word").events),
+            Err(status) => break status,
+        }
+    };
+    assert!(told.len() < STARTS, "not everything was kept for it");
+    let (code, message) = refusal::<()>(Err(status));
+    assert_eq!(code, "GR0023");
+    let position = message.split_once("subscribe again after position ").expect("a position").1.split(',').next().expect("a position");
+    // The same connection is good for more, and nothing is missing behind the position.
+    let mut rest = subscribe(narrow, from(position)).await.expect("a stream");
+    while told.len() < STARTS {
+        told.extend(within(rest.message()).await.expect("it goes on").expect("it goes on").events);
+    }
+    let ids: BTreeSet<&str> = told.iter().map(|told| told.workflow_id.as_str()).collect();
+    assert_eq!((ids.len(), told.len()), (STARTS, STARTS), "each is told once");
     member.stop().await;
 }
 
