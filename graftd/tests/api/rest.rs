@@ -165,12 +165,17 @@ async fn a_watch_tells_each_event_goes_on_where_it_was_and_ends() {
     let body = json!({ "workflow_id": "a", "nodes": [node("n")], "on_conflict": "replace_finished" });
     assert_eq!(member.send_json("POST", WORKFLOWS, &body).await.status, 201);
     let mut watch = member.open_http("GET", &path, &[("last-event-id", &second)], b"").await;
-    let (_, _, data) = watch.event().await.expect("the end of the run");
+    let (last, _, data) = watch.event().await.expect("the end of the run");
     assert!(data.contains("\"type\":\"terminated\"") && data.contains("\"number\":3"), "{data}");
     let (_, kind, _) = watch.event().await.expect("the end of the stream");
     assert_eq!((kind.as_str(), watch.event().await), ("end", None));
 
+    // A browser comes back all the same: nothing is left, and it is told not to.
     let run = first.split('-').next().expect("a run");
+    for (query, headers) in [(String::new(), &[("last-event-id", &*last)][..]), (format!("?run={run}&from=4"), &[])] {
+        let answer = member.http("GET", &format!("{path}{query}"), headers, b"").await;
+        assert_eq!((answer.status, answer.body.as_str(), answer.header("content-type")), (204, "", ""), "{query}");
+    }
     let mut watch = member.open_http("GET", &format!("{path}?run={run}&from=2"), &[], b"").await;
     assert_eq!(watch.event().await.expect("the pause").0, second);
     member.http("GET", &path, &[("last-event-id", "x")], b"").await.problem(400, "GR0001");

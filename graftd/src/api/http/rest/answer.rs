@@ -151,6 +151,21 @@ impl<D: Document + JsonSchema + 'static> Answers for Events<D> {
     }
 }
 
+/// Server-sent events that come to an end; `None` behind it. The standard has a browser come back to a stream that has ended, for ever, unless
+/// it is answered so.
+pub(super) struct Ending<D>(pub(super) Option<Events<D>>);
+
+impl<D: Document + JsonSchema + 'static> Answers for Ending<D> {
+    fn described(generator: &mut SchemaGenerator) -> Described {
+        let statuses = &[(200, "As asked."), (204, "Nothing is left to tell, and nothing will be: do not come back.")];
+        Described { statuses, ..Events::<D>::described(generator) }
+    }
+
+    fn response(self, instance: &str) -> Response {
+        self.0.map_or_else(|| StatusCode::NO_CONTENT.into_response(), |events| events.response(instance))
+    }
+}
+
 /// A document that comes in pieces. If a piece cannot be had the connection is cut: half a document must not look like a whole one.
 pub(super) struct Pieces {
     /// The pieces.

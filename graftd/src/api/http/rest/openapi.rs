@@ -1,6 +1,7 @@
 //! The OpenAPI 3.1 document: written from the table of routes and the schemas of its types.
 
 use graft_proto::documents::Problem;
+use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::answer::Described;
@@ -85,8 +86,11 @@ fn operation(route: &Route) -> Value {
     }
     let mut responses = Map::new();
     for (status, about) in route.answer.statuses {
-        let content = json!({ route.answer.media: content(&route.answer) });
-        responses.insert(status.to_string(), json!({ "description": about, "content": content }));
+        let mut response = json!({ "description": about });
+        if *status != StatusCode::NO_CONTENT.as_u16() {
+            response["content"] = json!({ route.answer.media: content(&route.answer) });
+        }
+        responses.insert(status.to_string(), response);
     }
     responses.insert("default".to_owned(), json!({ "$ref": "#/components/responses/Problem" }));
     let mut operation = json!({

@@ -1,7 +1,11 @@
 //! Watching a run: its events as server-sent events, as they become true.
 //!
 //! The id of an event is `RUN-NUMBER`: a browser that comes back with it goes on in the run that it was watching, behind the last event that
-//! it has seen, even if another run has replaced that one.
+//! it has seen, even if another run has replaced that one. A browser comes back to a stream that has ended as well: when the run is over and
+//! nothing is left behind what it has seen, it is answered with 204, at which it stops.
+
+use std::pin::Pin;
+use std::time::Duration;
 
 use futures::{Stream, StreamExt, stream};
 use graft_proto::documents::Event;
@@ -15,18 +19,22 @@ use serde_json::json;
 use tonic::Status;
 
 use super::super::problem::Refusal;
-use super::answer::{Events, Told};
+use super::answer::{Ending, Events, Told};
 use super::call::Call;
 use super::route::{Method, Table};
+use crate::api::requests::Target;
 use crate::api::workflows::Workflows;
 
+/// How long the first event of a run that is over may take to be read, before the stream is begun without it.
+const LOOK_MAX: Duration = Duration::from_secs(1);
 /// What a client that comes back has seen last.
 pub(super) const LAST_EVENT_ID: &str = "last-event-id";
 
 /// Adds the verb.
 pub(super) fn routes(table: &mut Table) {
     let about = "The events of a run as they become true, as server-sent events: from the first, from a number, or behind the `Last-Event-ID` \
-                 that the client has seen. An event of the type `end` follows the last one.";
+                 that the client has seen. An event of the type `end` follows the last one. Who comes back when the run has ended and nothing \
+                 is left to tell is answered with 204, at which an `EventSource` stops; one that is closed at `end` need not come back.";
     table.verb(Method::Get, "/namespaces/{namespace}/workflows/{workflow_id}/events", "watch_workflow", about, watch);
 }
 
@@ -40,7 +48,7 @@ struct Watch {
     from: Option<u64>,
 }
 
-async fn watch(call: Call<Watch>) -> Result<Events<Event>, Refusal> {
+async fn watch(call: Call<Watch>) -> Result<Ending<Event>, Refusal> {
     let (run, from_number) = match last_seen(&call.headers)? {
         Some((run, number)) => match (call.query.run, run) {
             (Some(asked), Some(seen)) if asked != seen => {
@@ -53,8 +61,16 @@ async fn watch(call: Call<Watch>) -> Result<Events<Event>, Refusal> {
     };
     let request = v1::WatchRequest { namespace: call.namespace(), workflow_id: call.workflow_id(), run, from_number };
     let service = Workflows { shared: call.shared.clone() };
-    let answers = service.watch(call.request(request)).await?.into_inner();
-    Ok(Events(Box::pin(told(answers))))
+    let mut answers = service.watch(call.request(request)).await?.into_inner().peekable();
+    let workflow = Target::new(call.namespace(), call.workflow_id(), run)?.find(&call.shared.latest())?;
+    if workflow.kind().is_final() {
+        // What there is of a run that is over is there at once; a redrive that came in between has it go on.
+        let first = tokio::time::timeout(LOOK_MAX, Pin::new(&mut answers).peek()).await;
+        if matches!(first, Ok(None)) {
+            return Ok(Ending(None));
+        }
+    }
+    Ok(Ending(Some(Events(Box::pin(told(answers))))))
 }
 
 /// Run and number of the event that was seen last: `RUN-NUMBER`, or a number of the run that is asked for.
