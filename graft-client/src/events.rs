@@ -75,8 +75,10 @@ pub struct EventBatch {
 }
 
 impl Client {
-    /// The events of all workflows (or of those that are asked for), in the order of the log, without end: none is missing, and none is told
-    /// twice. When the stream breaks it goes on from the last position at whichever member answers.
+    /// The events of all workflows (or of those that are asked for), in the order of the log, without end: of what is kept none is missing,
+    /// and none is told twice. When the stream breaks it goes on from the last position at whichever member answers. Events are kept as long
+    /// as their workflow: those of one that was deleted (its retention was over) before they were read are passed over without a word, so a
+    /// subscriber that stays away for longer than workflows are retained misses some.
     ///
     /// # Errors
     /// The stream's last item is an error if the filter or the position is none, or no member answers for long.

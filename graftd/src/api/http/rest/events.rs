@@ -21,8 +21,8 @@ use crate::api::events;
 pub(super) fn routes(table: &mut Table) {
     table.about("events");
     let about = "The events of all workflows (or of those that are asked for) as server-sent events in the order of the log, without end: from \
-                 now on, behind a position, or behind the `Last-Event-ID` that the client has seen. A client that takes nothing for 30 s is \
-                 let go.";
+                 now on, behind a position, or behind the `Last-Event-ID` that the client has seen. Events of \
+                 workflows that have been deleted are not there any more. A client that takes nothing for 30 s is let go.";
     table.verb(Method::Get, "/events", "subscribe_to_events", about, subscribe);
 }
 
