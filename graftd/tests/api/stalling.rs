@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use futures::stream;
 use graft_proto::v1::workflow_service_client::WorkflowServiceClient;
+use graftd::api::STARTS_IN_FLIGHT_MAX;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::member::{Member, start, within};
+use crate::member::{Member, refusal, start, within};
 
 const WORKFLOWS: &str = "/api/v1/namespaces/default/workflows";
 /// Bodies of many lines that would fill the room for the bodies of all other requests.
@@ -19,7 +19,9 @@ const CALLS: usize = 8;
 /// Largest body of lines.
 const LINES_BYTES: usize = 32 << 20;
 /// Calls of many starts that would take all places for starts, if those were for everybody.
-const BULK_CALLS: usize = 40;
+const BULK_CALLS: usize = 17;
+/// Single starts beside them.
+const SINGLES: usize = 200;
 
 /// A body of that many bytes, of lines that are refused each with an answer of its own.
 fn lines(bytes: usize) -> Vec<u8> {
@@ -63,24 +65,34 @@ async fn clients_that_send_lines_and_read_no_answer_take_no_room_from_other_call
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn single_starts_have_room_while_calls_of_many_starts_go_unread() {
-    let member = Member::start().await;
+async fn single_starts_have_room_while_calls_of_many_starts_take_all_that_is_theirs() {
+    // Without a leader starts wait, and hold their places.
+    let member = Member::start_without_leader().await;
     let mut unread = Vec::new();
     for call in 0..BULK_CALLS {
-        let endpoint = Endpoint::from_shared(format!("http://{}", member.address)).expect("an address");
-        let channel = endpoint.initial_stream_window_size(16 << 10).connect().await.expect("it answers");
         let starts = stream::iter((0..).map(move |n: u64| start(&format!("bulk-{call}-{n}"), "a")));
-        unread.push(within(WorkflowServiceClient::new(channel).start_many(starts)).await.expect("a stream"));
+        let mut client = WorkflowServiceClient::new(member.channel().await);
+        unread.push(within(client.start_many(starts)).await.expect("a stream"));
+    }
+    let waiting = async || {
+        let (_, metrics) = member.get("/metrics").await;
+        let line = metrics.lines().find_map(|line| line.strip_prefix("graft_raft_proposals_pending ")).expect("a gauge");
+        line.parse::<usize>().expect("a number")
+    };
+    while within(waiting()).await < STARTS_IN_FLIGHT_MAX / 4 {
+        tokio::task::yield_now().await;
     }
     let client = member.workflows().await;
-    for round in 0..3 {
-        let singles = (0..50).map(|n| {
-            let mut client = client.clone();
-            async move { within(client.start(start(&format!("single-{round}-{n}"), "a"))).await }
-        });
-        for started in futures::future::join_all(singles).await {
-            started.expect("there is room for it");
-        }
+    let mut singles = Vec::new();
+    for n in 0..SINGLES {
+        let mut client = client.clone();
+        singles.push(tokio::spawn(async move { client.start(start(&format!("single-{n}"), "a")).await }));
+        // The others come in meanwhile.
+        waiting().await;
+    }
+    for single in singles {
+        let (code, message) = refusal(within(single).await.expect("no panic"));
+        assert_eq!(code, "GR0010", "it waited for a leader, as the others do: {message}");
     }
     drop(unread);
     member.stop().await;
