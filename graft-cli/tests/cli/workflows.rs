@@ -98,7 +98,7 @@ async fn workers_and_members_are_shown() {
     let here = Here::start().await;
     let workers = here.json(&["worker", "list"]).await;
     assert_eq!((&workers["live"], &workers["workers"][0]["worker_id"]), (&true.into(), &"counter".into()));
-    assert_eq!(workers["workers"][0]["nodes"].as_array().unwrap().len(), 9);
+    assert_eq!(workers["workers"][0]["nodes"].as_array().unwrap().len(), 11);
     let table = here.graft(&["worker", "list", "--all-namespaces"]).await.stdout;
     assert!(table.contains("counter") && table.contains("connected") && table.contains("fan"), "{table}");
 
