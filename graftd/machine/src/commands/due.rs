@@ -46,7 +46,7 @@ fn fire<S: StateTx>(turn: &mut Turn<'_, S>, kind: TimerKind, timer: TimerRef) {
             }
         }
         TimerKind::Deadline => {
-            let reason = "its deadline passed".to_owned();
+            let reason = format!("its deadline ({due}) passed");
             let event = Happened::WorkflowTimedOut(WorkflowEnded { reason: reason.clone(), task: 0 });
             let at = turn.now;
             ending::end(turn, &mut workflow, Status::TimedOut(Ended { at, reason }), event);

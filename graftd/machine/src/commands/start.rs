@@ -81,7 +81,7 @@ fn check<S: StateTx>(turn: &Turn<'_, S>, command: &StartWorkflow) -> Result<(), 
         }
     }
     if command.deadline != 0 && command.deadline <= turn.now {
-        return refuse(RejectionCode::Invalid, format!("has a deadline that passed {} ms ago", turn.now - command.deadline));
+        return refuse(RejectionCode::Invalid, format!("has a deadline ({}) that has passed: it is {}", command.deadline, turn.now));
     }
     Ok(())
 }
