@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -27,9 +28,22 @@ pub struct Member {
     process: Option<Child>,
 }
 
-/// A port that was free a moment ago.
+/// Ports that the system gives to nobody who asks for any: outgoing connections and other tests do not come by one of these between now and
+/// the start of a member.
+const PORTS: std::ops::Range<u16> = 10_000..32_000;
+
+/// A port that was free a moment ago, and is given out once.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("loopback has a free port").port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let among = u32::from(PORTS.end - PORTS.start);
+    (0..among)
+        .map(|_| {
+            // Every process begins elsewhere.
+            let at = std::process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % among;
+            PORTS.start + u16::try_from(at).expect("within the range")
+        })
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("loopback has a free port")
 }
 
 impl Member {
