@@ -20,21 +20,23 @@ mod health;
 mod options;
 mod run;
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::Stream;
+use graft_proto::peer_identity::is_name;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
 use crate::api;
 use crate::clock::Clock;
-use crate::config::{Config, HostPort, valid_name};
+use crate::config::{Config, HostPort};
 use crate::consensus::Consensus;
 use crate::discovery::data_dir::{Contents, DataDir};
 use crate::discovery::formation::Formation;
@@ -44,6 +46,7 @@ use crate::discovery::static_peers::candidates;
 use crate::observability::metrics::Metrics;
 use crate::observability::process;
 use crate::observability::readiness::{Readiness, ReadinessBoard};
+use crate::peer_tls::{Accepted, PeerSecurity, incoming};
 use crate::scheduler::Scheduler;
 use crate::storage::{LogRecovered, LogStore, StateStore, StorageError};
 use background::{Background, Failures};
@@ -69,6 +72,7 @@ pub struct Prepared {
     contents: Contents,
     client: TcpListener,
     peer: Option<TcpListener>,
+    security: PeerSecurity,
     me: Me,
 }
 
@@ -94,7 +98,8 @@ impl Prepared {
             client_address: advertised(&client, config.client.advertise.as_ref(), &config.client.listen)?,
         };
         let me = Me { candidate, cluster_name: config.cluster.name.clone(), expect: config.expect() };
-        Ok(Self { config, data_dir: Arc::new(data_dir), contents, client, peer, me })
+        let security = options::peer_security(&config, &me.candidate.name)?;
+        Ok(Self { config, data_dir: Arc::new(data_dir), contents, client, peer, security, me })
     }
 
     /// The member's name.
@@ -109,17 +114,17 @@ impl Prepared {
 
     /// Opens the floors, bottom up.
     pub async fn open(self) -> Result<Daemon, StartError> {
-        let Self { config, data_dir, contents, client, peer, me } = self;
+        let Self { config, data_dir, contents, client, peer, security, me } = self;
         let Contents { promise, marker, .. } = contents;
         let client_address = client.local_addr().map_err(|e| StartError::Internal(format!("failed to read the client port: {e}")))?;
-        let links = candidates(config.cluster.peers.iter().map(HostPort::to_string))
+        let links = candidates(config.cluster.peers.iter().map(HostPort::to_string), &security)
             .map_err(|address| StartError::Internal(format!("cluster.peers: `{address}` cannot be connected to")))?;
         let (clock, metrics, board) = (Clock::system(), Arc::new(Metrics::new()), Arc::new(ReadinessBoard::starting()));
         process::register(&metrics.registry);
 
         let (state, log, recovered) = open_stores(&config, &data_dir, &metrics).await?;
         let replay = Replay::watch(&board, &state, &recovered);
-        let options = options::consensus(&config, member_info(&me.candidate));
+        let options = options::consensus(&config, member_info(&me.candidate), security.clone());
         let consensus = Consensus::open(options, state, log, recovered, clock.clone(), metrics.clone()).await;
         let consensus = consensus.map_err(|e| StartError::Storage(e.to_string()))?;
         if let Some(marker) = &marker {
@@ -135,7 +140,14 @@ impl Prepared {
         let background = Background::default();
         let (api_stop, peers_stop) = (background.stop_token(), background.stop_token());
         let formation = Arc::new(Formation::new(me.clone(), data_dir.clone(), promise, marker, metrics.clone()));
-        let peers_task = peer.map(|peer| serve_peers(peer, &consensus, formation.clone(), peers_stop.clone(), background.failures()));
+        let peers_task = peer.map(|peer| {
+            let incoming = incoming(peer, security.clone());
+            serve_peers(incoming, &consensus, formation.clone(), peers_stop.clone(), background.failures())
+        });
+        background.spawn(async move {
+            security.follow().await;
+            Ok(())
+        });
         let (scheduler, scheduler_task) = Scheduler::start(consensus.clone(), options::scheduler(&config), clock, metrics.clone());
         let info = api::ServerInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -276,7 +288,7 @@ fn advertised(listener: &TcpListener, advertise: Option<&HostPort>, listen: &Hos
 /// The host's name, as far as it can be a member's.
 fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    if valid_name(name.trim()) { name.trim().to_owned() } else { NAME_FALLBACK.to_owned() }
+    if is_name(name.trim()) { name.trim().to_owned() } else { NAME_FALLBACK.to_owned() }
 }
 
 /// Opens the two files, beside the runtime's threads: after a crash redb may have to look through them.
@@ -299,14 +311,13 @@ async fn open_stores(
 }
 
 fn serve_peers(
-    listener: TcpListener,
+    incoming: impl Stream<Item = io::Result<Accepted>> + Send + 'static,
     consensus: &Consensus,
     formation: Arc<Formation>,
     stop: CancellationToken,
     failures: Failures,
 ) -> AbortOnDropHandle<()> {
     let service = consensus.peer_service(formation);
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     AbortOnDropHandle::new(tokio::spawn(async move {
         let served = Server::builder()
             .http2_keepalive_interval(Some(PEER_KEEPALIVE))

@@ -25,6 +25,7 @@ pub mod clock;
 pub mod config;
 pub mod discovery;
 pub mod observability;
+pub mod peer_tls;
 pub mod shutdown;
 
 // The floors, bottom up.

@@ -133,7 +133,7 @@ fn what_is_printed_is_a_file_that_says_the_same() {
     place.write(
         "graftd.toml",
         "[node]\nname = \"m1\"\ndata_dir = \"a \\\"b\\\" \\\\ \\u007f ü\"\n[cluster]\nname = \"c\"\nexpect = 3\n\
-         peers = [\"127.0.0.1:1\", \"127.0.0.1:2\", \"127.0.0.1:3\"]\n[scheduler.node_limits]\n\"x/y.z\" = 3\n",
+         peers = [\"127.0.0.1:1\", \"127.0.0.1:2\", \"127.0.0.1:3\"]\n[security]\ninsecure = true\n[scheduler.node_limits]\n\"x/y.z\" = 3\n",
     );
     for extra in [&[][..], &["--show-origin"]] {
         let printed = place.graftd(&[], &[&["config", "print", "-c", "graftd.toml"], extra].concat());
@@ -199,7 +199,10 @@ fn the_schema_takes_what_the_daemon_takes() {
     for (text, taken) in [
         ("", true),
         ("raft.heartbeat = \"10ms\"\nstorage.cache = \"1 GiB\"\nscheduler.node_limits = { \"a/b\" = 3 }", true),
-        ("cluster.peers = [\"127.0.0.1:1\", \"[::1]:2\"]\ncluster.expect = 3\nnode.name = \"a\"\nlog.format = \"json\"", true),
+        (
+            "cluster.peers = [\"127.0.0.1:1\", \"[::1]:2\"]\nsecurity.insecure = true\ncluster.expect = 3\nnode.name = \"a\"\nlog.format = \"json\"",
+            true,
+        ),
         ("raft.hearbeat = \"10ms\"", false),
         ("zebra.x = 1", false),
         ("raft = 1", false),

@@ -3,16 +3,28 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use graft_proto::peer::v1::peer_service_client::PeerServiceClient;
+use graft_proto::peer::v1::{PeerHeader, PeerHello, RaftKind, RaftMessage};
+use graft_proto::peer_identity::MemberIdentity;
+use graft_proto::v1;
+use graft_proto::v1::cluster_service_client::ClusterServiceClient;
+use graft_proto::v1::workflow_service_client::WorkflowServiceClient;
 use graftd::app::{Daemon, StartError};
 use graftd::config::{Config, Flags, Sources, load};
 use graftd::discovery::data_dir::DataDirError;
+use graftd::peer_tls::authority::Authority;
+use graftd::peer_tls::{LinkOptions, MaterialFiles, PeerSecurity};
 use tempfile::TempDir;
+use tonic::Code;
 
 /// Three configurations below one directory.
 struct Three {
     dir: TempDir,
     peers: Vec<u16>,
+    /// Whose certificates they have; none: they speak in the clear.
+    authority: Option<Authority>,
 }
 
 impl Three {
@@ -20,7 +32,27 @@ impl Three {
         // Held until all are chosen, so that they differ.
         let held: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let peers = held.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
-        Self { dir: tempfile::tempdir().unwrap(), peers }
+        Self { dir: tempfile::tempdir().unwrap(), peers, authority: None }
+    }
+
+    /// With certificates.
+    fn with_tls() -> Self {
+        let mut three = Self::new();
+        let (authority, issued) = Authority::create("graft").unwrap();
+        fs::write(three.dir.path().join("ca.pem"), issued.cert).unwrap();
+        three.authority = Some(authority);
+        three
+    }
+
+    /// The keys that say how members speak to each other; with TLS, as the member of that name.
+    fn security(&self, name: &str) -> String {
+        let Some(authority) = &self.authority else { return "[security]\ninsecure = true\n".to_owned() };
+        let file = |name: &str| self.dir.path().join(name);
+        let issued = authority.issue(&MemberIdentity { cluster: "graft".into(), member: name.into() }, 1).unwrap();
+        let (cert, key) = (file(&format!("{name}.pem")), file(&format!("{name}.key")));
+        fs::write(&cert, issued.cert).unwrap();
+        fs::write(&key, issued.key).unwrap();
+        format!("peer_ca = {:?}\npeer_cert = {cert:?}\npeer_key = {key:?}\n", file("ca.pem"))
     }
 
     fn data(&self, i: usize) -> PathBuf {
@@ -32,10 +64,11 @@ impl Three {
         // Slow timers: a loaded machine that runs three members in one process must not hold elections all the time.
         let text = format!(
             "[node]\nname = \"graft-{i}\"\ndata_dir = {:?}\n[client]\nlisten = \"127.0.0.1:0\"\n\
-             [cluster]\nexpect = {expect}\npeers = {peers:?}\npeer_listen = {:?}\n\
+             [cluster]\nexpect = {expect}\npeers = {peers:?}\npeer_listen = {:?}\n{}\
              [raft]\nheartbeat = \"100ms\"\nelection_min = \"600ms\"\nelection_max = \"1200ms\"\n",
             self.data(i),
             peers[i],
+            self.security(&format!("graft-{i}")),
         );
         let file = self.dir.path().join(format!("graft-{i}.toml"));
         fs::write(&file, text).unwrap();
@@ -123,4 +156,58 @@ async fn a_single_member_keeps_its_identity_and_never_starts_empty() {
     fs::remove_file(data.join("log.redb")).unwrap();
     let Err(error) = Daemon::start(Config::in_process(&data)).await else { panic!("it started without a log") };
     assert!(error.to_string().contains("`log.redb` is missing"), "{error}");
+}
+
+/// The keys make members speak TLS, and nobody counts as a member who has no certificate of the cluster's authority in its name.
+#[tokio::test(flavor = "multi_thread")]
+async fn members_with_certificates_form_a_cluster_and_strangers_are_not_heard() {
+    let mut three = Three::with_tls();
+    let zero = three.start(0).await;
+    let one = three.start(1).await;
+    // A member that has no certificate, and one whose certificate another authority has made, are not there for the others.
+    let authority = three.authority.take();
+    let open = three.start(2).await;
+    waits_because(&open, "no answer from").await;
+    waits_because(&zero, "2 of 3 are there").await;
+    open.shutdown().await;
+    three.authority = Some(Authority::create("graft").unwrap().0);
+    let refused = Daemon::start(three.config(2, 3)).await.err().expect("its own authority does not know it").to_string();
+    assert!(refused.contains("graft-2.pem: was not made by the authority") && refused.contains("graft tls issue"), "{refused}");
+    three.authority = authority;
+    let two = three.start(2).await;
+    for daemon in [&zero, &one, &two] {
+        daemon.ready().await.unwrap();
+    }
+    // Commands of a follower go to the leader, and reads wait for what it says: over TLS as well.
+    for daemon in [&zero, &one, &two] {
+        let mut client = WorkflowServiceClient::connect(format!("http://{}", daemon.client_address())).await.unwrap();
+        let nodes = vec![v1::NewTask { node: "nobody".into(), ..Default::default() }];
+        client.start(v1::StartRequest { nodes, ..Default::default() }).await.unwrap();
+    }
+    let mut cluster = ClusterServiceClient::connect(format!("http://{}", zero.client_address())).await.unwrap();
+    let status = cluster.status(v1::ClusterStatusRequest {}).await.unwrap().into_inner();
+    let member = |name: &str| status.members.iter().find(|member| member.name == name).unwrap();
+
+    // Who has the certificate of one member cannot speak for another: not by name, and not by raft id.
+    let file = |name: &str| three.dir.path().join(name);
+    let files = MaterialFiles { ca: file("ca.pem"), cert: file("graft-1.pem"), key: file("graft-1.key") };
+    let impostor = PeerSecurity::tls(files, MemberIdentity { cluster: "graft".into(), member: "graft-1".into() }).unwrap();
+    let link = LinkOptions { connect: Duration::from_secs(10), request: Some(Duration::from_secs(10)), keepalive: None, windows: None };
+    let dialed = impostor.dial(&member("graft-2").peer_address, Some("graft-2"), link).unwrap();
+    let mut client = PeerServiceClient::new(dialed.channel);
+    let hello = PeerHello { cluster_name: "graft".into(), member_name: "graft-0".into(), ..PeerHello::default() };
+    let refused = client.greet(hello).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    let why = "says that it is member graft-0 of cluster graft, and its certificate that it is member graft-1 of cluster graft";
+    assert!(refused.message().contains(why), "{refused}");
+    let vote = |from: &str| {
+        let header = PeerHeader { cluster_id: status.cluster_id.clone(), from: member(from).raft_id, to: member("graft-2").raft_id };
+        RaftMessage { header: Some(header), kind: RaftKind::Vote.into(), body: Default::default() }
+    };
+    assert_eq!(client.call(vote("graft-0")).await.unwrap_err().code(), Code::PermissionDenied);
+    // As itself it is heard: what it says then makes no sense, and is refused as that.
+    assert_eq!(client.call(vote("graft-1")).await.unwrap_err().code(), Code::InvalidArgument);
+    for daemon in [zero, one, two] {
+        daemon.shutdown().await;
+    }
 }

@@ -11,6 +11,8 @@ pub mod errors;
 #[cfg(feature = "json")]
 pub mod json;
 
+pub mod peer_identity;
+
 /// The public protocol, package `graft.v1`.
 #[allow(missing_docs, clippy::all, reason = "generated: services and enums carry no docs of their own")]
 pub mod v1 {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use graft_client::Client;
 use tempfile::TempDir;
 
-use crate::member::{Member, free_port};
+use crate::member::{Member, Trust, free_port};
 use crate::wait;
 
 /// Longest wait for a leader to be known to all.
@@ -65,8 +65,12 @@ impl Cluster {
         let ports: Vec<(u16, u16)> = (0..size).map(|_| (free_port(), free_port())).collect();
         let cluster: Vec<(String, String)> =
             ports.iter().enumerate().map(|(i, (_, peer))| (format!("m{}", i + 1), format!("127.0.0.1:{peer}"))).collect();
-        let members: Vec<Member> =
-            cluster.iter().zip(&ports).map(|((name, _), ports)| Member::prepare(dir.path(), name, &cluster, *ports, extra)).collect();
+        let trust = Trust::new();
+        let members: Vec<Member> = cluster
+            .iter()
+            .zip(&ports)
+            .map(|((name, _), ports)| Member::prepare(dir.path(), name, &cluster, &trust, *ports, extra))
+            .collect();
         let mut cluster = Self { members, _dir: dir };
         for member in &mut cluster.members {
             member.start();

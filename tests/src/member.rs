@@ -7,11 +7,15 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use graft_proto::peer_identity::MemberIdentity;
+use graftd::peer_tls::authority::{Authority, MEMBER_DAYS};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::{binary, http, terminate, wait};
 
+/// Name of the cluster.
+const CLUSTER: &str = "test";
 /// Longest start of a member in a test, data of a gigabyte included.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
@@ -46,9 +50,42 @@ pub fn free_port() -> u16 {
         .expect("loopback has a free port")
 }
 
+/// The authority of a cluster: its members speak TLS, as they do in earnest.
+pub struct Trust {
+    authority: Authority,
+    ca: String,
+}
+
+impl Trust {
+    /// A new one.
+    pub fn new() -> Self {
+        let (authority, issued) = Authority::create(CLUSTER).expect("an authority");
+        Self { authority, ca: issued.cert }
+    }
+
+    /// Writes the files of a member, and the keys that name them.
+    fn files(&self, dir: &Path, name: &str) -> String {
+        let member = MemberIdentity { cluster: CLUSTER.to_owned(), member: name.to_owned() };
+        let issued = self.authority.issue(&member, MEMBER_DAYS).expect("a certificate");
+        let files = [("peer_ca", "ca.pem", &self.ca), ("peer_cert", "member.pem", &issued.cert), ("peer_key", "member.key", &issued.key)];
+        files
+            .map(|(key, file, text)| {
+                fs::write(dir.join(file), text).expect("a file");
+                format!("{key} = {:?}\n", dir.join(file))
+            })
+            .concat()
+    }
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Member {
     /// Writes the configuration of a member below `root`; `extra` is TOML that is put at its end. Starts nothing.
-    pub fn prepare(root: &Path, name: &str, cluster: &[(String, String)], ports: (u16, u16), extra: &str) -> Self {
+    pub fn prepare(root: &Path, name: &str, cluster: &[(String, String)], trust: &Trust, ports: (u16, u16), extra: &str) -> Self {
         let dir = root.join(name);
         fs::create_dir_all(&dir).expect("a folder for the member");
         let (client_address, peer_address) = (format!("127.0.0.1:{}", ports.0), format!("127.0.0.1:{}", ports.1));
@@ -58,8 +95,9 @@ impl Member {
         );
         if cluster.len() > 1 {
             let peers: Vec<&str> = cluster.iter().map(|(_, peer)| peer.as_str()).collect();
-            config +=
-                &format!("\n[cluster]\nname = \"test\"\nexpect = {}\npeer_listen = {peer_address:?}\npeers = {peers:?}\n", cluster.len());
+            let size = cluster.len();
+            config += &format!("\n[cluster]\nname = {CLUSTER:?}\nexpect = {size}\npeer_listen = {peer_address:?}\npeers = {peers:?}\n");
+            config += &trust.files(&dir, name);
         }
         config += extra;
         fs::write(dir.join("graftd.toml"), config).expect("the configuration");

@@ -11,12 +11,13 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("shutdown.rs", &[]),
     ("config", &["observability"]),
     ("observability", &[]),
-    ("discovery", &["observability"]),
+    ("peer_tls", &[]),
+    ("discovery", &["observability", "peer_tls"]),
     ("storage", &["observability"]),
-    ("consensus", &["storage", "clock", "observability", "discovery"]),
+    ("consensus", &["storage", "clock", "observability", "discovery", "peer_tls"]),
     ("scheduler", &["consensus", "clock", "observability"]),
     ("api", &["scheduler", "consensus", "storage", "clock", "observability"]),
-    ("app", &["api", "scheduler", "consensus", "storage", "clock", "observability", "discovery", "config", "shutdown"]),
+    ("app", &["api", "scheduler", "consensus", "storage", "clock", "observability", "discovery", "peer_tls", "config", "shutdown"]),
 ];
 
 /// A library, and the only places below `graftd/src` that may spell it.
@@ -24,11 +25,12 @@ const SPELLED_IN: &[(&str, &[&str])] = &[
     ("openraft::", &["consensus"]),
     ("redb::", &["storage"]),
     ("axum::", &["api"]),
-    ("hyper_util::", &["api"]),
-    ("tonic::", &["api", "consensus", "discovery", "app.rs"]),
+    ("hyper_util::", &["api", "peer_tls"]),
+    ("rustls::", &["peer_tls"]),
+    ("tonic::", &["api", "consensus", "discovery", "peer_tls", "app.rs"]),
     ("graft_proto::v1", &["api"]),
     ("SystemTime::now", &["clock.rs"]),
-    ("tokio::", &["consensus", "scheduler", "api", "discovery", "observability", "shutdown.rs", "app", "app.rs", "main.rs"]),
+    ("tokio::", &["consensus", "scheduler", "api", "discovery", "peer_tls", "observability", "shutdown.rs", "app", "app.rs", "main.rs"]),
 ];
 
 /// Longest file, in lines. A file that tells one story is shorter.

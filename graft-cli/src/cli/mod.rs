@@ -5,6 +5,7 @@
 pub(crate) mod local;
 pub(crate) mod place;
 pub(crate) mod task;
+pub(crate) mod tls;
 pub(crate) mod value;
 pub(crate) mod which;
 pub(crate) mod workflow;
@@ -17,6 +18,7 @@ use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use local::{Bench, Completions, Dev, Explain, Man, Schema};
 use place::{Cluster, Context, Events, Worker};
 use task::{DeadLetter, Limit, Task};
+use tls::Tls;
 use workflow::Workflow;
 
 const EXIT_CODES: &str = "\
@@ -140,6 +142,9 @@ pub(crate) enum Noun {
     /// Name clusters, and choose between them.
     #[command(subcommand)]
     Context(Context),
+    /// Make certificates with which members know each other. Needs no server.
+    #[command(subcommand)]
+    Tls(Tls),
     /// Say what an error means and what to do, by its code. Needs no server.
     #[command(after_help = "Examples:\n  graft explain GR0003\n  graft explain gr3 -o json\n  graft explain")]
     Explain(Explain),

@@ -13,6 +13,7 @@ mod paging;
 mod reach;
 mod schema;
 mod task;
+mod tls;
 mod watching;
 mod worker;
 mod workflow;
@@ -117,6 +118,7 @@ async fn verb(cli: Cli, output: Output) -> CliResult {
         },
         Noun::Events(args) => events::run(&session().await?, &args).await,
         Noun::Context(verb) => context::run(&global, output, verb).await,
+        Noun::Tls(verb) => tls::run(&verb),
         Noun::Schema(args) => schema::run(output, &args),
         Noun::Explain(args) => explain::run(output, &args),
         Noun::Completions(args) => completions::run(output, &args),

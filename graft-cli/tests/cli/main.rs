@@ -17,4 +17,5 @@ mod screens;
 mod shape;
 mod tasks;
 mod terminal;
+mod tls;
 mod workflows;

@@ -241,7 +241,7 @@ async fn verbs(help: &str) -> Vec<Vec<String>> {
 #[tokio::test]
 async fn screens_of_help() {
     plain_screen("help", &graft(&["--help"]).await);
-    for noun in ["workflow", "task", "dead-letter", "worker", "limit", "cluster", "context"] {
+    for noun in ["workflow", "task", "dead-letter", "worker", "limit", "cluster", "context", "tls"] {
         plain_screen(&format!("help-{noun}"), &graft(&[noun, "--help"]).await);
     }
     for words in verbs(&graft(&["--help"]).await.stdout).await {

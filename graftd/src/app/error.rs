@@ -2,6 +2,7 @@
 
 use crate::config::ConfigError;
 use crate::discovery::data_dir::DataDirError;
+use crate::peer_tls::MaterialError;
 
 /// The configuration, or what it points to, has to be corrected by a person.
 pub const EXIT_CONFIG: u8 = 78;
@@ -33,6 +34,9 @@ pub enum StartError {
         /// What to do.
         remedy: &'static str,
     },
+    /// The files for TLS between members do not fit.
+    #[error("{0}\n  → `graft tls issue` makes what fits; cluster.peer_ca, peer_cert and peer_key name the files")]
+    PeerTls(#[from] MaterialError),
     /// Log or state cannot be opened.
     #[error("failed to open the data: {0}")]
     Storage(String),
@@ -45,7 +49,7 @@ impl StartError {
     /// The exit code of the process.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) => EXIT_CONFIG,
+            Self::Config(_) | Self::PeerTls(_) => EXIT_CONFIG,
             Self::DataDir(DataDirError::OtherCluster { .. }) => EXIT_OTHER_CLUSTER,
             Self::DataDir(DataDirError::Locked { .. }) => EXIT_TEMPORARY,
             Self::DataDir(_) => EXIT_CONFIG,

@@ -1,7 +1,10 @@
 //! Carries the configuration to the floors: every key that a floor reads passes through here.
 
-use crate::config::Config;
+use graft_proto::peer_identity::MemberIdentity;
+
+use crate::config::{Cluster, Config};
 use crate::consensus::{ConsensusOptions, MemberInfo};
+use crate::peer_tls::{MaterialError, MaterialFiles, PeerSecurity};
 use crate::scheduler::{SchedulerOptions, SeedLimits};
 use crate::storage::{LogOptions, StateOptions};
 
@@ -21,10 +24,19 @@ pub(super) fn log(config: &Config) -> LogOptions {
     LogOptions { cache_bytes: config.storage.log_cache.bytes(), tail_bytes: config.storage.log_tail.bytes() }
 }
 
-pub(super) fn consensus(config: &Config, member: MemberInfo) -> ConsensusOptions {
+/// Reads the files for TLS between members, if some are named.
+pub(super) fn peer_security(config: &Config, member: &str) -> Result<PeerSecurity, MaterialError> {
+    let Cluster { name, peer_ca, peer_cert, peer_key, .. } = &config.cluster;
+    let (Some(ca), Some(cert), Some(key)) = (peer_ca, peer_cert, peer_key) else { return Ok(PeerSecurity::Plain) };
+    let files = MaterialFiles { ca: ca.clone(), cert: cert.clone(), key: key.clone() };
+    PeerSecurity::tls(files, MemberIdentity { cluster: name.clone(), member: member.to_owned() })
+}
+
+pub(super) fn consensus(config: &Config, member: MemberInfo, security: PeerSecurity) -> ConsensusOptions {
     let raft = &config.raft;
     ConsensusOptions {
         member,
+        security,
         cluster_name: config.cluster.name.clone(),
         heartbeat_ms: raft.heartbeat.millis(),
         election_min_ms: raft.election_min.millis(),
@@ -88,7 +100,7 @@ mod tests {
     #[test]
     fn every_key_of_raft_reaches_consensus() {
         let member = MemberInfo { name: "a".into(), ..MemberInfo::default() };
-        let options = consensus(&distinct(), member.clone());
+        let options = consensus(&distinct(), member.clone(), PeerSecurity::Plain);
         assert_eq!(options.member, member);
         assert_eq!(options.cluster_name, "c");
         assert_eq!((options.heartbeat_ms, options.election_min_ms, options.election_max_ms), (1, 2, 3));

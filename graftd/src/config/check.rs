@@ -2,11 +2,11 @@
 
 use graft_machine::names::check_name;
 
-use super::{Config, ConfigError, HostPort, Problem, bounds};
+use graft_proto::peer_identity::{NAME_BYTES_MAX, is_name};
+
+use super::{Cluster, Config, ConfigError, HostPort, Problem, bounds};
 use crate::observability::logging::check_level;
 
-/// Longest member or cluster name, in bytes.
-const NAME_MAX: usize = 63;
 /// Heartbeats that must fit into the shortest election timeout.
 const HEARTBEATS_PER_ELECTION: u64 = 3;
 /// So many entries must be kept below a snapshot for each that may be in flight.
@@ -33,15 +33,10 @@ impl Config {
     }
 }
 
-/// Whether this can be the name of a member or of a cluster.
-pub fn valid_name(name: &str) -> bool {
-    !name.is_empty() && name.len() <= NAME_MAX && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
-}
-
 fn names(config: &Config, problems: &mut Vec<Problem>) {
     let mut check = |key: &str, name: &str| {
-        if !valid_name(name) {
-            let why = format!("`{name}` is no name: 1 to {NAME_MAX} letters, digits, `.`, `_` or `-`");
+        if !is_name(name) {
+            let why = format!("`{name}` is no name: 1 to {NAME_BYTES_MAX} letters, digits, `.`, `_` or `-`");
             problems.push(Problem::of(key, why, "choose another name"));
         }
     };
@@ -94,12 +89,8 @@ fn listeners(config: &Config, problems: &mut Vec<Problem>) {
     ];
     for (key, listen, advertise_key, advertise) in pairs {
         if let Some(listen) = listen {
-            // Clients may be served openly if that is said; members never are: whoever reached the peer port could write the log.
             let for_members = key == "cluster.peer_listen";
-            if !listen.is_loopback() && for_members {
-                let why = format!("{listen} can be reached from other machines, and members of this version talk without TLS");
-                problems.push(Problem::of(key, why, "listen on 127.0.0.1"));
-            } else if !listen.is_loopback() && !config.security.insecure {
+            if !for_members && !listen.is_loopback() && !config.security.insecure {
                 let why = format!("{listen} can be reached from other machines, and this version has neither TLS nor authentication");
                 problems.push(Problem::of(key, why, "listen on 127.0.0.1, or say --insecure if the network keeps strangers away"));
             }
@@ -116,12 +107,7 @@ fn listeners(config: &Config, problems: &mut Vec<Problem>) {
             ));
         }
     }
-    for peer in &config.cluster.peers {
-        if !peer.is_loopback() {
-            let why = format!("{peer} is on another machine, and members of this version talk without TLS: on loopback only");
-            problems.push(Problem::of("cluster.peers", why, "use loopback addresses"));
-        }
-    }
+    between_members(config, peer_listen.as_ref(), problems);
     if peer_listen.is_some_and(|peer| peer == config.client.listen && peer.port() != 0) {
         let why = "clients and members cannot share one port";
         problems.push(Problem::of("cluster.peer_listen", why, "use another port for members, like 7421").beside(&["client.listen"]));
@@ -145,6 +131,44 @@ fn raft(config: &Config, problems: &mut Vec<Problem>) {
         let why = format!("{} would end before a new leader can be elected ({})", config.scheduler.lease, raft.election_max);
         problems.push(
             Problem::of("scheduler.lease", why, "make it several times raft.election_max; 10s is usual").beside(&["raft.election_max"]),
+        );
+    }
+}
+
+/// Whoever reached the peer port could write the log: in the clear it is opened on loopback alone, and only if that is said.
+fn between_members(config: &Config, peer_listen: Option<&HostPort>, problems: &mut Vec<Problem>) {
+    let Cluster { peer_ca, peer_cert, peer_key, peers, .. } = &config.cluster;
+    let files = [("cluster.peer_ca", peer_ca), ("cluster.peer_cert", peer_cert), ("cluster.peer_key", peer_key)];
+    let named = files.iter().filter(|(_, file)| file.is_some()).count();
+    let make = "make them with `graft tls init` and `graft tls issue`, or take them from your own authority";
+    if named == files.len() {
+        if peer_listen.is_none() {
+            problems.push(Problem::of(
+                "cluster.peer_ca",
+                "there are certificates for members, and no other members",
+                "set cluster.peers or cluster.peer_listen",
+            ));
+        }
+        return;
+    }
+    if named > 0 {
+        for (key, _) in files.iter().filter(|(_, file)| file.is_none()) {
+            problems.push(Problem::of(*key, "TLS between members needs three files, and this one is not named", make));
+        }
+        return;
+    }
+    let Some(listen) = peer_listen else { return };
+    let strangers = std::iter::once(("cluster.peer_listen", listen)).chain(peers.iter().map(|peer| ("cluster.peers", peer)));
+    let strangers: Vec<_> = strangers.filter(|(_, address)| !address.is_loopback()).collect();
+    for (key, address) in &strangers {
+        let why = format!("{address} is not on this machine alone, and members would speak without TLS");
+        problems
+            .push(Problem::of(*key, why, format!("name cluster.peer_ca, peer_cert and peer_key ({make})")).beside(&["cluster.peer_ca"]));
+    }
+    if strangers.is_empty() && !config.security.insecure {
+        let why = "members would speak without TLS: whoever is on this machine could write the log";
+        problems.push(
+            Problem::of("cluster.peer_ca", why, format!("{make}; or say --insecure to try things out")).beside(&["security.insecure"]),
         );
     }
 }

@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_list_and_limits_can_be_set_in_a_file_and_peers_in_the_environment() {
-        let file = "[scheduler]\ntotal_limit = 9\n[scheduler.node_limits]\nOCR = 4\n\"team.a/ocr\" = 2\n[cluster]\nexpect = 3\n[node]\nname = \"a\"";
+        let file = "[scheduler]\ntotal_limit = 9\n[scheduler.node_limits]\nOCR = 4\n\"team.a/ocr\" = 2\n[cluster]\nexpect = 3\n[node]\nname = \"a\"\n[security]\ninsecure = true";
         let environment = [("GRAFT__CLUSTER__PEERS", "127.0.0.1:1,127.0.0.1:2,127.0.0.1:3")];
         let config = with_file(file, &environment, Flags::default()).unwrap();
         assert_eq!(config.scheduler.node_limits.iter().map(|(k, v)| (k.as_str(), *v)).collect::<Vec<_>>(), [("OCR", 4), ("team.a/ocr", 2)]);
@@ -443,10 +443,22 @@ mod tests {
             ("[cluster]\nexpect = 3", "cluster.peers: 3 members are expected, but no peers are named"),
             ("[cluster]\nexpect = 3\npeers = [\"127.0.0.1:1\", \"127.0.0.1:2\"]", "node.name: members of a cluster are told apart by name"),
             ("[client]\nlisten = \"10.0.0.1:7420\"", "client.listen: 10.0.0.1:7420 can be reached from other machines"),
-            ("[cluster]\npeer_listen = \"10.0.0.1:7421\"", "cluster.peer_listen: 10.0.0.1:7421 can be reached"),
+            ("[cluster]\npeer_listen = \"127.0.0.1:7421\"", "cluster.peer_ca: members would speak without TLS"),
+            (
+                "[cluster]\npeer_listen = \"127.0.0.1:7421\"\npeer_ca = \"a\"\npeer_key = \"b\"",
+                "cluster.peer_cert: TLS between members needs three files, and this one is not named",
+            ),
+            (
+                "[cluster]\npeer_ca = \"a\"\npeer_cert = \"c\"\npeer_key = \"b\"",
+                "cluster.peer_ca: there are certificates for members, and no other members",
+            ),
+            (
+                "[cluster]\npeer_listen = \"10.0.0.1:7421\"",
+                "cluster.peer_listen: 10.0.0.1:7421 is not on this machine alone, and members would speak without TLS",
+            ),
             (
                 "[cluster]\nexpect = 1\npeers = [\"10.0.0.1:7421\"]\n[node]\nname = \"a\"",
-                "cluster.peers: 10.0.0.1:7421 is on another machine",
+                "cluster.peers: 10.0.0.1:7421 is not on this machine alone",
             ),
             ("[client]\nlisten = \"0.0.0.0:7420\"\n[security]\ninsecure = true", "client.advertise: 0.0.0.0:7420 stands for all"),
             ("[cluster]\npeer_listen = \"127.0.0.1:7420\"", "cluster.peer_listen: clients and members cannot share one port"),

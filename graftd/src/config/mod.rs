@@ -52,7 +52,6 @@ mod schema;
 mod units;
 mod unwise;
 
-pub use check::valid_name;
 pub use error::{ConfigError, Problem};
 pub use flags::{CheckArgs, Cli, Command, ConfigCommand, Flags, Format, PrintArgs};
 pub use keys::{all_keys, variable};
@@ -135,6 +134,13 @@ pub struct Cluster {
     pub peer_listen: Option<HostPort>,
     /// Where other members reach this one. When it is left out: the address it listens on.
     pub peer_advertise: Option<HostPort>,
+    /// File (PEM) with the certificates of the authority that all members trust. With `peer_cert` and `peer_key` it makes members speak TLS to
+    /// each other; `graft tls init` makes one. A file that changes is read again within seconds.
+    pub peer_ca: Option<PathBuf>,
+    /// File (PEM) with this member's certificate, made for its name with `graft tls issue`, and those between it and the authority.
+    pub peer_cert: Option<PathBuf>,
+    /// File (PEM) with the private key of the certificate.
+    pub peer_key: Option<PathBuf>,
 }
 
 /// `[security]`: what is allowed without protection.
@@ -142,7 +148,7 @@ pub struct Cluster {
 #[serde(default, deny_unknown_fields)]
 pub struct Security {
     /// Serve clients beyond loopback although there is neither TLS nor authentication. Anybody who reaches the port may
-    /// then do anything. Members speak to each other on loopback only, whatever this says, until they have TLS.
+    /// then do anything. On loopback, members may also speak to each other without TLS then; beyond it they never do.
     pub insecure: bool,
 }
 
@@ -284,7 +290,16 @@ impl Default for Client {
 
 impl Default for Cluster {
     fn default() -> Self {
-        Self { name: "graft".into(), expect: None, peers: Vec::new(), peer_listen: None, peer_advertise: None }
+        Self {
+            name: "graft".into(),
+            expect: None,
+            peers: Vec::new(),
+            peer_listen: None,
+            peer_advertise: None,
+            peer_ca: None,
+            peer_cert: None,
+            peer_key: None,
+        }
     }
 }
 

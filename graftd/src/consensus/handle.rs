@@ -106,7 +106,7 @@ impl Consensus {
             recovered: recovered_index,
         });
         let log_storage = LogStorage::new(log.clone(), recovered).map_err(|error| storage(error.to_string()))?;
-        let links = Links::new(me);
+        let links = Links::new(me, options.security.clone());
         let sending = Sending::default();
         let network = Network { links: links.clone(), sending: sending.clone(), metrics: metrics.clone() };
         let machine = StateMachine::new(shared.clone());

@@ -8,9 +8,10 @@ use std::time::Duration;
 use graft_proto::peer::v1::PeerHeader;
 use graft_proto::peer::v1::peer_service_client::PeerServiceClient;
 use tonic::Status;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 use super::member::MemberInfo;
+use crate::peer_tls::{LinkOptions, PeerSecurity};
 
 /// Largest message between members, in bytes: what is read of the log at once, and one entry more.
 pub const PEER_MESSAGE_BYTES_MAX: usize = 16 << 20;
@@ -28,13 +29,14 @@ pub(crate) type Client = PeerServiceClient<Channel>;
 /// connections of their own, so that none waits behind another.
 pub(crate) struct Links {
     me: u64,
+    security: PeerSecurity,
     cluster_id: RwLock<String>,
     asking: Mutex<HashMap<u64, (String, Client)>>,
 }
 
 impl Links {
-    pub(crate) fn new(me: u64) -> Arc<Self> {
-        Arc::new(Self { me, cluster_id: RwLock::default(), asking: Mutex::default() })
+    pub(crate) fn new(me: u64, security: PeerSecurity) -> Arc<Self> {
+        Arc::new(Self { me, security, cluster_id: RwLock::default(), asking: Mutex::default() })
     }
 
     pub(crate) fn me(&self) -> u64 {
@@ -79,24 +81,23 @@ impl Links {
         {
             return Ok(client.clone());
         }
-        let client = connect(&member.peer_address)?;
+        let client = self.connect(member)?;
         asking.insert(member.raft_id, (member.peer_address.clone(), client.clone()));
         Ok(client)
     }
-}
 
-/// A client whose connection is made when it is first used, and again when it broke.
-pub(crate) fn connect(address: &str) -> Result<Client, tonic::transport::Error> {
-    let channel = Endpoint::from_shared(format!("http://{address}"))?
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(KEEPALIVE)
-        .keep_alive_timeout(KEEPALIVE)
-        .keep_alive_while_idle(true)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .connect_lazy();
-    Ok(PeerServiceClient::new(channel).max_decoding_message_size(PEER_MESSAGE_BYTES_MAX).max_encoding_message_size(PEER_MESSAGE_BYTES_MAX))
+    /// A client whose connection is made when it is first used, and again when it broke. Nobody but this member will do.
+    pub(crate) fn connect(&self, member: &MemberInfo) -> Result<Client, tonic::transport::Error> {
+        let options = LinkOptions {
+            connect: CONNECT_TIMEOUT,
+            request: None,
+            keepalive: Some(KEEPALIVE),
+            windows: Some((STREAM_WINDOW_BYTES, CONNECTION_WINDOW_BYTES)),
+        };
+        let dialed = self.security.dial(&member.peer_address, Some(&member.name), options)?;
+        let client = PeerServiceClient::new(dialed.channel);
+        Ok(client.max_decoding_message_size(PEER_MESSAGE_BYTES_MAX).max_encoding_message_size(PEER_MESSAGE_BYTES_MAX))
+    }
 }
 
 /// Whether a failed call surely never reached the other side.

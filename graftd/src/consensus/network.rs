@@ -25,7 +25,7 @@ use tonic::{Code, Status};
 
 use super::apply::StateMachine;
 use super::codec::{SnapshotHead, Wire};
-use super::links::{self, Client, Links};
+use super::links::{Client, Links};
 use super::member::MemberInfo;
 use super::sending::Sending;
 use super::snapshot::SnapshotData;
@@ -51,7 +51,7 @@ impl RaftNetworkFactory<Types> for Network {
 
     /// openraft asks for one client each for replication, heartbeats and snapshots: each gets a connection of its own.
     async fn new_client(&mut self, target: u64, node: &MemberInfo) -> Peer {
-        let client = links::connect(&node.peer_address).map_err(|error| format!("{:?} is no peer address: {error}", node.peer_address));
+        let client = self.links.connect(node).map_err(|error| format!("{:?} is no peer address: {error}", node.peer_address));
         Peer { target, client, links: self.links.clone(), sending: self.sending.clone(), metrics: self.metrics.clone() }
     }
 }

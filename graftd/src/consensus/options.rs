@@ -4,6 +4,7 @@ use openraft::{Config, SnapshotPolicy};
 
 use super::error::OpenError;
 use super::member::MemberInfo;
+use crate::peer_tls::PeerSecurity;
 
 /// Entries that are kept in the log below a snapshot, at least, as a multiple of what can be in flight: what is queued to be applied must
 /// never be purged.
@@ -24,6 +25,8 @@ pub struct ConsensusOptions {
     pub member: MemberInfo,
     /// Name of the cluster, for logs and status.
     pub cluster_name: String,
+    /// How members speak to each other.
+    pub security: PeerSecurity,
     /// Time between heartbeats.
     pub heartbeat_ms: u64,
     /// Shortest time without a leader before an election, on top of the leader lease.
@@ -53,6 +56,7 @@ impl Default for ConsensusOptions {
         Self {
             member: MemberInfo::default(),
             cluster_name: String::from("graft"),
+            security: PeerSecurity::Plain,
             heartbeat_ms: 50,
             election_min_ms: 200,
             election_max_ms: 400,

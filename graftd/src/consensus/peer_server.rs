@@ -11,15 +11,16 @@ use graft_machine::command::Envelope;
 use graft_machine::reply::{Answer, StoredAnswer};
 use graft_proto::peer::v1::peer_service_server::PeerService;
 use graft_proto::peer::v1::{
-    FormedRequest, FormedResponse, PeerHello, PromiseRequest, PromiseResponse, ProposeRequest, ProposeResponse, RaftKind, RaftMessage,
-    ReadIndexRequest, ReadIndexResponse, SnapshotChunk,
+    FormedRequest, FormedResponse, PeerHeader, PeerHello, PromiseRequest, PromiseResponse, ProposeRequest, ProposeResponse, RaftKind,
+    RaftMessage, ReadIndexRequest, ReadIndexResponse, SnapshotChunk,
 };
 use openraft::Snapshot;
+use openraft::async_runtime::watch::WatchReceiver;
 use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
 use prost::Message;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Extensions, Request, Response, Status, Streaming};
 
 use super::apply::Shared;
 use super::barrier::read_index;
@@ -30,6 +31,7 @@ use super::proposer::{Proposer, REFUSED_NOT_LEADER, REFUSED_OVERLOADED, Target};
 use super::snapshot::{SnapshotData, blocking};
 use super::types::{Raft, Types};
 use crate::discovery::formation::Formation;
+use crate::peer_tls::{PeerCaller, Unwelcome};
 use crate::storage::StorageError;
 
 /// A snapshot of which no chunk comes for so long is given up.
@@ -60,11 +62,33 @@ fn malformed(error: impl std::fmt::Display) -> Status {
     Status::invalid_argument(error.to_string())
 }
 
+/// Asks the connection whether its other side is who it says it is. What reaches the service by no listener of ours is not asked.
+fn speaks(caller: &Extensions, asked: impl FnOnce(&PeerCaller) -> Result<(), Unwelcome>) -> Result<(), Status> {
+    match caller.get::<PeerCaller>() {
+        Some(caller) => asked(caller).map_err(|error| Status::permission_denied(error.to_string())),
+        None => Ok(()),
+    }
+}
+
 fn answer(kind: RaftKind, body: Bytes) -> RaftMessage {
     RaftMessage { header: None, kind: kind as i32, body }
 }
 
 impl Peers {
+    /// Whether a call is meant for this member of this cluster, and comes from whom it says: the membership knows the name that belongs to a
+    /// raft id, and the certificate the name that belongs to the caller. A raft id that the membership here does not know yet may be anybody's who
+    /// has a certificate of this cluster: a member that is new learns the others from the log.
+    fn admit(&self, header: Option<&PeerHeader>, caller: &Extensions) -> Result<(), Status> {
+        self.links.admit(header)?;
+        let Some(from) = header.map(|header| header.from) else { return Ok(()) };
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        match metrics.membership_config.membership().get_node(&from) {
+            Some(member) => speaks(caller, |caller| caller.speaks_for(&member.name)),
+            None => Ok(()),
+        }
+    }
+
     fn formation(&self) -> Result<Arc<Formation>, Status> {
         self.formation.clone().ok_or_else(|| Status::unimplemented("this member's cluster is formed by other means"))
     }
@@ -73,11 +97,17 @@ impl Peers {
 #[tonic::async_trait]
 impl PeerService for Peers {
     async fn greet(&self, request: Request<PeerHello>) -> Result<Response<PeerHello>, Status> {
-        Ok(Response::new(self.formation()?.greet(request.into_inner())))
+        let formation = self.formation()?;
+        let hello = request.get_ref();
+        speaks(request.extensions(), |caller| caller.is_called(&hello.cluster_name, &hello.member_name))?;
+        Ok(Response::new(formation.greet(request.into_inner())))
     }
 
     async fn promise(&self, request: Request<PromiseRequest>) -> Result<Response<PromiseResponse>, Status> {
         let formation = self.formation()?;
+        if let Some(from) = &request.get_ref().from {
+            speaks(request.extensions(), |caller| caller.is_called(&from.cluster_name, &from.member_name))?;
+        }
         let request = request.into_inner();
         let cluster_id = request.cluster_id.clone();
         let promised = blocking(move || formation.promise(request)).await.map_err(stopped)?;
@@ -98,9 +128,9 @@ impl PeerService for Peers {
     type AppendStream = Appended;
 
     async fn append(&self, request: Request<Streaming<RaftMessage>>) -> Result<Response<Appended>, Status> {
-        let mut messages = request.into_inner();
+        let (_, caller, mut messages) = request.into_parts();
         let first = messages.message().await?.ok_or_else(|| Status::invalid_argument("an empty stream"))?;
-        self.links.admit(first.header.as_ref())?;
+        self.admit(first.header.as_ref(), &caller)?;
         let first = AppendEntriesRequest::<Types>::decode(first.body).map_err(malformed)?;
         // A stream that breaks, or carries what cannot be read, just ends: the leader opens another and starts where the log stands.
         let rest = messages.scan((), |(), message| std::future::ready(read_append(message)));
@@ -114,8 +144,8 @@ impl PeerService for Peers {
     }
 
     async fn call(&self, request: Request<RaftMessage>) -> Result<Response<RaftMessage>, Status> {
-        let RaftMessage { header, kind, body } = request.into_inner();
-        self.links.admit(header.as_ref())?;
+        let (_, caller, RaftMessage { header, kind, body }) = request.into_parts();
+        self.admit(header.as_ref(), &caller)?;
         let kind = RaftKind::try_from(kind).map_err(malformed)?;
         let body = match kind {
             RaftKind::Vote => self.raft.vote(VoteRequest::decode(body).map_err(malformed)?).await.map_err(stopped)?.encode(),
@@ -132,9 +162,9 @@ impl PeerService for Peers {
     }
 
     async fn snapshot(&self, request: Request<Streaming<SnapshotChunk>>) -> Result<Response<RaftMessage>, Status> {
-        let mut chunks = request.into_inner();
+        let (_, caller, mut chunks) = request.into_parts();
         let first = chunks.message().await?.ok_or_else(|| Status::invalid_argument("an empty stream"))?;
-        self.links.admit(first.header.as_ref())?;
+        self.admit(first.header.as_ref(), &caller)?;
         let SnapshotHead { vote, meta } = SnapshotHead::decode(first.head).map_err(malformed)?;
         let Ok(_receiving) = self.receiving.clone().try_acquire_owned() else {
             return Err(Status::unavailable("another snapshot is being received"));
@@ -173,8 +203,8 @@ impl PeerService for Peers {
     }
 
     async fn propose(&self, request: Request<ProposeRequest>) -> Result<Response<ProposeResponse>, Status> {
-        let ProposeRequest { header, commands } = request.into_inner();
-        self.links.admit(header.as_ref())?;
+        let (_, caller, ProposeRequest { header, commands }) = request.into_parts();
+        self.admit(header.as_ref(), &caller)?;
         // A command that is not known here would stop every member that applies it.
         for command in &commands {
             let envelope = Envelope::decode(command.clone()).map_err(malformed)?;
@@ -199,7 +229,7 @@ impl PeerService for Peers {
     }
 
     async fn read_index(&self, request: Request<ReadIndexRequest>) -> Result<Response<ReadIndexResponse>, Status> {
-        self.links.admit(request.get_ref().header.as_ref())?;
+        self.admit(request.get_ref().header.as_ref(), request.extensions())?;
         Ok(Response::new(match read_index(&self.raft).await {
             Ok(index) => ReadIndexResponse { index, refused: String::new() },
             Err(refused) => ReadIndexResponse { index: 0, refused },

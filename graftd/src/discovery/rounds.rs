@@ -28,6 +28,17 @@ pub struct Rounds {
     candidates: Vec<CandidateLink>,
 }
 
+/// Why a request failed: the cause that nothing stands behind, since those above it only say that there is one.
+fn innermost(status: &tonic::Status) -> String {
+    let mut error: Option<&dyn std::error::Error> = std::error::Error::source(status);
+    let mut told = status.message().to_owned();
+    while let Some(cause) = error {
+        told = cause.to_string();
+        error = cause.source();
+    }
+    told
+}
+
 /// What came of a round.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -61,9 +72,14 @@ impl Rounds {
     pub async fn next<F: Future<Output = Facts>>(&self, facts: impl FnOnce() -> F) -> io::Result<Step> {
         let seen = self.greet().await;
         let facts = facts().await;
-        let answering: BTreeMap<String, PeerHello> = seen.into_iter().filter_map(|(address, hello)| Some((address, hello?))).collect();
-        let silent: Vec<&str> =
-            self.candidates.iter().map(|link| link.address.as_str()).filter(|address| !answering.contains_key(*address)).collect();
+        let (mut answering, mut silent) = (BTreeMap::new(), Vec::new());
+        for (address, hello) in seen {
+            match hello {
+                Ok(hello) => drop(answering.insert(address, hello)),
+                Err(why) => silent.push((address, why)),
+            }
+        }
+        let silent: Vec<String> = silent.into_iter().map(|(address, why)| format!("{address} ({why})")).collect();
         Ok(match self.formation.next(answering, facts)? {
             Decision::Wait { why, needs_help } if silent.is_empty() => Step::Wait { why, needs_help },
             Decision::Wait { why, needs_help } => Step::Wait { why: format!("{why}; no answer from {}", silent.join(", ")), needs_help },
@@ -78,11 +94,21 @@ impl Rounds {
         })
     }
 
-    async fn greet(&self) -> Vec<(String, Option<PeerHello>)> {
+    /// What each candidate says of itself, if it is who it says it is; otherwise why it counts as silent.
+    async fn greet(&self) -> Vec<(String, Result<PeerHello, String>)> {
         let hello = self.formation.hello();
         let answers = self.candidates.iter().map(|link| {
-            let (mut client, hello, address) = (link.client.clone(), hello.clone(), link.address.clone());
-            async move { (address, client.greet(hello).await.ok().map(tonic::Response::into_inner)) }
+            let (mut client, hello) = (link.client.clone(), hello.clone());
+            async move {
+                let answer = match client.greet(hello).await.map(tonic::Response::into_inner) {
+                    Ok(answer) if link.dialed.is_called(&answer.cluster_name, &answer.member_name) => Ok(answer),
+                    Ok(answer) => {
+                        Err(format!("calls itself {} of cluster {}, and its certificate does not", answer.member_name, answer.cluster_name))
+                    }
+                    Err(status) => Err(innermost(&status)),
+                };
+                (link.address.clone(), answer)
+            }
         });
         join_all(answers).await
     }

@@ -21,7 +21,7 @@ pub async fn three(dir: &TempDir) -> Vec<Daemon> {
         let text = format!(
             "[node]\nname = \"graft-{i}\"\ndata_dir = {:?}\n[client]\nlisten = \"127.0.0.1:0\"\n\
              [cluster]\nexpect = 3\npeers = {peers:?}\npeer_listen = {:?}\n\
-             [raft]\nheartbeat = \"100ms\"\nelection_min = \"600ms\"\nelection_max = \"1200ms\"\n",
+             [security]\ninsecure = true\n[raft]\nheartbeat = \"100ms\"\nelection_min = \"600ms\"\nelection_max = \"1200ms\"\n",
             dir.path().join(format!("graft-{i}")),
             peers[i],
         );

@@ -33,6 +33,9 @@ const SHOWN: &[(&str, &str, &str)] = &[
     ("cluster.peers", "tests/formation.rs", "three_members_form_one_cluster_and_stay_it"),
     ("cluster.peer_listen", "tests/keys/main.rs", "the_data_and_the_ports_are_where_they_were_said_to_be"),
     ("cluster.peer_advertise", "tests/keys/main.rs", "others_are_told_the_names_and_the_addresses_that_are_advertised"),
+    ("cluster.peer_ca", "tests/formation.rs", "members_with_certificates_form_a_cluster_and_strangers_are_not_heard"),
+    ("cluster.peer_cert", "tests/formation.rs", "members_with_certificates_form_a_cluster_and_strangers_are_not_heard"),
+    ("cluster.peer_key", "tests/formation.rs", "members_with_certificates_form_a_cluster_and_strangers_are_not_heard"),
     ("security.insecure", "tests/keys/main.rs", "beyond_loopback_it_listens_only_if_that_was_said"),
     ("raft.heartbeat", "tests/consensus/three.rs", "an_idle_leader_shows_that_it_lives_as_often_as_the_options_say"),
     ("raft.election_min", "tests/consensus/three.rs", "followers_wait_for_a_silent_leader_as_long_as_the_options_say"),
@@ -108,6 +111,7 @@ async fn the_data_and_the_ports_are_where_they_were_said_to_be() {
     config.node.data_dir = dir.path().join("said/so");
     config.client.listen = HostPort::loopback(clients.port());
     config.cluster.peer_listen = Some(HostPort::loopback(members.port()));
+    config.security.insecure = true;
     let daemon = started(config).await;
     assert_eq!(daemon.client_address(), clients);
     for address in [clients, members] {
@@ -139,6 +143,7 @@ async fn others_are_told_the_names_and_the_addresses_that_are_advertised() {
     config.cluster.name = "a-cluster".into();
     config.client.advertise = Some("clients.example:7420".parse().expect("an address"));
     config.cluster.peer_listen = Some(HostPort::loopback(0));
+    config.security.insecure = true;
     config.cluster.peer_advertise = Some("members.example:7421".parse().expect("an address"));
     let daemon = started(config).await;
     let status =
