@@ -21,6 +21,8 @@
 
 mod bodies;
 mod cluster;
+#[cfg(test)]
+mod counted;
 mod dead_letters;
 mod errors;
 mod events;

@@ -291,28 +291,12 @@ mod tests {
 
     use graft_machine::memory::Memory;
     use graft_machine::state::StateTx;
-    use graft_machine::tables::{NameKey, NameRecord, Names, RunKey, Table, TaskList, Tasks as TaskRecords, Workflows};
+    use graft_machine::tables::{NameKey, NameRecord, Names, RunKey, TaskList, Tasks as TaskRecords, Workflows};
     use graft_machine::task::{Ready, TaskState};
     use graft_machine::workflow::{Running, Status as Doing, Workflow};
 
     use super::*;
-
-    /// Counts the records of tasks and workflows that are read one by one.
-    struct Counted {
-        state: Memory,
-        reads: Cell<usize>,
-    }
-
-    impl StateRead for Counted {
-        fn get<T: Table>(&self, key: &T::Key) -> Option<Arc<T::Value>> {
-            self.reads.set(self.reads.get() + usize::from(T::ID == TaskRecords::ID || T::ID == Workflows::ID));
-            self.state.get::<T>(key)
-        }
-
-        fn scan<T: Table>(&self, prefix: &[u8], after: Option<&T::Key>, limit: usize) -> Vec<(T::Key, Arc<T::Value>)> {
-            self.state.scan::<T>(prefix, after, limit)
-        }
-    }
+    use crate::api::counted::Counted;
 
     /// `runs` workflows with `tasks` ready tasks of one node each.
     fn state(runs: u64, tasks: u32, config: usize) -> Counted {

@@ -191,34 +191,15 @@ impl<S: StateRead, F: FnMut(&DeadLetterKey, &Workflow, &Task) -> bool> Look<'_, 
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
-    use std::sync::Arc;
 
     use graft_machine::memory::Memory;
     use graft_machine::state::StateTx;
-    use graft_machine::tables::{DeadLetters, NameKey, NameRecord, Names, RunKey, Table, TaskKey, Tasks, Workflows};
+    use graft_machine::tables::{DeadLetters, NameKey, NameRecord, Names, RunKey, TaskKey, Tasks, Workflows};
     use graft_machine::task::{DeadLettered, Ready};
     use graft_machine::workflow::{Running, Status};
 
     use super::*;
-
-    /// Counts the records of tasks and workflows that are read.
-    struct Counted {
-        state: Memory,
-        reads: Cell<usize>,
-    }
-
-    impl StateRead for Counted {
-        fn get<T: Table>(&self, key: &T::Key) -> Option<Arc<T::Value>> {
-            self.reads.set(self.reads.get() + usize::from(T::ID == Tasks::ID || T::ID == Workflows::ID));
-            self.state.get::<T>(key)
-        }
-
-        fn scan<T: Table>(&self, prefix: &[u8], after: Option<&T::Key>, limit: usize) -> Vec<(T::Key, Arc<T::Value>)> {
-            let rows = self.state.scan::<T>(prefix, after, limit);
-            self.reads.set(self.reads.get() + if T::ID == Tasks::ID { rows.len() } else { 0 });
-            rows
-        }
-    }
+    use crate::api::counted::Counted;
 
     /// Run `r` is of workflow `w-r` and has `letters` dead letters, given up one after the other, behind as many open tasks.
     fn state(runs: u64, letters: u32, config: usize) -> Counted {
