@@ -29,7 +29,7 @@ pub struct ClusterStatus {
     pub leader: u64,
     /// The term.
     pub term: u64,
-    /// All members with their role (`leader`, `voter`, `learner`) and replicated index (0 = unknown: only the leader knows of others).
+    /// All members by name, with their role (`leader`, `voter`, `learner`) and replicated index (0 = unknown: only the leader knows of others).
     pub members: Vec<(MemberInfo, &'static str, u64)>,
     /// Last index in the log.
     pub last_index: u64,
@@ -63,6 +63,8 @@ pub(crate) fn status(raft: &Raft, shared: &Shared, me: u64) -> ClusterStatus {
         id if voters.contains(&id) => "voter",
         _ => "learner",
     };
+    let mut members: Vec<_> = membership.nodes().map(|(id, info)| (info.clone(), role(*id), replicated(*id))).collect();
+    members.sort_by(|(a, ..), (b, ..)| a.name.cmp(&b.name));
     ClusterStatus {
         cluster_id,
         cluster_name,
@@ -70,7 +72,7 @@ pub(crate) fn status(raft: &Raft, shared: &Shared, me: u64) -> ClusterStatus {
         member: me,
         leader,
         term: now.current_term,
-        members: membership.nodes().map(|(id, info)| (info.clone(), role(*id), replicated(*id))).collect(),
+        members,
         last_index: now.last_log_index.map_or(0, |last| last + 1),
         applied_index,
         flushed_index: shared.state.flushed().index,
