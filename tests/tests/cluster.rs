@@ -75,6 +75,14 @@ async fn a_leader_whose_majority_is_gone_says_so_and_is_back_with_it() {
     })
     .await;
     assert!(told.contains("a majority of the members does not answer"), "{told}");
+    // And the list of members shows who is missing.
+    let client = Client::connect(cluster.members[leader].url()).expect("an address");
+    let status = client.cluster_status().await.expect("a status");
+    for (at, member) in cluster.members.iter().enumerate() {
+        let told = status.members.iter().find(|told| told.name == member.name).expect("it is a member");
+        let silent = told.silent_ms.expect("a leader knows whom it heard");
+        assert!(if at == leader { silent == 0 } else { silent > 1_000 }, "{}: {silent} ms", member.name);
+    }
     // Nobody is better off without it.
     assert_eq!(http::get(&address, "/livez").expect("it answers").0, 200);
     cluster.members[others[0]].start();

@@ -13,6 +13,9 @@ const TEXT_MAX: usize = 60;
 /// Longest state or config that is shown, in bytes; `-o json` shows all of it.
 const DOCUMENT_BYTES_MAX: usize = 4_000;
 
+/// A member that was heard within this time is there, in milliseconds: some heartbeats.
+const QUIET_MS: u64 = 1_000;
+
 /// A column of a table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Column {
@@ -262,6 +265,10 @@ pub(crate) fn members(status: &ClusterStatusResponse, view: View) -> Vec<Line> {
             index(member.last_index),
             index(member.applied_index),
             index(member.flushed_index),
+            member.silent_ms.map_or_else(
+                || "?".to_owned(),
+                |silent| if silent < QUIET_MS { "now".to_owned() } else { format!("{} ago", duration_ms(silent)) },
+            ),
             member.raft_id.to_string(),
         ]
     });
@@ -273,6 +280,7 @@ pub(crate) fn members(status: &ClusterStatusResponse, view: View) -> Vec<Line> {
         column("LAST"),
         column("APPLIED"),
         column("FLUSHED"),
+        column("HEARD"),
         wide("RAFT ID"),
     ];
     table(view, &columns, rows)

@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status};
 
 use super::sessions;
 use super::{Shared, forward};
-use crate::consensus::ClusterStatus;
+use crate::consensus::{ClusterStatus, MemberStatus};
 use crate::observability::process;
 use graft_convert::names;
 use graft_proto::errors::{Fault, quoted};
@@ -91,7 +91,7 @@ impl ClusterService for Cluster {
 }
 
 fn members(status: &ClusterStatus) -> Vec<v1::Member> {
-    let member = |(info, role, replicated): &(crate::consensus::MemberInfo, &'static str, u64)| {
+    let member = |MemberStatus { info, role, replicated, silent }: &MemberStatus| {
         let here = info.raft_id == status.member;
         v1::Member {
             raft_id: info.raft_id,
@@ -102,6 +102,7 @@ fn members(status: &ClusterStatus) -> Vec<v1::Member> {
             last_index: if here { status.last_index } else { *replicated },
             applied_index: if here { status.applied_index } else { *replicated },
             flushed_index: if here { status.flushed_index } else { 0 },
+            silent_ms: silent.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
         }
     };
     status.members.iter().map(member).collect()
@@ -167,6 +168,8 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use graft_machine::memory::Memory;
     use graft_machine::session::SessionNode;
@@ -214,11 +217,15 @@ mod tests {
             last_index: 9,
             applied_index: 8,
             flushed_index: 7,
-            members: vec![(info(1), "leader", 9), (info(2), "voter", 5)],
+            members: vec![
+                MemberStatus { info: info(1), role: "leader", replicated: 9, silent: Some(Duration::ZERO) },
+                MemberStatus { info: info(2), role: "voter", replicated: 5, silent: Some(Duration::from_secs(70)) },
+            ],
             ..ClusterStatus::default()
         };
         let told = members(&status);
         assert_eq!((told[0].last_index, told[0].applied_index, told[0].flushed_index), (9, 8, 7));
         assert_eq!((told[1].last_index, told[1].applied_index, told[1].flushed_index), (5, 5, 0));
+        assert_eq!((told[0].silent_ms, told[1].silent_ms), (Some(0), Some(70_000)));
     }
 }

@@ -55,7 +55,7 @@ pub use member::MemberInfo;
 pub use options::ConsensusOptions;
 pub use peer_server::Peers;
 pub use proposer::{ANSWER_WAIT, LEADER_WAIT};
-pub use status::ClusterStatus;
+pub use status::{ClusterStatus, MemberStatus};
 pub use subscriptions::RunSubscription;
 
 pub use crate::storage::{Latest, View};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use graft_machine::state::StateRead;
 use graft_machine::tables::{Meta, MetaKey};
+use openraft::Instant as _;
 use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
 
@@ -13,6 +14,19 @@ use super::types::{Raft, position_or_zero};
 
 /// How often the positions are copied into the metrics.
 pub(crate) const GAUGE_EVERY: Duration = Duration::from_millis(500);
+
+/// A member, as the answering one sees it. Only the leader knows of others.
+#[derive(Clone, Debug, Default)]
+pub struct MemberStatus {
+    /// Who it is.
+    pub info: MemberInfo,
+    /// `leader`, `voter` or `learner`.
+    pub role: &'static str,
+    /// Replicated index; 0 = unknown.
+    pub replicated: u64,
+    /// How long ago it was heard; `None`: not known.
+    pub silent: Option<Duration>,
+}
 
 /// A member's place in the cluster.
 #[derive(Clone, Debug, Default)]
@@ -29,8 +43,8 @@ pub struct ClusterStatus {
     pub leader: u64,
     /// The term.
     pub term: u64,
-    /// All members by name, with their role (`leader`, `voter`, `learner`) and replicated index (0 = unknown: only the leader knows of others).
-    pub members: Vec<(MemberInfo, &'static str, u64)>,
+    /// All members by name.
+    pub members: Vec<MemberStatus>,
     /// Last index in the log.
     pub last_index: u64,
     /// Applied index.
@@ -63,8 +77,18 @@ pub(crate) fn status(raft: &Raft, shared: &Shared, me: u64) -> ClusterStatus {
         id if voters.contains(&id) => "voter",
         _ => "learner",
     };
-    let mut members: Vec<_> = membership.nodes().map(|(id, info)| (info.clone(), role(*id), replicated(*id))).collect();
-    members.sort_by(|(a, ..), (b, ..)| a.name.cmp(&b.name));
+    let silent = |id: u64| match &now.heartbeat {
+        _ if id == me => Some(Duration::ZERO),
+        // Since when it leads is not known: of whom it has not heard yet, nothing is said.
+        Some(heard) if now.state == ServerState::Leader => heard.get(&id).cloned().flatten().map(|at| at.into_inner().elapsed()),
+        _ => None,
+    };
+    let member = |(id, info): (&u64, &MemberInfo)| {
+        let silent = silent(*id);
+        MemberStatus { info: info.clone(), role: role(*id), replicated: replicated(*id), silent }
+    };
+    let mut members: Vec<_> = membership.nodes().map(member).collect();
+    members.sort_by(|a, b| a.info.name.cmp(&b.info.name));
     ClusterStatus {
         cluster_id,
         cluster_name,

@@ -111,6 +111,8 @@ pub struct Member {
     pub applied_index: Option<u64>,
     /// Index flushed to the state file, on the answering member.
     pub flushed_index: Option<u64>,
+    /// How long ago the answering member heard of it, in milliseconds; `null`: not known, since only the leader hears of others.
+    pub silent_ms: Option<u64>,
 }
 
 impl From<&v1::Member> for Member {
@@ -124,6 +126,7 @@ impl From<&v1::Member> for Member {
             last_index: known(member.last_index),
             applied_index: known(member.applied_index),
             flushed_index: known(member.flushed_index),
+            silent_ms: member.silent_ms,
         }
     }
 }
