@@ -122,7 +122,7 @@ mod tests {
     #[tokio::test]
     async fn the_first_layer_is_the_outermost_and_each_sees_what_came_of_it() {
         let log = Log::default();
-        let outcome = outcome_of(vec![noting(&log, "a"), noting(&log, "b"), Arc::new(Tracing)], NodeOptions::new(), "works").await;
+        let outcome = outcome_of(vec![noting(&log, "a"), noting(&log, "b")], NodeOptions::new(), "works").await;
         assert!(matches!(outcome, Outcome::Completed(_)), "{outcome:?}");
         assert_eq!(*log.lock().unwrap(), ["into a", "into b", "out of b: None", "out of a: None"]);
         let log = Log::default();
@@ -192,6 +192,8 @@ mod tests {
         }
     }
 
+    /// The one test that has [`Tracing`]: an event that first happens on a thread without a subscriber is off in the whole process from then
+    /// on (`tracing` remembers that nobody wants it), and tests run side by side.
     #[tokio::test]
     async fn spans_name_the_attempt_and_failures_are_warnings_in_them() {
         let lines = Lines::default();
