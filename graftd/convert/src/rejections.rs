@@ -17,6 +17,8 @@ pub fn fault(rejection: Rejection) -> Fault {
         Ok(RejectionCode::ClusterMismatch) => ErrorCode::ClusterMismatch,
         Ok(RejectionCode::TaskNotFound) => ErrorCode::TaskNotFound,
         Ok(RejectionCode::TaskState) => ErrorCode::WrongTaskState,
+        Ok(RejectionCode::GrantNotFound) => ErrorCode::MemberNotFound,
+        Ok(RejectionCode::GrantRefused) => ErrorCode::MembershipRefused,
     };
     Fault::new(code, rejection.object, rejection.detail)
 }

@@ -91,6 +91,9 @@ fn dispatch<S: StateTx>(turn: &mut Turn<'_, S>, command: &Command) -> Answer {
         Command::Redrive(command) => commands::redrive::apply(turn, command),
         Command::RetryTask(command) => commands::retry_task::apply(turn, command),
         Command::Discard(command) => commands::discard::apply(turn, command),
+        Command::GrantJoin(command) => commands::grant_join::grant(turn, command),
+        Command::UseJoinGrant(command) => commands::grant_join::use_grant(turn, command),
+        Command::RevokeJoinGrant(command) => commands::grant_join::revoke(turn, command),
     }
 }
 
@@ -187,6 +190,9 @@ fn namespace(command: &Command) -> &str {
         | Command::Due(_)
         | Command::CloseSession(_)
         | Command::InitCluster(_)
-        | Command::ExpireRequests(_) => "",
+        | Command::ExpireRequests(_)
+        | Command::GrantJoin(_)
+        | Command::UseJoinGrant(_)
+        | Command::RevokeJoinGrant(_) => "",
     }
 }

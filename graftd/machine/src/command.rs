@@ -52,7 +52,7 @@ pub struct Envelope {
     #[prost(uint64, tag = "4")]
     pub not_after: Millis,
     /// What is asked.
-    #[prost(oneof = "Command", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 28, 29, 30")]
+    #[prost(oneof = "Command", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 28, 29, 30, 31, 32, 33")]
     pub command: Option<Command>,
 }
 
@@ -114,6 +114,15 @@ pub enum Command {
     /// Give a dead letter up for good. → `Reply::Done`
     #[prost(message, tag = "30")]
     Discard(ControlTask),
+    /// Let a member join: by a token's secret, or by its name. → `Reply::Done`
+    #[prost(message, tag = "31")]
+    GrantJoin(GrantJoin),
+    /// A member joins by a grant. → `Reply::Done`
+    #[prost(message, tag = "32")]
+    UseJoinGrant(UseJoinGrant),
+    /// Take a grant away. → `Reply::Done`
+    #[prost(message, tag = "33")]
+    RevokeJoinGrant(RevokeJoinGrant),
 }
 
 /// What a start does when the id is taken. The numbers are stored; never reuse one.
@@ -467,6 +476,51 @@ pub struct InitCluster {
     /// Raised by a forced recovery; 1 at first.
     #[prost(uint64, tag = "3")]
     pub epoch: u64,
+}
+
+/// See [`Command::GrantJoin`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct GrantJoin {
+    /// Names the grant: random for a token, the member's name for an approval.
+    #[prost(string, tag = "1")]
+    pub id: String,
+    /// Only the member of this name; empty = any, with a secret only.
+    #[prost(string, tag = "2")]
+    pub member: String,
+    /// SHA-256 of the secret; empty = an approval, which needs none.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub secret_hash: Bytes,
+    /// Of no use from this time on.
+    #[prost(uint64, tag = "4")]
+    pub expires: Millis,
+    /// How many members may use it.
+    #[prost(uint32, tag = "5")]
+    pub uses: u32,
+}
+
+/// See [`Command::UseJoinGrant`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct UseJoinGrant {
+    /// The grant.
+    #[prost(string, tag = "1")]
+    pub id: String,
+    /// SHA-256 of the secret that was shown; empty for an approval.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub secret_hash: Bytes,
+    /// Name of the member.
+    #[prost(string, tag = "3")]
+    pub member: String,
+    /// Its raft id.
+    #[prost(uint64, tag = "4")]
+    pub raft_id: u64,
+}
+
+/// See [`Command::RevokeJoinGrant`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct RevokeJoinGrant {
+    /// The grant.
+    #[prost(string, tag = "1")]
+    pub id: String,
 }
 
 /// See [`Command::ExpireRequests`].

@@ -52,6 +52,12 @@ pub const RETENTION_DEFAULT: u64 = 7 * 24 * 3_600_000;
 pub const NODES_PER_SESSION_MAX: usize = 1_000;
 /// Most concurrency limits that are set at once.
 pub const LIMITS_MAX: usize = 10_000;
+/// Most permissions to join the cluster that stand at once.
+pub const JOIN_GRANTS_MAX: usize = 1_000;
+/// Most members that one permission to join may be for.
+pub const GRANT_USES_MAX: u32 = 100;
+/// Length of the hash of a secret, in bytes (SHA-256).
+pub const SECRET_HASH_BYTES: usize = 32;
 /// Default grace that a cancelled workflow's running attempts get, in milliseconds.
 pub const CANCEL_GRACE_DEFAULT: u64 = 30_000;
 

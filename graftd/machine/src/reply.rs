@@ -137,6 +137,10 @@ pub enum RejectionCode {
     TaskNotFound = 9,
     /// What the task is waiting for does not allow it.
     TaskState = 10,
+    /// No such permission to join the cluster.
+    GrantNotFound = 11,
+    /// The permission to join does not allow this.
+    GrantRefused = 12,
 }
 
 impl Rejection {

@@ -1,5 +1,6 @@
-//! Worker sessions and concurrency limits: what the whole cluster must agree on before it hands out work.
+//! Worker sessions and concurrency limits: what the whole cluster must agree on before it hands out work; and who may join it.
 
+use bytes::Bytes;
 use prost::Message;
 
 use crate::time::Millis;
@@ -65,4 +66,30 @@ impl Limit {
     pub fn in_force(self) -> Option<u32> {
         (self.max > 0).then_some(self.max)
     }
+}
+
+/// A permission to join the cluster: a token, or the approval of a member.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct JoinGrant {
+    /// Only the member of this name; empty = any.
+    #[prost(string, tag = "1")]
+    pub member: String,
+    /// SHA-256 of the secret; empty = an approval.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub secret_hash: Bytes,
+    /// Of no use from this time on.
+    #[prost(uint64, tag = "3")]
+    pub expires: Millis,
+    /// How many members may use it.
+    #[prost(uint32, tag = "4")]
+    pub uses: u32,
+    /// Raft ids of those that have.
+    #[prost(uint64, repeated, tag = "5")]
+    pub used_by: Vec<u64>,
+    /// When it was made.
+    #[prost(uint64, tag = "6")]
+    pub created: Millis,
+    /// Who made it.
+    #[prost(string, tag = "7")]
+    pub principal: String,
 }

@@ -27,8 +27,9 @@
 //! | `DeadLetters` | namespace, given up at, run, task | – |
 //! | `StatusCounts` | namespace, status | how many |
 //! | `AttemptEvents` | run, task, index and ordinal (late first) | – |
+//! | `JoinGrants` | id | a permission to join |
 //!
-//! The last four are *derived*, see [`crate::derived`]: they say nothing that the others do not, and can be made again from them.
+//! The four before `JoinGrants` are *derived*, see [`crate::derived`]: they say nothing that the others do not, and can be made again from them.
 
 use std::sync::Arc;
 
@@ -37,7 +38,7 @@ use prost::Message;
 use crate::event::Event;
 use crate::ids::{EventPos, PARTITION, Run, ScopeId, TaskId};
 use crate::reply::StoredAnswer;
-use crate::session::{Limit, Session};
+use crate::session::{JoinGrant, Limit, Session};
 use crate::task::{Scope, Task};
 use crate::time::Millis;
 use crate::workflow::Workflow;
@@ -176,6 +177,8 @@ tables! {
     StatusCounts = 23: StatusCountKey => Counter;
     /// Where a task's failed and lost attempts stand in the history. Derived.
     AttemptEvents = 24: AttemptKey => ();
+    /// Permissions to join the cluster.
+    JoinGrants = 25: JoinGrantKey => JoinGrant;
 }
 
 /// Record of [`Names`].
@@ -518,6 +521,13 @@ key! {
         index_back: u64,
         /// `u32::MAX` less the ordinal within the entry.
         ordinal_back: u32,
+    }
+}
+key! {
+    /// A permission to join.
+    JoinGrantKey {
+        /// Its id.
+        id: String,
     }
 }
 key! {

@@ -12,13 +12,14 @@ use std::sync::Arc;
 use crate::effect::Offer;
 use crate::event::Event;
 use crate::ids::{AttemptRef, EventPos, Run, TaskId, TaskRef};
-use crate::limits::PAGE_MAX;
+use crate::limits::{JOIN_GRANTS_MAX, PAGE_MAX};
 use crate::names::{check_id, check_name};
-use crate::session::{Limit, Session};
+use crate::session::{JoinGrant, Limit, Session};
 use crate::state::StateRead;
 use crate::tables::{
-    CounterKey, CounterName, Counters, Descending, EventKey, Events, LimitKey, Limits, Meta, MetaKey, MetaRecord, NameKey, Names, Prefix,
-    ReadyKey, ReadyTasks, RunEventKey, RunEvents, RunKey, SessionKey, Sessions, TaskEvents, TaskKey, Tasks, TimerKey, Timers, Workflows,
+    CounterKey, CounterName, Counters, Descending, EventKey, Events, JoinGrants, LimitKey, Limits, Meta, MetaKey, MetaRecord, NameKey,
+    Names, Prefix, ReadyKey, ReadyTasks, RunEventKey, RunEvents, RunKey, SessionKey, Sessions, TaskEvents, TaskKey, Tasks, TimerKey,
+    Timers, Workflows,
 };
 use crate::task::{Task, TaskState};
 use crate::time::Millis;
@@ -111,6 +112,12 @@ pub fn sessions(state: &impl StateRead, after: Option<&str>, limit: usize) -> Ve
 pub fn limits(state: &impl StateRead, after: Option<&LimitKey>, limit: usize) -> Vec<(LimitKey, Limit)> {
     let page = state.scan::<Limits>(Prefix::new().as_bytes(), after, limit.min(PAGE_MAX));
     page.into_iter().map(|(key, limit)| (key, *limit)).collect()
+}
+
+/// The permissions to join, by id; those that have expired may be among them.
+pub fn join_grants(state: &impl StateRead) -> Vec<(String, Arc<JoinGrant>)> {
+    let all = state.scan::<JoinGrants>(Prefix::new().as_bytes(), None, JOIN_GRANTS_MAX);
+    all.into_iter().map(|(key, grant)| (key.id, grant)).collect()
 }
 
 /// A run.

@@ -13,7 +13,8 @@ use bytes::Bytes;
 use goldenscript::{Argument, ArgumentConsumer, Context};
 use graft_machine::command::{
     BlockTask, Change, CloseSession, Command, CompleteTask, ControlTask, ControlWorkflow, Due, Envelope, ExpireRequests, FailTask,
-    FailureKind, FanOut, InitCluster, LoseTask, LostReason, OnConflict, Operation, RedriveTask, SetLimit, StartWorkflow, TimerRef,
+    FailureKind, FanOut, GrantJoin, InitCluster, LoseTask, LostReason, OnConflict, Operation, RedriveTask, RevokeJoinGrant, SetLimit,
+    StartWorkflow, TimerRef, UseJoinGrant,
 };
 use graft_machine::ids::{AttemptRef, Lease, TaskRef};
 use graft_machine::memory::Memory;
@@ -84,6 +85,20 @@ impl Script {
                 let (cluster_id, epoch) = (position(args)?.into(), number(args, "epoch")?);
                 Command::InitCluster(InitCluster { cluster_id, cluster_name: "golden".into(), epoch })
             }
+            "grant" => Command::GrantJoin(GrantJoin {
+                id: position(args)?.into(),
+                member: args.take_key("member").unwrap_or_default().into(),
+                secret_hash: secret_hash(args),
+                expires: number(args, "expires")?,
+                uses: args.take_key("uses").map_or(Ok(1), str::parse)?,
+            }),
+            "join" => Command::UseJoinGrant(UseJoinGrant {
+                member: position(args)?.into(),
+                raft_id: number(args, "raft_id")?,
+                id: args.take_key("grant").unwrap_or_default().into(),
+                secret_hash: secret_hash(args),
+            }),
+            "revoke" => Command::RevokeJoinGrant(RevokeJoinGrant { id: position(args)?.into() }),
             "expire" => Command::ExpireRequests(ExpireRequests {}),
             other => return Err(format!("unknown command {other}").into()),
         });
@@ -228,6 +243,11 @@ impl Script {
         Ok(Command::SetLimit(SetLimit { namespace, node, limit, only_if_absent }))
     }
 
+    /// Who may join, and who has.
+    fn grants(&self) -> String {
+        view::join_grants(&self.state).iter().map(|(id, grant)| words::grant(id, grant)).collect()
+    }
+
     /// The workflow, its open tasks and its scopes.
     fn show(&self, args: &mut ArgumentConsumer<'_>) -> Outcome<String> {
         let (id, run) = (position(args)?, number(args, "run")?);
@@ -265,6 +285,7 @@ impl goldenscript::Runner for Script {
                 self.apply(last)
             }
             "show" => self.show(&mut args),
+            "grants" => Ok(self.grants()),
             "ready" => {
                 let mut out = String::new();
                 for queue in view::queues(&self.state, None, 100) {
@@ -306,6 +327,11 @@ fn position<'a>(args: &mut ArgumentConsumer<'a>) -> Outcome<&'a str> {
 
 fn number(args: &mut ArgumentConsumer<'_>, key: &str) -> Outcome<u64> {
     Ok(args.take_key(key).unwrap_or("0").parse()?)
+}
+
+/// `secret=a`: a hash that says so.
+fn secret_hash(args: &mut ArgumentConsumer<'_>) -> Bytes {
+    args.take_key("secret").map(|secret| Bytes::from(secret.repeat(32 / secret.len()))).unwrap_or_default()
 }
 
 fn text(args: &mut ArgumentConsumer<'_>, key: &str) -> String {

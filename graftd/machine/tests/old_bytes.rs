@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use graft_machine::command::{
-    Change, Command, CompleteTask, ControlTask, ENTRY_FORMAT, Envelope, FanOut, LogEntry, MACHINE_VERSION, Operation, RedriveTask,
-    StartWorkflow,
+    Change, Command, CompleteTask, ControlTask, ENTRY_FORMAT, Envelope, FanOut, GrantJoin, LogEntry, MACHINE_VERSION, Operation,
+    RedriveTask, RevokeJoinGrant, StartWorkflow, UseJoinGrant,
 };
 use graft_machine::event::{CreatedTask, DeadLetterRedriven, Event, Happened, TaskCompleted, TaskControlled};
 use graft_machine::ids::{AttemptRef, EventPos, Lease};
 use graft_machine::reply::{Answer, Reply, Started};
-use graft_machine::session::{Session, SessionNode};
+use graft_machine::session::{JoinGrant, Session, SessionNode};
 use graft_machine::tables::{
     AttemptKey, Counter, DeadLetterKey, Descending, LabelKey, Lineage, MetaRecord, ReadyKey, Record, RequestRecord, StatusCountKey,
     TableId, TableKey, TaskListKey, TimerKey, TimerKind,
@@ -127,6 +127,20 @@ fn commands_about_one_task_are_read_and_written_alike() {
     assert_eq!(hex(&entry.encode_to_vec()), hex(&bytes));
 }
 
+#[test]
+fn the_commands_of_joining_of_version_1_are_read_and_written_alike() {
+    let secret_hash = Bytes::from_static(&[7; 32]);
+    let grant = GrantJoin { id: "t1".into(), member: "c".into(), secret_hash: secret_hash.clone(), expires: 9_000, uses: 2 };
+    let used = UseJoinGrant { id: "t1".into(), secret_hash, member: "c".into(), raft_id: 11 };
+    let revoked = RevokeJoinGrant { id: "t1".into() };
+    let commands = [Command::GrantJoin(grant), Command::UseJoinGrant(used), Command::RevokeJoinGrant(revoked)];
+    let commands = commands.into_iter().map(|command| Envelope::internal("client:ann", command)).collect();
+    let entry = LogEntry { format: ENTRY_FORMAT, machine_version: MACHINE_VERSION, time: 1_700_000_000_000, commands };
+    let bytes = kept("log_entry_of_joining", &entry.encode_to_vec());
+    assert_eq!(LogEntry::decode(bytes.as_slice()), Ok(entry.clone()));
+    assert_eq!(hex(&entry.encode_to_vec()), hex(&bytes));
+}
+
 fn records() -> Vec<(&'static str, TableId, Record)> {
     let workflow = Workflow {
         namespace: "default".into(),
@@ -213,6 +227,15 @@ fn records() -> Vec<(&'static str, TableId, Record)> {
         lease_time: 10_000,
         opened: 900,
     };
+    let grant = JoinGrant {
+        member: "c".into(),
+        secret_hash: Bytes::from_static(&[7; 32]),
+        expires: 9_000,
+        uses: 2,
+        used_by: vec![11, 12],
+        created: 1_000,
+        principal: "client:ann".into(),
+    };
     let lineage = vec![Lineage { cluster_id: "c1".into(), epoch: 1, from_index: 1 }];
     vec![
         ("workflow", TableId::Workflows, Record::Workflows(Arc::new(workflow))),
@@ -239,6 +262,7 @@ fn records() -> Vec<(&'static str, TableId, Record)> {
             Record::Requests(Arc::new(RequestRecord { payload_hash: 9, answer: Some(answer.into()), expires: 601_000 })),
         ),
         ("session", TableId::Sessions, Record::Sessions(Arc::new(session))),
+        ("join_grant", TableId::JoinGrants, Record::JoinGrants(Arc::new(grant))),
         (
             "meta",
             TableId::Meta,

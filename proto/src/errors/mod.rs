@@ -137,6 +137,10 @@ catalogue! {
     NotEnded = "GR0025", FailedPrecondition, 409, IsVain, None, "wait for its end with `graft workflow watch`";
     /// A page of another origin is behind it, or it asks for another host.
     WrongOrigin = "GR0026", PermissionDenied, 403, IsVain, None, "send it from a program, or from a page of the same address";
+    /// No such member, join token or approval.
+    MemberNotFound = "GR0027", NotFound, 404, IsVain, None, "see who is there with `graft cluster members`";
+    /// The cluster's membership does not allow it now.
+    MembershipRefused = "GR0028", FailedPrecondition, 409, IsVain, None, "look at `graft cluster doctor`";
 
     /// No server could be reached.
     Unreachable = "GR9001", Unavailable, 503, Helps, Unknown, "check that graftd runs and answers at that address";

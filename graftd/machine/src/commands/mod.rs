@@ -8,6 +8,7 @@ pub(crate) mod discard;
 pub(crate) mod due;
 pub(crate) mod expire_requests;
 pub(crate) mod fail;
+pub(crate) mod grant_join;
 pub(crate) mod init_cluster;
 pub(crate) mod lose;
 pub(crate) mod open_session;

@@ -9,6 +9,7 @@ use graft_machine::effect::{Effect, Offer};
 use graft_machine::event::{CreatedTask, Event, Happened, OpenedScope};
 use graft_machine::ids::Lease;
 use graft_machine::reply::{RejectionCode, Reply, Resolution};
+use graft_machine::session::JoinGrant;
 use graft_machine::tables::{TimerKey, TimerKind};
 use graft_machine::task::{Exhausted, OnExhausted, Scope, Task, TaskState};
 use graft_machine::workflow::{Status, Workflow};
@@ -226,4 +227,11 @@ pub fn task(id: u32, task: &Task) -> String {
 pub fn scope(id: u32, scope: &Scope) -> String {
     let then = scope.continuation.as_ref().map_or("nothing", |c| &c.node);
     format!("  scope {id} in {} holds {} then {then}\n", scope.parent, scope.open)
+}
+
+pub fn grant(id: &str, grant: &JoinGrant) -> String {
+    let kind = if grant.secret_hash.is_empty() { "approval" } else { "token" };
+    let whom = if grant.member.is_empty() { "anybody" } else { &grant.member };
+    let JoinGrant { expires, uses, used_by, created, principal, .. } = grant;
+    format!("{kind} {id} for {whom}, made at {created} by {principal:?}, until {expires}, {uses} uses, used by {used_by:?}\n")
 }
