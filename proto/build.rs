@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use prost::Message;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    const FILES: [&str; 7] = [
+    const FILES: [&str; 8] = [
         "graft/v1/common.proto",
         "graft/v1/workflow.proto",
         "graft/v1/task.proto",
         "graft/v1/event.proto",
         "graft/v1/worker.proto",
         "graft/v1/cluster.proto",
+        "graft/v1/membership.proto",
         "graft/peer/v1/raft.proto",
     ];
     for file in FILES {

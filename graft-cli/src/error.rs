@@ -92,6 +92,11 @@ pub(crate) enum CliError {
         /// Of how many.
         of: usize,
     },
+    /// An examination has found problems; which, stands on stdout.
+    Unwell {
+        /// How many.
+        problems: usize,
+    },
     /// Ctrl-C.
     Interrupted,
     /// Whoever read stdout has gone: nobody is left to be told.
@@ -137,6 +142,7 @@ impl CliError {
             Self::NotConfirmed(_) => ErrorCode::NotConfirmed,
             Self::Partly { .. } => ErrorCode::Partly,
             Self::NotAllAnswer { .. } => ErrorCode::NotAllAnswer,
+            Self::Unwell { .. } => ErrorCode::Unwell,
             Self::Other(_) => ErrorCode::LocalFailure,
             Self::Interrupted | Self::ReaderGone => return None,
         };
@@ -264,6 +270,8 @@ impl fmt::Display for CliError {
                 write!(f, "{refused} of {of} {} not {done}; the answers say why", if *refused == 1 { "was" } else { "were" })
             }
             Self::NotAllAnswer { silent, of } => write!(f, "{silent} of {of} addresses do not answer"),
+            Self::Unwell { problems: 1 } => write!(f, "there is a problem"),
+            Self::Unwell { problems } => write!(f, "there are {problems} problems"),
             Self::StillRunning { id, status } => write!(
                 f,
                 "workflow \"{id}\" is still {} and the wait is over\n  Follow it with `graft workflow watch {}`.",
@@ -343,6 +351,7 @@ mod tests {
             (CliError::StillRunning { id: id.clone(), status }, "GR9104", 7),
             (CliError::Ended { id, status: WorkflowStatus::Failed, reason: String::new() }, "GR9005", 10),
             (CliError::NotAllAnswer { silent: 1, of: 2 }, "GR9105", 6),
+            (CliError::Unwell { problems: 2 }, "GR9109", 1),
             (CliError::NotConfirmed("no".into()), "GR9106", 4),
             (CliError::Partly { done: "started", refused: 1, of: 2 }, "GR9108", 1),
             (CliError::Other("no".into()), "GR9107", 1),

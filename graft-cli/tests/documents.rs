@@ -164,11 +164,11 @@ async fn the_readme_s_session_runs_as_it_is_shown() {
     daemon.shutdown().await;
 }
 
-/// The first member's file of the README, for member `number` of three, with other ports and another place for its data.
+/// The first member's file of the README, for member `number`, with other ports and another place for its data.
 fn member(number: usize, ports: &[(u16, u16)], dir: &Path) -> Config {
     let block =
         blocks(&read("README.md"), "toml").into_iter().find(|block| block.starts_with("# m1.toml")).expect("the README shows m1.toml");
-    let peers = ports.iter().map(|(_, peer)| format!("\"127.0.0.1:{peer}\"")).collect::<Vec<_>>().join(", ");
+    let peers = ports[..3].iter().map(|(_, peer)| format!("\"127.0.0.1:{peer}\"")).collect::<Vec<_>>().join(", ");
     let (client, peer) = ports[number - 1];
     let text: Vec<String> = block
         .lines()
@@ -181,6 +181,12 @@ fn member(number: usize, ports: &[(u16, u16)], dir: &Path) -> Config {
             "listen" => format!("listen = \"127.0.0.1:{client}\""),
             "peer_listen" => format!("peer_listen = \"127.0.0.1:{peer}\""),
             "peers" => format!("peers = [{peers}]"),
+            // The fourth one joins, and its file differs in what the README shows.
+            "expect" if number > 3 => {
+                let shown = blocks(&read("README.md"), "toml").into_iter().find(|block| block.starts_with("# m4.toml"));
+                let shown = shown.expect("the README shows m4.toml").replace("\"m4.token\"", &format!("{:?}", dir.join("m4.token")));
+                shown.lines().skip_while(|line| *line != "[cluster]").skip(1).collect::<Vec<_>>().join("\n")
+            }
             _ => line.replace("m1", &format!("m{number}")),
         })
         .collect();
@@ -193,9 +199,9 @@ fn member(number: usize, ports: &[(u16, u16)], dir: &Path) -> Config {
 async fn three_files_as_in_the_readme_make_one_cluster() {
     let dir = tempfile::tempdir().unwrap();
     // Held until all are chosen, so that they differ.
-    let held: Vec<std::net::TcpListener> = (0..6).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let held: Vec<std::net::TcpListener> = (0..8).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     let port = |at: usize| held[at].local_addr().unwrap().port();
-    let ports: Vec<(u16, u16)> = (0..3).map(|at| (port(2 * at), port(2 * at + 1))).collect();
+    let ports: Vec<(u16, u16)> = (0..4).map(|at| (port(2 * at), port(2 * at + 1))).collect();
     let path = path_with_graft(dir.path());
     for Shown { command, .. } in commands(&read("README.md")).iter().filter(|shown| shown.command.starts_with("graft tls ")) {
         // What is shown for the first member is done for all of them.
@@ -213,13 +219,29 @@ async fn three_files_as_in_the_readme_make_one_cluster() {
     for member in &members {
         tokio::time::timeout(PATIENCE, member.ready()).await.expect("three members form a cluster in time").unwrap();
     }
-    let urls = ports.iter().map(|(client, _)| format!("http://127.0.0.1:{client}")).collect::<Vec<_>>().join(",");
-    let shown =
-        commands(&read("README.md")).into_iter().find(|shown| shown.command.contains(SHOWN_MEMBERS)).expect("the README asks the three");
-    let output = shell(&shown.command.replace(SHOWN_MEMBERS, &urls), &path, "", dir.path()).await;
-    let status = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{status}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(["m1", "m2", "m3", "leader"].iter().all(|word| status.contains(word)), "{status}");
+    let urls = ports[..3].iter().map(|(client, _)| format!("http://127.0.0.1:{client}")).collect::<Vec<_>>().join(",");
+    let mut asked = 0;
+    for Shown { command, .. } in commands(&read("README.md")) {
+        if command == "graftd --config m4.toml" {
+            let fourth = Daemon::start(member(4, &ports, dir.path())).await.unwrap();
+            tokio::time::timeout(PATIENCE, fourth.ready()).await.expect("a fourth member joins in time").unwrap();
+            members.push(fourth);
+        }
+        if !command.contains(SHOWN_MEMBERS) {
+            continue;
+        }
+        let output = shell(&command.replace(SHOWN_MEMBERS, &urls), &path, "", dir.path()).await;
+        let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "`{command}`: {said}{wrong}");
+        if command.ends_with("cluster status") {
+            assert!(["m1", "m2", "m3", "leader"].iter().all(|word| said.contains(word)), "{said}");
+        }
+        if command.ends_with("cluster members") {
+            assert!(said.lines().any(|line| line.starts_with("m4") && line.contains("learner")), "{said}");
+        }
+        asked += 1;
+    }
+    assert!(asked > 5, "the README asks the members, and {asked} commands of it were found");
     for member in members {
         member.shutdown().await;
     }

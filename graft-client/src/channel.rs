@@ -60,15 +60,21 @@ pub(crate) enum Kind {
     Read,
     /// It changes something, under a request id.
     Change,
+    /// It changes something, and the server could not tell a repeat from another request: sent again only if it surely had no effect.
+    Once,
     /// It only reads, and lasts: the server has been asked to keep the answer for so long.
     Lasting(Duration),
 }
 
 impl Kind {
+    fn changes(self) -> bool {
+        matches!(self, Self::Change | Self::Once)
+    }
+
     /// How long the answer may take beyond what any answer may.
     fn by_wish(self) -> Duration {
         match self {
-            Self::Read | Self::Change => Duration::ZERO,
+            Self::Read | Self::Change | Self::Once => Duration::ZERO,
             Self::Lasting(time) => time,
         }
     }
@@ -226,20 +232,20 @@ impl Connections {
             let (url, others) = self.preferred();
             let (channel, place) = match kind {
                 Kind::Lasting(_) => self.lasting(&url).map(|(channel, place)| (channel, Some(place))),
-                Kind::Read | Kind::Change => self.to(&url).map(|channel| (channel, None)),
+                Kind::Read | Kind::Change | Kind::Once => self.to(&url).map(|channel| (channel, None)),
             }
             .map_err(|error| error.unknown_outcome(doubt))?;
-            let over = if others { until.min(after(TRY_MAX + kind.by_wish())) } else { until };
+            let over = if others && kind != Kind::Once { until.min(after(TRY_MAX + kind.by_wish())) } else { until };
             let error = match tokio::time::timeout_at(over, call(channel)).await {
                 Ok(Ok(answer)) => return Ok((answer.into_inner(), place)),
                 Ok(Err(status)) => {
                     let error = ClientError::from_status(operation, &url, &status);
-                    doubt |= kind == Kind::Change && error.outcome_unknown() && !never_sent(&status);
+                    doubt |= kind.changes() && error.outcome_unknown() && !never_sent(&status);
                     said = Some(error.clone());
                     error
                 }
                 Err(_elapsed) => {
-                    doubt |= kind == Kind::Change;
+                    doubt |= kind.changes();
                     let message = format!("no answer within {} ms", began.elapsed().as_millis());
                     // What a server said before says more than that the time was over.
                     said.clone().unwrap_or_else(|| {
@@ -248,7 +254,7 @@ impl Connections {
                     })
                 }
             };
-            if !error.is_retryable() && error.leader_address().is_none() {
+            if (!error.is_retryable() && error.leader_address().is_none()) || (doubt && kind == Kind::Once) {
                 let doubt = doubt && !proves_no_effect(&error);
                 return Err(error.unknown_outcome(doubt));
             }

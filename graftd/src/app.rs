@@ -18,6 +18,7 @@ mod error;
 mod forming;
 mod health;
 mod options;
+mod presence;
 mod run;
 
 use std::io;
@@ -41,7 +42,7 @@ use crate::consensus::Consensus;
 use crate::discovery::data_dir::{Contents, DataDir};
 use crate::discovery::formation::Formation;
 use crate::discovery::formation_rules::Me;
-use crate::discovery::records::Candidate;
+use crate::discovery::records::{Candidate, FIRST_EPOCH};
 use crate::discovery::static_peers::candidates;
 use crate::observability::metrics::Metrics;
 use crate::observability::process;
@@ -74,6 +75,8 @@ pub struct Prepared {
     peer: Option<TcpListener>,
     security: PeerSecurity,
     me: Me,
+    /// Shown to the cluster that this member asks to join.
+    token: String,
 }
 
 impl Prepared {
@@ -97,9 +100,13 @@ impl Prepared {
             peer_address,
             client_address: advertised(&client, config.client.advertise.as_ref(), &config.client.listen)?,
         };
-        let me = Me { candidate, cluster_name: config.cluster.name.clone(), expect: config.expect() };
+        let me = Me { candidate, cluster_name: config.cluster.name.clone(), bootstrap: options::bootstrap(&config) };
+        let token = match &contents.marker {
+            Some(_) => String::new(),
+            None => options::join_token(&config)?,
+        };
         let security = options::peer_security(&config, &me.candidate.name)?;
-        Ok(Self { config, data_dir: Arc::new(data_dir), contents, client, peer, security, me })
+        Ok(Self { config, data_dir: Arc::new(data_dir), contents, client, peer, security, me, token })
     }
 
     /// The member's name.
@@ -114,7 +121,7 @@ impl Prepared {
 
     /// Opens the floors, bottom up.
     pub async fn open(self) -> Result<Daemon, StartError> {
-        let Self { config, data_dir, contents, client, peer, security, me } = self;
+        let Self { config, data_dir, contents, client, peer, security, me, token } = self;
         let Contents { promise, marker, .. } = contents;
         let client_address = client.local_addr().map_err(|e| StartError::Internal(format!("failed to read the client port: {e}")))?;
         let links = candidates(config.cluster.peers.iter().map(HostPort::to_string), &security)
@@ -132,9 +139,9 @@ impl Prepared {
                 consensus.shutdown().await;
                 return Err(data_dir.raft_store_lost("is empty".into()).into());
             }
-            consensus.set_cluster_id(marker.cluster_id.clone());
+            consensus.set_lineage(marker.cluster_id.clone(), marker.epoch);
         } else if let Some(promise) = &promise {
-            consensus.set_cluster_id(promise.cluster_id.clone());
+            consensus.set_lineage(promise.cluster_id.clone(), FIRST_EPOCH);
         }
 
         let background = Background::default();
@@ -142,7 +149,7 @@ impl Prepared {
         let formation = Arc::new(Formation::new(me.clone(), data_dir.clone(), promise, marker, metrics.clone()));
         let peers_task = peer.map(|peer| {
             let incoming = incoming(peer, security.clone());
-            serve_peers(incoming, &consensus, formation.clone(), peers_stop.clone(), background.failures())
+            serve_peers(incoming, &consensus, &formation, peers_stop.clone(), background.failures())
         });
         background.spawn(async move {
             security.follow().await;
@@ -157,7 +164,8 @@ impl Prepared {
             take_max: api::TAKE_MAX,
             readiness: board.subscribe(),
         };
-        let api = api::Api { consensus: consensus.clone(), scheduler: scheduler.clone(), metrics, info };
+        let (consensus_of_api, formation_of_api) = (consensus.clone(), Arc::downgrade(&formation));
+        let api = api::Api { consensus: consensus_of_api, scheduler: scheduler.clone(), formation: formation_of_api, metrics, info };
         let (failures, stop) = (background.failures(), api_stop.clone());
         let api_task = AbortOnDropHandle::new(tokio::spawn(async move {
             if let Err(e) = api::serve(client, api, stop).await {
@@ -165,7 +173,8 @@ impl Prepared {
             }
         }));
 
-        background.spawn(forming::form(consensus.clone(), formation.clone(), links, board.clone()));
+        background.spawn(forming::form(consensus.clone(), formation.clone(), links.clone(), token, board.clone()));
+        background.spawn(presence::follow(consensus.clone(), formation.clone(), links));
         background.spawn(health::follow(consensus.clone(), board.clone(), replay));
         background.spawn(health::fatal(consensus.clone()));
         let scheduler_task = AbortOnDropHandle::new(scheduler_task);
@@ -246,7 +255,7 @@ impl Daemon {
         let Floors { consensus, scheduler, scheduler_task, api_task, api_stop, peers_task, peers_stop, background } = self.floors;
         self.board.update(|conditions| conditions.draining = true);
         scheduler.stop_dispatch();
-        late(deadline, "handing over leadership", consensus.transfer_leadership()).await;
+        late(deadline, "handing over leadership", consensus.resign()).await;
         api_stop.cancel();
         late(deadline, "closing the clients' streams", api_task).await;
         // Failures from here on are only those of taking things apart.
@@ -313,7 +322,7 @@ async fn open_stores(
 fn serve_peers(
     incoming: impl Stream<Item = io::Result<Accepted>> + Send + 'static,
     consensus: &Consensus,
-    formation: Arc<Formation>,
+    formation: &Arc<Formation>,
     stop: CancellationToken,
     failures: Failures,
 ) -> AbortOnDropHandle<()> {

@@ -1,10 +1,12 @@
 //! Daemons in this process that find together, from configuration files as an operator would write them.
 
+mod daemons;
+
 use std::fs;
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
+use daemons::{Daemons, waits_because};
 use graft_proto::peer::v1::peer_service_client::PeerServiceClient;
 use graft_proto::peer::v1::{PeerHeader, PeerHello, RaftKind, RaftMessage};
 use graft_proto::peer_identity::MemberIdentity;
@@ -12,83 +14,14 @@ use graft_proto::v1;
 use graft_proto::v1::cluster_service_client::ClusterServiceClient;
 use graft_proto::v1::workflow_service_client::WorkflowServiceClient;
 use graftd::app::{Daemon, StartError};
-use graftd::config::{Config, Flags, Sources, load};
+use graftd::config::Config;
 use graftd::discovery::data_dir::DataDirError;
+use graftd::discovery::protocol::PROTOCOL;
 use graftd::peer_tls::authority::Authority;
 use graftd::peer_tls::{LinkOptions, MaterialFiles, PeerSecurity};
-use tempfile::TempDir;
 use tonic::Code;
 
-/// Three configurations below one directory.
-struct Three {
-    dir: TempDir,
-    peers: Vec<u16>,
-    /// Whose certificates they have; none: they speak in the clear.
-    authority: Option<Authority>,
-}
-
-impl Three {
-    fn new() -> Self {
-        // Held until all are chosen, so that they differ.
-        let held: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let peers = held.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
-        Self { dir: tempfile::tempdir().unwrap(), peers, authority: None }
-    }
-
-    /// With certificates.
-    fn with_tls() -> Self {
-        let mut three = Self::new();
-        let (authority, issued) = Authority::create("graft").unwrap();
-        fs::write(three.dir.path().join("ca.pem"), issued.cert).unwrap();
-        three.authority = Some(authority);
-        three
-    }
-
-    /// The keys that say how members speak to each other; with TLS, as the member of that name.
-    fn security(&self, name: &str) -> String {
-        let Some(authority) = &self.authority else { return "[security]\ninsecure = true\n".to_owned() };
-        let file = |name: &str| self.dir.path().join(name);
-        let issued = authority.issue(&MemberIdentity { cluster: "graft".into(), member: name.into() }, 1).unwrap();
-        let (cert, key) = (file(&format!("{name}.pem")), file(&format!("{name}.key")));
-        fs::write(&cert, issued.cert).unwrap();
-        fs::write(&key, issued.key).unwrap();
-        format!("peer_ca = {:?}\npeer_cert = {cert:?}\npeer_key = {key:?}\n", file("ca.pem"))
-    }
-
-    fn data(&self, i: usize) -> PathBuf {
-        self.dir.path().join(format!("graft-{i}"))
-    }
-
-    fn config(&self, i: usize, expect: u32) -> Config {
-        let peers: Vec<String> = self.peers.iter().map(|port| format!("127.0.0.1:{port}")).collect();
-        // Slow timers: a loaded machine that runs three members in one process must not hold elections all the time.
-        let text = format!(
-            "[node]\nname = \"graft-{i}\"\ndata_dir = {:?}\n[client]\nlisten = \"127.0.0.1:0\"\n\
-             [cluster]\nexpect = {expect}\npeers = {peers:?}\npeer_listen = {:?}\n{}\
-             [raft]\nheartbeat = \"100ms\"\nelection_min = \"600ms\"\nelection_max = \"1200ms\"\n",
-            self.data(i),
-            peers[i],
-            self.security(&format!("graft-{i}")),
-        );
-        let file = self.dir.path().join(format!("graft-{i}.toml"));
-        fs::write(&file, text).unwrap();
-        load(&Flags { config: Some(file), ..Flags::default() }, &Sources::none()).unwrap().accepted().unwrap()
-    }
-
-    async fn start(&self, i: usize) -> Daemon {
-        self.start_expecting(i, 3).await
-    }
-
-    async fn start_expecting(&self, i: usize, expect: u32) -> Daemon {
-        Daemon::start(self.config(i, expect)).await.unwrap_or_else(|e| panic!("graft-{i} starts: {e}"))
-    }
-}
-
-/// Waits until a member is not ready for a reason that contains `part`.
-async fn waits_because(daemon: &Daemon, part: &str) {
-    let mut readiness = daemon.readiness();
-    readiness.wait_for(|now| !now.ready && now.reason.contains(part)).await.unwrap();
-}
+const THREE: &str = "expect = 3";
 
 fn identity(data: &Path) -> String {
     fs::read_to_string(data.join("identity")).unwrap()
@@ -96,12 +29,12 @@ fn identity(data: &Path) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn three_members_form_one_cluster_and_stay_it() {
-    let three = Three::new();
+    let three = Daemons::new(3);
     // Two of three wait, and say for whom.
-    let (a, b) = (three.start(0).await, three.start(1).await);
+    let (a, b) = (three.start(0, THREE).await, three.start(1, THREE).await);
     waits_because(&a, "2 of 3 are there (graft-0, graft-1); no answer from").await;
     waits_because(&b, "2 of 3").await;
-    let c = three.start(2).await;
+    let c = three.start(2, THREE).await;
     let mut ids = Vec::new();
     for daemon in [&a, &b, &c] {
         daemon.ready().await.unwrap();
@@ -112,15 +45,15 @@ async fn three_members_form_one_cluster_and_stay_it() {
     // After a restart of all, nothing is formed anew, even where `expect` has changed meanwhile.
     let identities: Vec<String> = (0..3).map(|i| identity(&three.data(i))).collect();
     tokio::join!(a.shutdown(), b.shutdown(), c.shutdown());
-    let (a, b) = (three.start_expecting(0, 1).await, three.start(1).await);
+    let (a, b) = (three.start(0, "expect = 1").await, three.start(1, THREE).await);
     a.ready().await.unwrap();
     b.ready().await.unwrap();
     assert_eq!([a.cluster_id().await, b.cluster_id().await], [ids[0].clone(), ids[0].clone()]);
 
-    // A member that lost its disk is another one: it is told so, and no cluster of its own comes of it.
+    // A member that lost its disk is another one: it is not taken for the old one, and no cluster of its own comes of it.
     fs::remove_dir_all(three.data(2)).unwrap();
-    let c = three.start(2).await;
-    waits_because(&c, &format!("not part of cluster `graft` ({})", ids[0])).await;
+    let c = three.start(2, THREE).await;
+    waits_because(&c, "a member `graft-2` (raft id").await;
     assert_ne!(identity(&three.data(2)), identities[2]);
     assert_eq!([identity(&three.data(0)), identity(&three.data(1))], [identities[0].clone(), identities[1].clone()]);
     tokio::join!(a.shutdown(), b.shutdown(), c.shutdown());
@@ -161,20 +94,20 @@ async fn a_single_member_keeps_its_identity_and_never_starts_empty() {
 /// The keys make members speak TLS, and nobody counts as a member who has no certificate of the cluster's authority in its name.
 #[tokio::test(flavor = "multi_thread")]
 async fn members_with_certificates_form_a_cluster_and_strangers_are_not_heard() {
-    let mut three = Three::with_tls();
-    let zero = three.start(0).await;
-    let one = three.start(1).await;
+    let mut three = Daemons::with_tls(3);
+    let zero = three.start(0, THREE).await;
+    let one = three.start(1, THREE).await;
     // A member that has no certificate, and one whose certificate another authority has made, are not there for the others.
     let authority = three.authority.take();
-    let open = three.start(2).await;
+    let open = three.start(2, THREE).await;
     waits_because(&open, "no answer from").await;
     waits_because(&zero, "2 of 3 are there").await;
     open.shutdown().await;
     three.authority = Some(Authority::create("graft").unwrap().0);
-    let refused = Daemon::start(three.config(2, 3)).await.err().expect("its own authority does not know it").to_string();
+    let refused = Daemon::start(three.config(2, THREE)).await.err().expect("its own authority does not know it").to_string();
     assert!(refused.contains("graft-2.pem: was not made by the authority") && refused.contains("graft tls issue"), "{refused}");
     three.authority = authority;
-    let two = three.start(2).await;
+    let two = three.start(2, THREE).await;
     for daemon in [&zero, &one, &two] {
         daemon.ready().await.unwrap();
     }
@@ -201,7 +134,13 @@ async fn members_with_certificates_form_a_cluster_and_strangers_are_not_heard() 
     let why = "says that it is member graft-0 of cluster graft, and its certificate that it is member graft-1 of cluster graft";
     assert!(refused.message().contains(why), "{refused}");
     let vote = |from: &str| {
-        let header = PeerHeader { cluster_id: status.cluster_id.clone(), from: member(from).raft_id, to: member("graft-2").raft_id };
+        let header = PeerHeader {
+            cluster_id: status.cluster_id.clone(),
+            from: member(from).raft_id,
+            to: member("graft-2").raft_id,
+            epoch: 1,
+            protocol: Some(PROTOCOL),
+        };
         RaftMessage { header: Some(header), kind: RaftKind::Vote.into(), body: Default::default() }
     };
     assert_eq!(client.call(vote("graft-0")).await.unwrap_err().code(), Code::PermissionDenied);

@@ -16,7 +16,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("storage", &["observability"]),
     ("consensus", &["storage", "clock", "observability", "discovery", "peer_tls"]),
     ("scheduler", &["consensus", "clock", "observability"]),
-    ("api", &["scheduler", "consensus", "storage", "clock", "observability"]),
+    ("api", &["scheduler", "consensus", "storage", "clock", "observability", "discovery"]),
     ("app", &["api", "scheduler", "consensus", "storage", "clock", "observability", "discovery", "peer_tls", "config", "shutdown"]),
 ];
 

@@ -132,7 +132,7 @@ pub(crate) enum Noun {
     /// See and set how many attempts may be held at once.
     #[command(subcommand)]
     Limit(Limit),
-    /// See the members.
+    /// See the members, and change who they are.
     #[command(subcommand)]
     Cluster(Cluster),
     /// Follow what becomes true in all workflows, in the order of the log, until Ctrl-C.

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::value;
-use super::which::Watching;
+use super::which::{Consent, Watching};
 
 /// Verbs of `graft context`.
 #[derive(Debug, Subcommand)]
@@ -87,6 +87,131 @@ pub(crate) enum Cluster {
     /// List the members.
     #[command(after_help = "Examples:\n  graft cluster members\n  graft cluster members -o name")]
     Members(Watching),
+    /// Ask every member how it is, and say what is wrong and what to do about it. Ends with 1 if something is.
+    #[command(after_help = "Examples:\n  graft cluster doctor\n  graft cluster doctor -o json")]
+    Doctor,
+    /// Name the first members of a cluster that is not formed yet, to one of them; it forms by itself then. Only where cluster.bootstrap is
+    /// manual.
+    #[command(after_help = "Examples:\n  graft cluster bootstrap --members graft-0,graft-1,graft-2 --dry-run\n  \
+        graft cluster bootstrap --members graft-0,graft-1,graft-2 --yes --addr http://10.0.0.1:7420")]
+    Bootstrap(BootstrapArgs),
+    /// Make, list and revoke the tokens with which members join where cluster.join is restricted.
+    #[command(subcommand)]
+    JoinToken(JoinToken),
+    /// Let the member of that name join where cluster.join is strict: the name that its certificate has.
+    #[command(after_help = "Examples:\n  graft cluster approve graft-3\n  graft cluster approve graft-3 --ttl 1h")]
+    Approve(ApproveArgs),
+    /// Make a learner that has caught up a voter now, even if the number of voters becomes even.
+    #[command(after_help = "Example:\n  graft cluster promote graft-3")]
+    Promote(MemberName),
+    /// Take a member out of the cluster, for ever: its data directory is of no use any more. One that leads hands over first.
+    #[command(after_help = "Examples:\n  graft cluster remove graft-3 --dry-run\n  graft cluster remove graft-3")]
+    Remove(RemoveArgs),
+    /// Hand leadership to another voter, and wait until it leads.
+    #[command(after_help = "Examples:\n  graft cluster transfer-leader\n  graft cluster transfer-leader graft-1")]
+    TransferLeader(TransferArgs),
+    /// Let a member neither lead nor stand for election, and not be ready, until --undo or its next start: before its machine is worked on.
+    #[command(after_help = "Examples:\n  graft cluster drain graft-2\n  graft cluster drain graft-2 --undo")]
+    Drain(DrainArgs),
+}
+
+/// Arguments of `graft cluster bootstrap`.
+#[derive(Debug, Args)]
+pub(crate) struct BootstrapArgs {
+    /// Their names, an odd number, the member that is asked among them.
+    #[arg(long, value_name = "NAME", value_delimiter = ',', required = true)]
+    pub(crate) members: Vec<String>,
+    /// Whether it was agreed to.
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+}
+
+/// Verbs of `graft cluster join-token`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum JoinToken {
+    /// Make a token and print it; its secret is shown this once.
+    #[command(
+        after_help = "Examples:\n  graft cluster join-token create > token\n  graft cluster join-token create --member graft-3 --ttl 10m\n  \
+        graft cluster join-token create --uses 3 -o json | jq -r .token"
+    )]
+    Create(TokenCreate),
+    /// List tokens and approvals that stand.
+    #[command(after_help = "Examples:\n  graft cluster join-token list\n  graft cluster join-token list -o name")]
+    List,
+    /// Take a token or an approval away. Who has used it stays a member.
+    #[command(after_help = "Example:\n  graft cluster join-token revoke 3f9c0d1e2a4b")]
+    Revoke(GrantId),
+}
+
+/// Arguments of `graft cluster join-token create`.
+#[derive(Debug, Args)]
+pub(crate) struct TokenCreate {
+    /// Only the member of this name may use it.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) member: Option<String>,
+    /// Of no use after so long (at most 30d) [default: 1h].
+    #[arg(long, value_parser = value::some_time, value_name = "DURATION")]
+    pub(crate) ttl: Option<std::time::Duration>,
+    /// How many members may use it.
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) uses: u32,
+}
+
+/// Which token or approval.
+#[derive(Debug, Args)]
+pub(crate) struct GrantId {
+    /// Its id, as `list` shows it: of an approval, the member's name.
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+}
+
+/// Arguments of `graft cluster approve`.
+#[derive(Debug, Args)]
+pub(crate) struct ApproveArgs {
+    /// The member's name.
+    #[arg(value_name = "NAME")]
+    pub(crate) member: String,
+    /// Of no use after so long (at most 30d) [default: 1d].
+    #[arg(long, value_parser = value::some_time, value_name = "DURATION")]
+    pub(crate) ttl: Option<std::time::Duration>,
+}
+
+/// Which member.
+#[derive(Debug, Args)]
+pub(crate) struct MemberName {
+    /// Its name; or its raft id, where two have one name.
+    #[arg(value_name = "MEMBER")]
+    pub(crate) member: String,
+}
+
+/// Arguments of `graft cluster remove`.
+#[derive(Debug, Args)]
+pub(crate) struct RemoveArgs {
+    /// Which one.
+    #[command(flatten)]
+    pub(crate) which: MemberName,
+    /// Whether it was agreed to.
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+}
+
+/// Arguments of `graft cluster transfer-leader`.
+#[derive(Debug, Args)]
+pub(crate) struct TransferArgs {
+    /// The voter that is to lead; otherwise the one that is furthest.
+    #[arg(value_name = "MEMBER")]
+    pub(crate) to: Option<String>,
+}
+
+/// Arguments of `graft cluster drain`.
+#[derive(Debug, Args)]
+pub(crate) struct DrainArgs {
+    /// Which one.
+    #[command(flatten)]
+    pub(crate) which: MemberName,
+    /// Let it take part again.
+    #[arg(long)]
+    pub(crate) undo: bool,
 }
 
 /// Arguments of `graft events`.

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use graft_client::Client;
 
-use crate::cli::place::{Cluster, Worker};
+use crate::cli::place::Worker;
 use crate::cli::task::{DeadLetter, Limit, Task};
 use crate::cli::workflow::Workflow;
 use crate::cli::{Cli, Global, Noun};
@@ -98,8 +98,7 @@ async fn verb(cli: Cli, output: Output) -> CliResult {
             Workflow::Export(args) => workflow::export::run(&session().await?, &args).await,
         },
         Noun::Worker(Worker::List(args)) => worker::list::run(&session().await?, &args).await,
-        Noun::Cluster(Cluster::Status(watching)) => cluster::status::run(&session().await?, &watching).await,
-        Noun::Cluster(Cluster::Members(watching)) => cluster::members::run(&session().await?, &watching).await,
+        Noun::Cluster(verb) => cluster::run(&session().await?, &global, verb).await,
         Noun::Task(verb) => match verb {
             Task::List(args) => task::list::run(&session().await?, &args).await,
             Task::Get(args) => task::get::run(&session().await?, &args).await,

@@ -7,7 +7,7 @@ use schemars::generate::SchemaSettings;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{bench, context, explain, workflow};
+use super::{bench, cluster, context, explain, workflow};
 use crate::cli::Format;
 use crate::cli::local::Schema;
 use crate::error::{CliError, CliResult};
@@ -25,6 +25,8 @@ macro_rules! kinds {
 
 kinds! {
     bench::report::Report,
+    cluster::doctor::FindingJson,
+    cluster::doctor::FindingsJson,
     context::list::ContextJson,
     context::list::ContextsJson,
     context::test::AskedJson,
@@ -33,12 +35,16 @@ kinds! {
     explain::EntryJson,
     explain::PageJson,
     json::ErrorJson,
+    shared::Bootstrap,
     shared::ClusterStatus,
     shared::DeadLetter,
     shared::DeadLetterList,
     shared::DeadLetterResult,
     shared::DeadLetterResults,
     shared::Event,
+    shared::JoinGrant,
+    shared::JoinGrantList,
+    shared::JoinToken,
     shared::Limit,
     shared::LimitChange,
     shared::LimitList,

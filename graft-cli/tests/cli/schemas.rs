@@ -7,6 +7,8 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 use boon::{Compiler, Schemas};
+use graftd::app::Daemon;
+use graftd::config::{Bootstrap, Config, HostPort};
 use serde_json::Value;
 
 use crate::here::{Here, graft};
@@ -134,6 +136,8 @@ async fn every_kind_is_written_as_its_schema_says() {
         &["worker", "list"],
         &["cluster", "status"],
         &["cluster", "members"],
+        &["cluster", "join-token", "create"],
+        &["cluster", "join-token", "list"],
         &["context", "add", "here"],
         &["context", "list"],
         &["context", "test"],
@@ -142,10 +146,16 @@ async fn every_kind_is_written_as_its_schema_says() {
         &["schema"],
         &bench,
     ];
+    // What only a member without a cluster makes anybody write.
+    let (waiting, name) = waiting().await;
+    let at_waiting: &[&[&str]] = &[&["cluster", "bootstrap", "--members", &name, "--dry-run"], &["cluster", "doctor"]];
+    let waiting_addr = format!("http://{}", waiting.client_address());
+    let asked = commands.iter().map(|command| (here.addr.as_str(), command));
+    let asked = asked.chain(at_waiting.iter().map(|command| (waiting_addr.as_str(), command)));
     let mut kinds = std::collections::BTreeSet::new();
-    for command in commands {
+    for (addr, command) in asked {
         for form in ["json", "jsonl"] {
-            let words = [&["--addr", here.addr.as_str(), "-q", "-o", form], *command].concat();
+            let words = [&["--addr", addr, "-q", "-o", form], *command].concat();
             let ran = crate::here::graft_with(&words, &[("XDG_CONFIG_HOME", Some(home))]).await;
             // One document that is written over many lines; or one on each, and on one alone, except where there is no end to them.
             let streams = ["events", "watch"].iter().any(|verb| command.iter().take(2).any(|word| word == verb));
@@ -160,5 +170,20 @@ async fn every_kind_is_written_as_its_schema_says() {
     }
     let all: std::collections::BTreeSet<String> = SCHEMAS.keys().cloned().collect();
     assert_eq!(kinds, all, "a kind that no command of this test writes, or none that has a schema");
+    waiting.shutdown().await;
     here.stop().await;
+}
+
+/// A member that waits for an operator to name the first members, and its name.
+async fn waiting() -> (Daemon, String) {
+    let data = tempfile::tempdir().unwrap();
+    let mut config = Config::in_process(data.path());
+    config.cluster.bootstrap = Bootstrap::Manual;
+    config.cluster.peer_listen = Some(HostPort::loopback(0));
+    config.security.insecure = true;
+    let daemon = Daemon::start(config).await.unwrap();
+    let mut readiness = daemon.readiness();
+    readiness.wait_for(|now| now.reason.contains("waiting for an operator")).await.unwrap();
+    let name = daemon.member_name().to_owned();
+    (daemon, name)
 }

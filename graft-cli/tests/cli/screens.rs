@@ -23,7 +23,7 @@ fn plain_screen(name: &str, ran: &Ran) {
 async fn screen_of_members(here: &Here, name: &str, words: &[&str]) {
     let member = here.json(&["cluster", "members"]).await["members"][0]["name"].as_str().unwrap().to_owned();
     let word = |word: &str| match word {
-        word if word == member => "MEMBER".to_owned(),
+        word if word.trim_matches(|c| "\"`:,".contains(c)) == member => word.replace(&member, "MEMBER"),
         // What a member has flushed is known soon after it is asked for the first time.
         "?" => "INDEX".to_owned(),
         word if !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit()) => "INDEX".to_owned(),
@@ -94,6 +94,8 @@ fn steady_word(word: &str) -> String {
         _ if is_cursor => put("CURSOR"),
         _ if is_address => put("ADDRESS"),
         _ if digits > 15 && digits == core.len() => put("NUMBER"),
+        _ if core.starts_with("graft-join.") => put("TOKEN"),
+        _ if core.len() == 12 && core.chars().all(|c| c.is_ascii_hexdigit()) => put("ID"),
         _ if core == env!("CARGO_PKG_VERSION") => put("VERSION"),
         _ => word.to_owned(),
     }
@@ -205,6 +207,33 @@ async fn screens_of_tasks_and_dead_letters() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn screens_of_members() {
+    let here = Here::start().await;
+    let screen_of = async |name: &str, words: &[&str]| screen_of_members(&here, name, words).await;
+    screen_of("cluster-doctor", &["cluster", "doctor"]).await;
+    screen_of("cluster-doctor-json", &["cluster", "doctor", "-o", "json"]).await;
+    screen_of("join-token-list-empty", &["cluster", "join-token", "list"]).await;
+    screen_of("join-token-create", &["cluster", "join-token", "create", "--member", "graft-3", "--ttl", "10m"]).await;
+    screen_of("cluster-approve", &["cluster", "approve", "graft-4"]).await;
+    screen_of("join-token-list", &["cluster", "join-token", "list"]).await;
+    screen_of("join-token-revoke", &["cluster", "join-token", "revoke", "graft-4"]).await;
+    screen_of("join-token-revoke-again", &["cluster", "join-token", "revoke", "graft-4"]).await;
+    let member = here.json(&["cluster", "members"]).await["members"][0]["name"].as_str().unwrap().to_owned();
+    screen_of("cluster-remove-last", &["cluster", "remove", &member, "--yes"]).await;
+    screen_of("cluster-remove-unconfirmed", &["cluster", "remove", &member]).await;
+    screen_of("cluster-transfer-alone", &["cluster", "transfer-leader"]).await;
+    screen_of("cluster-drain", &["cluster", "drain", &member]).await;
+    screen_of("cluster-drain-undo", &["cluster", "drain", &member, "--undo"]).await;
+    screen_of("cluster-bootstrap-formed", &["cluster", "bootstrap", "--members", &member, "--dry-run"]).await;
+    screen_of("cluster-promote-nobody", &["cluster", "promote", "nobody"]).await;
+    // Every document that was written is of a kind that has a schema.
+    for words in [&["cluster", "doctor"][..], &["cluster", "join-token", "list"], &["cluster", "join-token", "create"]] {
+        crate::schemas::hold(&here.json(words).await);
+    }
+    here.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn screens_of_mistakes() {
     let here = Here::start().await;
     screen("error-not-found", &here.graft(&["workflow", "get", "nowhere"]).await);
@@ -227,11 +256,13 @@ async fn verbs(help: &str) -> Vec<Vec<String>> {
         lines.lines().filter_map(name).collect::<Vec<_>>()
     };
     let mut verbs = Vec::new();
-    for noun in listed(help) {
-        let inner = listed(&graft(&[&noun, "--help"]).await.stdout);
-        verbs.extend(inner.iter().map(|verb| vec![noun.clone(), verb.clone()]));
+    let mut open: Vec<Vec<String>> = listed(help).into_iter().rev().map(|noun| vec![noun]).collect();
+    while let Some(words) = open.pop() {
+        let asked: Vec<&str> = words.iter().map(String::as_str).chain(["--help"]).collect();
+        let inner = listed(&graft(&asked).await.stdout);
+        open.extend(inner.iter().rev().map(|verb| words.iter().chain([verb]).cloned().collect()));
         if inner.is_empty() {
-            verbs.push(vec![noun]);
+            verbs.push(words);
         }
     }
     assert!(verbs.len() >= 36, "{verbs:?}");
@@ -241,8 +272,9 @@ async fn verbs(help: &str) -> Vec<Vec<String>> {
 #[tokio::test]
 async fn screens_of_help() {
     plain_screen("help", &graft(&["--help"]).await);
-    for noun in ["workflow", "task", "dead-letter", "worker", "limit", "cluster", "context", "tls"] {
-        plain_screen(&format!("help-{noun}"), &graft(&[noun, "--help"]).await);
+    for noun in ["workflow", "task", "dead-letter", "worker", "limit", "cluster", "cluster join-token", "context", "tls"] {
+        let words: Vec<&str> = noun.split(' ').chain(["--help"]).collect();
+        plain_screen(&format!("help-{}", noun.replace(' ', "-")), &graft(&words).await);
     }
     for words in verbs(&graft(&["--help"]).await.stdout).await {
         let mut help = graft(&[&words.iter().map(String::as_str).collect::<Vec<_>>()[..], &["--help"]].concat()).await;

@@ -90,7 +90,7 @@ impl ClusterService for Cluster {
     }
 }
 
-fn members(status: &ClusterStatus) -> Vec<v1::Member> {
+pub(super) fn members(status: &ClusterStatus) -> Vec<v1::Member> {
     let member = |MemberStatus { info, role, replicated, silent }: &MemberStatus| {
         let here = info.raft_id == status.member;
         v1::Member {

@@ -19,7 +19,7 @@ use super::{Shared, bodies, reflection};
 use graft_proto::errors::{ErrorCode, Fault, grpc_name, quoted};
 
 /// Every method, as the path names it.
-pub const METHODS: [&str; 32] = [
+pub const METHODS: [&str; 41] = [
     "graft.v1.WorkflowService/Start",
     "graft.v1.WorkflowService/StartMany",
     "graft.v1.WorkflowService/Get",
@@ -48,6 +48,15 @@ pub const METHODS: [&str; 32] = [
     "graft.v1.ClusterService/Status",
     "graft.v1.ClusterService/ListWorkers",
     "graft.v1.ClusterService/Stats",
+    "graft.v1.MembershipService/Bootstrap",
+    "graft.v1.MembershipService/CreateJoinToken",
+    "graft.v1.MembershipService/ListJoinGrants",
+    "graft.v1.MembershipService/RevokeJoinGrant",
+    "graft.v1.MembershipService/Approve",
+    "graft.v1.MembershipService/Promote",
+    "graft.v1.MembershipService/Remove",
+    "graft.v1.MembershipService/TransferLeader",
+    "graft.v1.MembershipService/Drain",
     "grpc.health.v1.Health/Check",
     "grpc.health.v1.Health/Watch",
     "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
@@ -151,6 +160,7 @@ mod tests {
             include_str!("../../../proto/graft/v1/event.proto"),
             include_str!("../../../proto/graft/v1/worker.proto"),
             include_str!("../../../proto/graft/v1/cluster.proto"),
+            include_str!("../../../proto/graft/v1/membership.proto"),
         ];
         let mut found = Vec::new();
         for text in protos {

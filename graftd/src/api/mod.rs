@@ -34,6 +34,7 @@ mod history;
 mod http;
 mod limits;
 mod list;
+mod membership;
 mod methods;
 mod reflection;
 mod requests;
@@ -51,7 +52,7 @@ mod worker;
 mod workflows;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch as tokio_watch};
@@ -59,6 +60,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::consensus::Consensus;
+use crate::discovery::formation::Formation;
 use crate::observability::metrics::Metrics;
 use crate::observability::readiness::Readiness;
 use crate::scheduler::Scheduler;
@@ -77,6 +79,9 @@ pub struct Api {
     pub consensus: Consensus,
     /// Takes worker sessions.
     pub scheduler: Scheduler,
+    /// This member's part in the formation of its cluster. Not owned: it holds the data directory, which must be free when the daemon has ended,
+    /// whatever connections are still there.
+    pub formation: Weak<Formation>,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// Who answers.

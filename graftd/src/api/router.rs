@@ -7,6 +7,7 @@ use graft_proto::v1::cluster_service_server::ClusterServiceServer;
 use graft_proto::v1::dead_letter_service_server::DeadLetterServiceServer;
 use graft_proto::v1::event_service_server::EventServiceServer;
 use graft_proto::v1::limit_service_server::LimitServiceServer;
+use graft_proto::v1::membership_service_server::MembershipServiceServer;
 use graft_proto::v1::task_service_server::TaskServiceServer;
 use graft_proto::v1::worker_service_server::WorkerServiceServer;
 use graft_proto::v1::workflow_service_server::WorkflowServiceServer;
@@ -19,6 +20,7 @@ use super::cluster::Cluster;
 use super::dead_letters::DeadLetters;
 use super::events::Events;
 use super::limits::Limits;
+use super::membership::Membership;
 use super::tasks::Tasks;
 use super::worker::Workers;
 use super::workflows::Workflows;
@@ -40,6 +42,9 @@ pub(super) fn router(shared: Arc<Shared>, health: HealthServer<HealthService>) -
     let cluster = ClusterServiceServer::new(Cluster { shared: shared.clone() })
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(ANSWER_BYTES_MAX);
+    let membership = MembershipServiceServer::new(Membership { shared: shared.clone() })
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(ANSWER_BYTES_MAX);
     let limits = LimitServiceServer::new(Limits { shared: shared.clone() })
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(ANSWER_BYTES_MAX);
@@ -54,6 +59,7 @@ pub(super) fn router(shared: Arc<Shared>, health: HealthServer<HealthService>) -
         .add_service(events)
         .add_service(workers)
         .add_service(cluster)
+        .add_service(membership)
         .add_service(health)
         .add_service(reflection)
         .add_service(reflection_alpha)

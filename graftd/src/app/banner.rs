@@ -1,7 +1,7 @@
 //! The first lines, printed before anything is opened.
 
 use crate::config::Config;
-use crate::discovery::formation_rules::Me;
+use crate::discovery::formation_rules::{Bootstrap, Me};
 use crate::discovery::records::Marker;
 
 /// Most lines.
@@ -20,10 +20,11 @@ pub(super) fn banner(me: &Me, config: &Config, marker: Option<&Marker>) -> Strin
     if !me.candidate.peer_address.is_empty() {
         lines.push(("members", me.candidate.peer_address.clone()));
     }
-    let cluster = match (marker, me.expect) {
+    let cluster = match (marker, me.bootstrap) {
         (Some(marker), _) => format!("{} ({})", marker.cluster_name, marker.cluster_id),
-        (None, 1) => format!("{} (new, a single member)", me.cluster_name),
-        (None, expect) => format!("{} (new, forms when all {expect} members are there)", me.cluster_name),
+        (None, Bootstrap::Manual) => format!("{} (new, waits for `graft cluster bootstrap`, or joins)", me.cluster_name),
+        (None, Bootstrap::Expect(1)) => format!("{} (new, a single member)", me.cluster_name),
+        (None, Bootstrap::Expect(expect)) => format!("{} (new, forms when all {expect} members are there)", me.cluster_name),
     };
     lines.push(("cluster", cluster));
     if config.security.insecure {
@@ -44,7 +45,7 @@ mod tests {
     fn the_first_lines_are_at_most_eight_and_end_with_a_command_to_paste() {
         let candidate =
             Candidate { name: "a".into(), raft_id: 1, peer_address: "127.0.0.1:7421".into(), client_address: "127.0.0.1:9000".into() };
-        let me = Me { candidate, cluster_name: "graft".into(), expect: 3 };
+        let me = Me { candidate, cluster_name: "graft".into(), bootstrap: Bootstrap::Expect(3) };
         let mut config = Config::default();
         config.security.insecure = true;
         config.client.listen = "127.0.0.1:9000".parse().unwrap();
@@ -57,7 +58,7 @@ mod tests {
     #[test]
     fn on_the_usual_port_the_command_needs_no_address() {
         let candidate = Candidate { name: "a".into(), raft_id: 1, peer_address: String::new(), client_address: "127.0.0.1:7420".into() };
-        let me = Me { candidate, cluster_name: "graft".into(), expect: 1 };
+        let me = Me { candidate, cluster_name: "graft".into(), bootstrap: Bootstrap::Expect(1) };
         assert!(banner(&me, &Config::default(), None).ends_with("try       graft workflow list\n"));
     }
 }

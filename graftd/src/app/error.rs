@@ -8,6 +8,8 @@ use crate::peer_tls::MaterialError;
 pub const EXIT_CONFIG: u8 = 78;
 /// The data directory belongs to another cluster.
 pub const EXIT_OTHER_CLUSTER: u8 = 77;
+/// The member was taken out of its cluster, or left behind by a recovery: with this data directory it never takes part again.
+pub const EXIT_REMOVED: u8 = 76;
 /// It may work the next time: somebody else has the port or the directory.
 pub const EXIT_TEMPORARY: u8 = 75;
 /// It stopped because going on would have been wrong.
@@ -37,6 +39,14 @@ pub enum StartError {
     /// The files for TLS between members do not fit.
     #[error("{0}\n  → `graft tls issue` makes what fits; cluster.peer_ca, peer_cert and peer_key name the files")]
     PeerTls(#[from] MaterialError),
+    /// The file with the join token cannot be used.
+    #[error("cluster.join_token_file: {path}: {cause}\n  → name a file with what `graft cluster join-token create` has printed")]
+    JoinToken {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        cause: String,
+    },
     /// Log or state cannot be opened.
     #[error("failed to open the data: {0}")]
     Storage(String),
@@ -49,7 +59,7 @@ impl StartError {
     /// The exit code of the process.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::PeerTls(_) => EXIT_CONFIG,
+            Self::Config(_) | Self::PeerTls(_) | Self::JoinToken { .. } => EXIT_CONFIG,
             Self::DataDir(DataDirError::OtherCluster { .. }) => EXIT_OTHER_CLUSTER,
             Self::DataDir(DataDirError::Locked { .. }) => EXIT_TEMPORARY,
             Self::DataDir(_) => EXIT_CONFIG,
@@ -74,6 +84,11 @@ impl Failure {
     /// Going on would be wrong, and no configuration is to blame.
     pub fn fatal(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), exit_code: EXIT_FATAL }
+    }
+
+    /// This member is one no more.
+    pub fn removed(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), exit_code: EXIT_REMOVED }
     }
 
     /// The configuration led here.

@@ -12,13 +12,13 @@ use super::error::Failure;
 use crate::consensus::{Consensus, Leadership, MemberInfo};
 use crate::discovery::formation::Formation;
 use crate::discovery::formation_rules::Facts;
-use crate::discovery::records::Candidate;
+use crate::discovery::records::{Candidate, FIRST_EPOCH};
 use crate::discovery::rounds::{ROUND, Rounds, Step};
 use crate::discovery::static_peers::CandidateLink;
 use crate::observability::readiness::ReadinessBoard;
 
-/// Epoch of a cluster that was never recovered by force.
-const FIRST_EPOCH: u64 = 1;
+/// Between being taken in and looking whether the log has arrived.
+const LOG_ARRIVES: Duration = Duration::from_secs(1);
 /// How often a wait is logged again although its reason is the same.
 const SAY_AGAIN: Duration = Duration::from_secs(10);
 
@@ -27,18 +27,19 @@ pub(super) async fn form(
     consensus: Consensus,
     formation: Arc<Formation>,
     candidates: Vec<CandidateLink>,
+    token: String,
     board: Arc<ReadinessBoard>,
 ) -> Result<(), Failure> {
     let new = formation.marker().is_none();
     if new {
         tokio::select! {
-            rounds = run_rounds(&consensus, &formation, candidates, &board) => rounds?,
+            rounds = run_rounds(&consensus, &formation, candidates, token, &board) => rounds?,
             // The initiator's news came before the next round.
             _ = formation.settled() => {}
         }
     }
     let marker = formation.settled().await;
-    consensus.set_cluster_id(marker.cluster_id.clone());
+    consensus.set_lineage(marker.cluster_id.clone(), marker.epoch);
     if new {
         tracing::info!(cluster = %marker.cluster_name, cluster_id = %marker.cluster_id, "the cluster is formed and this member is part of it");
     }
@@ -50,9 +51,10 @@ async fn run_rounds(
     consensus: &Consensus,
     formation: &Arc<Formation>,
     candidates: Vec<CandidateLink>,
+    token: String,
     board: &ReadinessBoard,
 ) -> Result<(), Failure> {
-    let rounds = Rounds::new(formation.clone(), candidates);
+    let rounds = Rounds::new(formation.clone(), candidates, token);
     let mut said = Said::default();
     loop {
         let step = rounds.next(|| facts(consensus)).await;
@@ -62,7 +64,7 @@ async fn run_rounds(
                 return Err(Failure::misconfigured(format!("{why}; this member stops before it mixes them up: correct cluster.peers")));
             }
             Step::Initialize(proposal) => {
-                consensus.set_cluster_id(proposal.cluster_id.clone());
+                consensus.set_lineage(proposal.cluster_id.clone(), FIRST_EPOCH);
                 let members = proposal.members.iter().map(member_info).collect();
                 consensus.initialize(members).await.map_err(|e| Failure::fatal(format!("failed to initialise consensus: {e}")))?;
                 // Whoever leads then finds `Finish` in its next round.
@@ -80,6 +82,13 @@ async fn run_rounds(
                         sleep(ROUND).await;
                     }
                 }
+            }
+            Step::Joined { cluster_id, epoch } => {
+                consensus.set_lineage(cluster_id, epoch);
+                let why = "the cluster has taken this member in; its log has still to arrive from the leader".to_owned();
+                board.update(|conditions| conditions.forming = Some(why.clone()));
+                said.say(why, false);
+                sleep(LOG_ARRIVES).await;
             }
             Step::Wait { why, needs_help } => {
                 board.update(|conditions| conditions.forming = Some(why.clone()));
@@ -100,6 +109,7 @@ async fn facts(consensus: &Consensus) -> Facts {
         members: consensus.members().iter().map(|member| member.raft_id).collect::<BTreeSet<u64>>(),
         leads: matches!(*consensus.leadership().borrow(), Leadership::Leader { .. }),
         lineage,
+        ..Facts::default()
     }
 }
 

@@ -74,6 +74,7 @@ pub(super) async fn follow(consensus: Consensus, board: Arc<ReadinessBoard>, rep
     let mut recovered = pin!(replay.over(&consensus));
     let mut recovering = true;
     let mut leadership = consensus.leadership();
+    let mut drained = consensus.drained();
     let mut look = interval(LOOK_EVERY);
     // Since when nobody can decide, and whether it was told.
     let mut leaderless_at: Option<Instant> = None;
@@ -117,6 +118,13 @@ pub(super) async fn follow(consensus: Consensus, board: Arc<ReadinessBoard>, rep
                 if changed.is_err() {
                     return Ok(());
                 }
+            }
+            changed = drained.changed() => {
+                if changed.is_err() {
+                    return Ok(());
+                }
+                let drained = *drained.borrow_and_update();
+                board.update(|conditions| conditions.drained = drained);
             }
             _ = look.tick() => {}
         }

@@ -2,8 +2,11 @@
 
 use graft_proto::peer_identity::MemberIdentity;
 
-use crate::config::{Cluster, Config};
-use crate::consensus::{ConsensusOptions, MemberInfo};
+use super::error::StartError;
+use crate::config::{self, Cluster, Config};
+use crate::consensus::{ConsensusOptions, MemberInfo, MembershipRules};
+use crate::discovery::formation_rules::Bootstrap;
+use crate::discovery::join_policy::{JoinPolicy, Token};
 use crate::peer_tls::{MaterialError, MaterialFiles, PeerSecurity};
 use crate::scheduler::{SchedulerOptions, SeedLimits};
 use crate::storage::{LogOptions, StateOptions};
@@ -32,11 +35,42 @@ pub(super) fn peer_security(config: &Config, member: &str) -> Result<PeerSecurit
     PeerSecurity::tls(files, MemberIdentity { cluster: name.clone(), member: member.to_owned() })
 }
 
+/// What makes a set of first members.
+pub(super) fn bootstrap(config: &Config) -> Bootstrap {
+    match config.cluster.bootstrap {
+        config::Bootstrap::Expect => Bootstrap::Expect(config.expect()),
+        config::Bootstrap::Manual => Bootstrap::Manual,
+    }
+}
+
+/// The token that this member shows when it asks to join; empty: none is configured.
+pub(super) fn join_token(config: &Config) -> Result<String, StartError> {
+    let Some(file) = &config.cluster.join_token_file else { return Ok(String::new()) };
+    let wrong = |cause: String| StartError::JoinToken { path: file.display().to_string(), cause };
+    let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
+    Token::parse(&text).map(|token| token.reveal()).map_err(wrong)
+}
+
+fn membership(config: &Config) -> MembershipRules {
+    let cluster = &config.cluster;
+    MembershipRules {
+        join: match cluster.join {
+            config::Join::Open => JoinPolicy::Open,
+            config::Join::Restricted => JoinPolicy::Restricted { expected: cluster.expected_members.clone() },
+            config::Join::Strict => JoinPolicy::Strict,
+        },
+        voters_max: cluster.max_voters as usize,
+        promote_after: cluster.promote_after.duration(),
+        replace_after: cluster.replace_after.duration(),
+    }
+}
+
 pub(super) fn consensus(config: &Config, member: MemberInfo, security: PeerSecurity) -> ConsensusOptions {
     let raft = &config.raft;
     ConsensusOptions {
         member,
         security,
+        membership: membership(config),
         cluster_name: config.cluster.name.clone(),
         heartbeat_ms: raft.heartbeat.millis(),
         election_min_ms: raft.election_min.millis(),
@@ -75,6 +109,11 @@ mod tests {
     fn distinct() -> Config {
         let mut config = Config::default();
         config.cluster.name = "c".into();
+        config.cluster.join = config::Join::Restricted;
+        config.cluster.expected_members = vec!["graft-*".into()];
+        config.cluster.max_voters = 7;
+        config.cluster.promote_after = Span::from_millis(21);
+        config.cluster.replace_after = Span::from_millis(22);
         config.raft.heartbeat = Span::from_millis(1);
         config.raft.election_min = Span::from_millis(2);
         config.raft.election_max = Span::from_millis(3);
@@ -108,6 +147,40 @@ mod tests {
         assert_eq!((options.entries_in_flight, options.pending_commands_max), (6, 7));
         assert_eq!((options.snapshot_every_entries, options.log_keep_entries), (8, 9));
         assert_eq!((options.snapshot_every_bytes, options.log_keep_bytes), (19, 20));
+    }
+
+    #[test]
+    fn every_key_about_members_reaches_consensus() {
+        let rules = membership(&distinct());
+        assert_eq!(rules.join, JoinPolicy::Restricted { expected: vec!["graft-*".into()] });
+        assert_eq!((rules.voters_max, rules.promote_after.as_millis(), rules.replace_after.as_millis()), (7, 21, 22));
+        for (said, policy) in [(config::Join::Open, JoinPolicy::Open), (config::Join::Strict, JoinPolicy::Strict)] {
+            let mut config = distinct();
+            config.cluster.join = said;
+            assert_eq!(membership(&config).join, policy);
+        }
+        let mut config = distinct();
+        config.cluster.expect = Some(3);
+        assert_eq!(bootstrap(&config), Bootstrap::Expect(3));
+        config.cluster.bootstrap = config::Bootstrap::Manual;
+        assert_eq!(bootstrap(&config), Bootstrap::Manual);
+    }
+
+    #[test]
+    fn a_join_token_is_read_from_its_file_or_refused_with_its_name() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("token");
+        let mut config = Config::default();
+        assert_eq!(join_token(&config).expect("none is needed"), "");
+        config.cluster.join_token_file = Some(file.clone());
+        let said = join_token(&config).expect_err("no file").to_string();
+        assert!(said.contains("token: No such file"), "{said}");
+        std::fs::write(&file, "secret-but-wrong").expect("written");
+        let said = join_token(&config).expect_err("no token").to_string();
+        assert!(said.contains("it is no join token") && !said.contains("secret-but-wrong"), "{said}");
+        let token = Token::mint();
+        std::fs::write(&file, token.reveal() + "\n").expect("written");
+        assert_eq!(join_token(&config).expect("a token"), token.reveal());
     }
 
     #[test]

@@ -45,6 +45,9 @@ const NEVER: &str = "it would as good as never come";
 /// Every key that is a number, a duration or a size. A test holds that none is missing.
 const BOUNDS: &[Bounds] = &[
     of("cluster.expect", Unit::Count, 1, 9, "more members only cost time"),
+    of("cluster.max_voters", Unit::Count, 1, 9, "each entry would wait for more members than any loss is worth"),
+    of("cluster.promote_after", Unit::Time, 100, HOUR, "the cluster would go on with fewer voters as long"),
+    of("cluster.replace_after", Unit::Time, SECOND, DAY, "a lost disk would leave the cluster with a voter less as long"),
     of("raft.heartbeat", Unit::Time, 1, 60 * SECOND, LONG_DEAD),
     of("raft.election_min", Unit::Time, 4, 5 * 60 * SECOND, LONG_DEAD),
     of("raft.election_max", Unit::Time, 5, 10 * 60 * SECOND, LONG_DEAD),

@@ -4,7 +4,7 @@ use graft_machine::names::check_name;
 
 use graft_proto::peer_identity::{NAME_BYTES_MAX, is_name};
 
-use super::{Cluster, Config, ConfigError, HostPort, Problem, bounds};
+use super::{Bootstrap, Cluster, Config, ConfigError, HostPort, Problem, bounds};
 use crate::observability::logging::check_level;
 
 /// Heartbeats that must fit into the shortest election timeout.
@@ -51,7 +51,27 @@ fn names(config: &Config, problems: &mut Vec<Problem>) {
 
 fn cluster(config: &Config, problems: &mut Vec<Problem>) {
     let cluster = &config.cluster;
-    if let Some(expect) = cluster.expect {
+    if cluster.max_voters.is_multiple_of(2) {
+        let why = format!("{} members: it must be odd; an even number survives no more losses than one less", cluster.max_voters);
+        problems.push(Problem::of("cluster.max_voters", why, "use 3 or 5, the same on every member"));
+    }
+    for name in &cluster.expected_members {
+        if !is_name(&name.replace('*', "x")) {
+            let why =
+                format!("`{name}` can be no member's name: 1 to {NAME_BYTES_MAX} letters, digits, `.`, `_` or `-`, and `*` for any part");
+            problems.push(Problem::of("cluster.expected_members", why, "write a name, or a pattern like graft-*"));
+        }
+    }
+    let manual = cluster.bootstrap == Bootstrap::Manual;
+    if let (true, Some(expect)) = (manual, cluster.expect) {
+        let why = format!("{expect} members are expected, and an operator is to name them: only one of the two can form the cluster");
+        problems.push(Problem::of("cluster.expect", why, "leave it out, or leave out cluster.bootstrap").beside(&["cluster.bootstrap"]));
+    }
+    if manual && config.peer_listen().is_none() {
+        let why = "an operator is to name the members, and no port for members is opened";
+        problems.push(Problem::of("cluster.bootstrap", why, "set cluster.peers or cluster.peer_listen").beside(&["cluster.peers"]));
+    }
+    if let Some(expect) = cluster.expect.filter(|_| !manual) {
         if expect.is_multiple_of(2) {
             let why = format!("{expect} members: it must be odd; an even number survives no more losses than one less");
             problems.push(Problem::of("cluster.expect", why, "use 1, 3 or 5, the same on every member"));
@@ -67,9 +87,12 @@ fn cluster(config: &Config, problems: &mut Vec<Problem>) {
             let why = format!("{expect} members are expected, but {} peers are named", cluster.peers.len());
             problems.push(Problem::of("cluster.peers", why, "list the peer address of every member").beside(&["cluster.expect"]));
         }
-    } else if !cluster.peers.is_empty() {
+    } else if !cluster.peers.is_empty() && !manual {
         let why = "peers are named, but not how many members form the cluster: without that number a slow start could form two clusters";
-        let remedy = format!("say expect = {}, the same on every member", cluster.peers.len().max(3) | 1);
+        let remedy = format!(
+            "say expect = {}, the same on every member; or bootstrap = \"manual\", if this one joins a cluster that is formed",
+            cluster.peers.len().max(3) | 1
+        );
         problems.push(Problem::of("cluster.expect", why, remedy).beside(&["cluster.peers"]));
     }
     if !cluster.peers.is_empty() && config.node.name.is_none() {

@@ -124,8 +124,13 @@ pub struct Cluster {
     /// The cluster's name. Members of another name are ignored, and a data directory of another name is refused.
     pub name: String,
     /// How many members form the cluster at its very first start: an odd number. All of them must be there; it never
-    /// forms with fewer, however long it waits. Without meaning once the cluster is formed. Needed with `peers`.
+    /// forms with fewer, however long it waits. Without meaning once the cluster is formed. Needed with `peers`, unless
+    /// `bootstrap` is `manual`.
     pub expect: Option<u32>,
+    /// What forms the cluster at its very first start: `expect` (as many members as `expect` says are there) or `manual` (an operator names the
+    /// members with `graft cluster bootstrap`). The same on all first members. A member that meets a cluster of its name that is formed
+    /// already never forms one, and asks to join; `manual` is for members that only ever join, too.
+    pub bootstrap: Bootstrap,
     /// Where the first members talk to each other (`HOST:PORT`); this member's own address may be among them. None: a
     /// single member.
     #[serde(deserialize_with = "units::list")]
@@ -141,6 +146,46 @@ pub struct Cluster {
     pub peer_cert: Option<PathBuf>,
     /// File (PEM) with the private key of the certificate.
     pub peer_key: Option<PathBuf>,
+    /// Who may join a cluster that is formed: `open` (everybody who names the cluster and has a certificate, where members have any),
+    /// `restricted` (of those, who is expected, comes back under a member's name, or has a join token) or `strict` (of those, whom an operator
+    /// has approved with `graft cluster approve`, by the name in its certificate). The leader decides: the same on all members.
+    pub join: Join,
+    /// Names of members that may join under the `restricted` policy; `*` stands for any part of a name: `graft-*`.
+    #[serde(deserialize_with = "units::list")]
+    pub expected_members: Vec<String>,
+    /// File with a join token (`graft cluster join-token create`), shown to the cluster that this member asks to join. Read when the member
+    /// starts without being part of a cluster.
+    pub join_token_file: Option<PathBuf>,
+    /// Most members that vote: an odd number. Further ones follow as learners, and take part when a voter is removed.
+    pub max_voters: u32,
+    /// A learner becomes a voter when it has been caught up with the log for so long.
+    pub promote_after: Span,
+    /// A member that comes back under its name with an empty disk takes the place of its lost self when that has been silent for so long.
+    pub replace_after: Span,
+}
+
+/// What forms a cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Bootstrap {
+    /// As many members as are expected.
+    #[default]
+    Expect,
+    /// An operator names the members.
+    Manual,
+}
+
+/// Who may join a cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Join {
+    /// Everybody of the cluster's name.
+    Open,
+    /// Who is expected, comes back, or has a token.
+    #[default]
+    Restricted,
+    /// Who was approved.
+    Strict,
 }
 
 /// `[security]`: what is allowed without protection.
@@ -299,6 +344,13 @@ impl Default for Cluster {
             peer_ca: None,
             peer_cert: None,
             peer_key: None,
+            bootstrap: Bootstrap::default(),
+            join: Join::default(),
+            expected_members: Vec::new(),
+            join_token_file: None,
+            max_voters: 5,
+            promote_after: Span::from_millis(3_000),
+            replace_after: Span::from_millis(30_000),
         }
     }
 }

@@ -159,10 +159,10 @@ fn from_text<'de, D: Deserializer<'de>, T: FromStr<Err = String>>(deserializer: 
 pub(super) fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
-    T: Deserialize<'de> + FromStr<Err = String>,
+    T: Deserialize<'de> + FromStr<Err: fmt::Display>,
 {
     struct List<T>(std::marker::PhantomData<T>);
-    impl<'de, T: Deserialize<'de> + FromStr<Err = String>> Visitor<'de> for List<T> {
+    impl<'de, T: Deserialize<'de> + FromStr<Err: fmt::Display>> Visitor<'de> for List<T> {
         type Value = Vec<T>;
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("a list")

@@ -48,3 +48,32 @@ pub enum OpenError {
         reason: String,
     },
 }
+
+/// Why the membership was not changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// This member does not lead, and nobody is known who does. Nothing happened.
+    #[error("no leader can be reached: {reason}")]
+    Unavailable {
+        /// What is known of it.
+        reason: String,
+    },
+    /// It is not allowed, or not now. Nothing happened.
+    #[error("{why}")]
+    Refused {
+        /// Why not, as a sentence without its full stop.
+        why: String,
+    },
+    /// It may have happened, or may still happen.
+    #[error("the outcome is unknown: {reason}")]
+    Unknown {
+        /// What is known of it.
+        reason: String,
+    },
+}
+
+impl ChangeError {
+    pub(crate) fn refused(why: impl Into<String>) -> Self {
+        Self::Refused { why: why.into() }
+    }
+}

@@ -1,8 +1,8 @@
 //! The handle: what the floors above hold.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use graft_machine::ids::Run;
 use graft_machine::reply::Answer;
 use graft_machine::state::StateRead;
 use graft_machine::tables::{Meta, MetaKey};
+use graft_proto::peer::v1::peer_service_client::PeerServiceClient;
 use graft_proto::peer::v1::peer_service_server::PeerServiceServer;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{InitializeError, RaftError};
@@ -18,19 +19,23 @@ use openraft::{Instant, ServerState};
 use prost::Message;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
 
 use super::apply::{Shared, StateMachine};
+use super::autopilot;
 use super::barrier::Barrier;
-use super::error::{OpenError, ProposeError};
+use super::error::{ChangeError, OpenError, ProposeError};
 use super::feed::{Feed, Feeds};
-use super::leadership::{Compass, Herald, Leadership, Route};
+use super::leadership::{Compass, Herald, Leadership};
 use super::links::{Links, PEER_MESSAGE_BYTES_MAX};
 use super::log_store::LogStorage;
 use super::member::MemberInfo;
 use super::network::Network;
 use super::options::ConsensusOptions;
+use super::orders::{self, Order};
 use super::peer_server::Peers;
 use super::proposer::{Proposer, Target};
+use super::registrar::Registrar;
 use super::sending::Sending;
 use super::snapshot::blocking;
 use super::status::{self, ClusterStatus};
@@ -43,8 +48,6 @@ use crate::discovery::formation::Formation;
 use crate::observability::metrics::Metrics;
 use crate::storage::{Latest, LogRecovered, LogStore, StateStore, View};
 
-/// How long a transfer of leadership may take.
-const TRANSFER_WAIT: Duration = Duration::from_secs(5);
 /// How long a restarted member waits for the cluster to confirm what it has.
 const RECOVERY_WAIT: Duration = Duration::from_secs(60);
 
@@ -68,8 +71,7 @@ struct Inner {
     lease: Duration,
     stop: CancellationToken,
     stopping: AtomicBool,
-    /// Leadership is being handed over: the others do not wait for the end of this member's lease any more.
-    transferring: AtomicBool,
+    registrar: Arc<Registrar>,
 }
 
 impl Drop for Inner {
@@ -114,11 +116,16 @@ impl Consensus {
         let compass = Compass::new(&raft);
         let stop = CancellationToken::new();
         let (told, leadership) = watch::channel(Leadership::Follower { term: compass.metrics().vote.leader_id.term, leader: None });
-        let herald = Herald { raft: raft.clone(), compass: compass.clone(), shared: shared.clone(), told, stop: stop.clone() };
+        let herald =
+            Herald { raft: raft.clone(), compass: compass.clone(), shared: shared.clone(), links: links.clone(), told, stop: stop.clone() };
         tokio::spawn(herald.run());
         tokio::spawn(gauge(raft.clone(), shared.clone(), stop.clone()));
         tokio::spawn(Trim::new(&options, raft.clone(), log.clone(), sending, shared.clone(), stop.clone()).run());
         let proposer = Proposer::start(&options, raft.clone(), compass.clone(), links.clone(), shared.clone(), metrics, stop.clone());
+        let lease = Duration::from_millis(options.election_max_ms);
+        let rules = options.membership.clone();
+        let registrar = Arc::new(Registrar::new(raft.clone(), me, compass.clone(), links.clone(), proposer.clone(), rules, lease));
+        tokio::spawn(autopilot::run(registrar.clone(), stop.clone()));
         let barrier = Barrier::start(raft.clone(), compass.clone(), links.clone(), shared.clone(), stop.clone());
         let inner = Inner {
             raft,
@@ -131,10 +138,10 @@ impl Consensus {
             leadership,
             receiving: Arc::new(Semaphore::new(1)),
             clock,
-            lease: Duration::from_millis(options.election_max_ms),
+            lease,
             stop,
             stopping: AtomicBool::new(false),
-            transferring: AtomicBool::new(false),
+            registrar,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -160,14 +167,14 @@ impl Consensus {
         self.propose(Envelope::internal("operator", command)).await
     }
 
-    /// From now on, calls between members carry this cluster id, and those of another cluster are refused.
-    pub fn set_cluster_id(&self, cluster_id: String) {
-        self.inner.links.set_cluster_id(cluster_id);
+    /// From now on, calls between members carry this cluster id and epoch, and those of another cluster are refused.
+    pub fn set_lineage(&self, cluster_id: String, epoch: u64) {
+        self.inner.links.set_lineage(cluster_id, epoch);
     }
 
     /// What the other members call; serve it on the peer listener.
-    pub fn peer_service(&self, formation: Arc<Formation>) -> PeerServiceServer<Peers> {
-        self.serve(Some(formation))
+    pub fn peer_service(&self, formation: &Arc<Formation>) -> PeerServiceServer<Peers> {
+        self.serve(Some(Arc::downgrade(formation)))
     }
 
     /// As [`Self::peer_service`], for a member whose cluster is formed by other means: the calls of the formation are refused.
@@ -175,12 +182,14 @@ impl Consensus {
         self.serve(None)
     }
 
-    fn serve(&self, formation: Option<Arc<Formation>>) -> PeerServiceServer<Peers> {
+    fn serve(&self, formation: Option<Weak<Formation>>) -> PeerServiceServer<Peers> {
         let peers = Peers {
             raft: self.inner.raft.clone(),
             links: self.inner.links.clone(),
             shared: self.inner.shared.clone(),
             proposer: self.inner.proposer.clone(),
+            compass: self.inner.compass.clone(),
+            registrar: self.inner.registrar.clone(),
             formation,
             receiving: self.inner.receiving.clone(),
             stop: self.inner.stop.clone(),
@@ -304,7 +313,7 @@ impl Consensus {
     pub fn leader_lease_until(&self) -> Option<u64> {
         let inner = &self.inner;
         let server = inner.compass.metrics();
-        if server.state != ServerState::Leader || inner.transferring.load(Ordering::SeqCst) {
+        if server.state != ServerState::Leader || inner.registrar.is_handing_over(server.vote.leader_id.term) {
             return None;
         }
         let now = inner.clock.monotonic_ms();
@@ -338,28 +347,42 @@ impl Consensus {
         self.inner.compass.metrics().membership_config.nodes().map(|(_, member)| member.clone()).collect()
     }
 
-    /// Hands leadership to the voter that is furthest, if there is another one, and waits (bounded) until it leads. Nothing to do on a
-    /// member that does not lead. For a member that stops: from now on it mints and renews no lease, whether or not somebody takes over.
-    pub async fn transfer_leadership(&self) {
-        let inner = &self.inner;
-        let now = inner.raft.metrics().borrow_watched().clone();
-        if now.state != ServerState::Leader {
-            return;
+    /// For a member that stops: hands leadership to the voter that is furthest, if it leads and there is another one, and waits (bounded) until
+    /// that one leads.
+    pub async fn resign(&self) {
+        if let Err(error) = self.inner.registrar.hand_over(None).await {
+            tracing::debug!(%error, "leadership was not handed over");
         }
-        let replication = now.replication.unwrap_or_default();
-        let others = now.membership_config.voter_ids().filter(|voter| *voter != now.id);
-        let Some(heir) = others.max_by_key(|voter| replication.get(voter).cloned().flatten()) else { return };
-        inner.transferring.store(true, Ordering::SeqCst);
-        if inner.raft.trigger().transfer_leader(heir).await.is_err() {
-            return;
-        }
-        let mut compass = inner.compass.clone();
-        let taken = async {
-            while !matches!(compass.route(), Route::There(_)) {
-                compass.changed().await;
-            }
-        };
-        drop(tokio::time::timeout(TRANSFER_WAIT, taken).await);
+    }
+
+    /// Carries out an operator's order, here or (by the peer link) at the leader. The raft id of the member that it was done to: of the new
+    /// leader, for a transfer.
+    ///
+    /// # Errors
+    /// If it is not allowed, no leader can be reached, or what became of it is not known.
+    pub async fn order(&self, order: Order) -> Result<u64, ChangeError> {
+        orders::carry_out(&self.inner.registrar, &self.inner.compass, &self.inner.links, order).await
+    }
+
+    /// Lets a member (this one or another) neither lead nor stand for election any more, until it is undone or the member starts again.
+    ///
+    /// # Errors
+    /// If there is no such member, or it cannot be reached.
+    pub async fn drain(&self, member: u64, undo: bool) -> Result<(), ChangeError> {
+        orders::drain(&self.inner.registrar, &self.inner.compass, &self.inner.links, member, undo).await
+    }
+
+    /// Whether an operator has drained this member, now and from now on.
+    pub fn drained(&self) -> watch::Receiver<bool> {
+        self.inner.registrar.drained()
+    }
+
+    /// Tells the leader where this member is, and hears whether it is still part of the cluster. `Ok(None)`: nobody could tell.
+    ///
+    /// # Errors
+    /// If this member has been taken out of the cluster, or left behind by a recovery: the reason.
+    pub async fn report(&self, formation: &Formation, candidates: Vec<PeerServiceClient<Channel>>) -> Result<(), String> {
+        orders::report(&self.inner.registrar, &self.inner.compass, &self.inner.links, formation, candidates).await
     }
 
     /// Stops: proposals and reads fail from now on, the state is flushed, the files are written no more (they are released with the last

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::apply::Shared;
+use super::links::Links;
 use super::member::MemberInfo;
 use super::types::{Raft, Types};
 
@@ -107,6 +108,7 @@ pub(crate) struct Herald {
     pub(crate) raft: Raft,
     pub(crate) compass: Compass,
     pub(crate) shared: Arc<Shared>,
+    pub(crate) links: Arc<Links>,
     pub(crate) told: watch::Sender<Leadership>,
     pub(crate) stop: CancellationToken,
 }
@@ -123,6 +125,7 @@ impl Herald {
         loop {
             let now = self.compass.look();
             let term = now.vote.leader_id.term;
+            self.links.learn(now.membership_config.nodes().map(|(_, member)| member));
             self.note(&now, &mut last_leader);
             if now.state == ServerState::Leader {
                 self.shared.feeds.close_before(term);

@@ -11,6 +11,7 @@ use tonic::Status;
 use tonic::transport::Channel;
 
 use super::member::MemberInfo;
+use crate::discovery::protocol::{PROTOCOL, speaks_with};
 use crate::peer_tls::{LinkOptions, PeerSecurity};
 
 /// Largest message between members, in bytes: what is read of the log at once, and one entry more.
@@ -30,29 +31,45 @@ pub(crate) type Client = PeerServiceClient<Channel>;
 pub(crate) struct Links {
     me: u64,
     security: PeerSecurity,
-    cluster_id: RwLock<String>,
+    lineage: RwLock<(String, u64)>,
+    /// Where the members are, as the membership has it: openraft asks for a connection once, and members move.
+    addresses: RwLock<HashMap<u64, String>>,
     asking: Mutex<HashMap<u64, (String, Client)>>,
 }
 
 impl Links {
     pub(crate) fn new(me: u64, security: PeerSecurity) -> Arc<Self> {
-        Arc::new(Self { me, security, cluster_id: RwLock::default(), asking: Mutex::default() })
+        Arc::new(Self { me, security, lineage: RwLock::default(), addresses: RwLock::default(), asking: Mutex::default() })
     }
 
     pub(crate) fn me(&self) -> u64 {
         self.me
     }
 
-    pub(crate) fn set_cluster_id(&self, id: String) {
-        *self.cluster_id.write().expect("no panic while the cluster id is held") = id;
+    pub(crate) fn set_lineage(&self, cluster_id: String, epoch: u64) {
+        *self.lineage.write().expect("no panic while the lineage is held") = (cluster_id, epoch);
     }
 
-    pub(crate) fn cluster_id(&self) -> String {
-        self.cluster_id.read().expect("no panic while the cluster id is held").clone()
+    /// The cluster's id and epoch; empty and 0 before there is one.
+    pub(crate) fn lineage(&self) -> (String, u64) {
+        self.lineage.read().expect("no panic while the lineage is held").clone()
     }
 
     pub(crate) fn header(&self, to: u64) -> PeerHeader {
-        PeerHeader { cluster_id: self.cluster_id(), from: self.me, to }
+        let (cluster_id, epoch) = self.lineage();
+        PeerHeader { cluster_id, from: self.me, to, epoch, protocol: Some(PROTOCOL) }
+    }
+
+    /// The membership has changed: from now on, members are where it says.
+    pub(crate) fn learn<'a>(&self, members: impl Iterator<Item = &'a MemberInfo>) {
+        let addresses = members.map(|member| (member.raft_id, member.peer_address.clone())).collect();
+        *self.addresses.write().expect("no panic while the addresses are held") = addresses;
+    }
+
+    /// Where a member is now, if that is somewhere else.
+    pub(crate) fn moved(&self, raft_id: u64, from: &str) -> Option<String> {
+        let addresses = self.addresses.read().expect("no panic while the addresses are held");
+        addresses.get(&raft_id).filter(|address| *address != from).cloned()
     }
 
     /// Whether a call is meant for this member of this cluster.
@@ -64,10 +81,21 @@ impl Links {
             let why = format!("raft id {} was meant, but {} listens here: check peer addresses", header.to, self.me);
             return Err(Status::failed_precondition(why));
         }
-        let ours = self.cluster_id();
+        if let Err(why) = speaks_with(header.protocol) {
+            return Err(Status::failed_precondition(format!("the caller cannot be understood: {why}")));
+        }
+        let (ours, epoch) = self.lineage();
         if !ours.is_empty() && ours != header.cluster_id {
             let theirs = if header.cluster_id.is_empty() { "none" } else { &header.cluster_id };
             let why = format!("the caller belongs to cluster {theirs}, this member to {ours}: check peer addresses");
+            return Err(Status::failed_precondition(why));
+        }
+        if !ours.is_empty() && epoch != header.epoch {
+            let why = format!(
+                "the caller belongs to epoch {} of cluster {ours}, this member to epoch {epoch}: the cluster was recovered by force, and who was left \
+                 behind joins again with an empty data directory",
+                header.epoch
+            );
             return Err(Status::failed_precondition(why));
         }
         Ok(())

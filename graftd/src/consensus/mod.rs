@@ -12,6 +12,7 @@
 //! | `leadership`, `barrier` | who leads; reads that miss nothing |
 //! | `log_store`, `snapshot` | openraft's storage over our two stores |
 //! | `network`, `links`, `peer_server` | members among themselves |
+//! | `roster`, `autopilot`, `registrar`, `orders` | who the members are, and how they come, go, move and take over |
 //! | `trim` | the log's bounds, in entries and bytes |
 //! | `time` | the stamp of an entry |
 //! | `types`, `codec` | openraft's types, and their bytes on disk and wire |
@@ -22,6 +23,7 @@
 //! state; an error of a store, or a panic in apply, ends the member ([`Consensus::fatal`]).
 
 mod apply;
+mod autopilot;
 mod barrier;
 mod codec;
 mod error;
@@ -33,8 +35,11 @@ mod log_store;
 mod member;
 mod network;
 mod options;
+mod orders;
 mod peer_server;
 mod proposer;
+mod registrar;
+mod roster;
 mod sending;
 mod snapshot;
 mod status;
@@ -46,13 +51,14 @@ mod trim;
 mod types;
 
 pub use barrier::BARRIER_WAIT;
-pub use error::{OpenError, ProposeError};
+pub use error::{ChangeError, OpenError, ProposeError};
 pub use feed::{Feed, FeedBatch};
 pub use handle::Consensus;
 pub use leadership::Leadership;
 pub use links::PEER_MESSAGE_BYTES_MAX;
 pub use member::MemberInfo;
-pub use options::ConsensusOptions;
+pub use options::{ConsensusOptions, MembershipRules};
+pub use orders::Order;
 pub use peer_server::Peers;
 pub use proposer::{ANSWER_WAIT, LEADER_WAIT};
 pub use status::{ClusterStatus, MemberStatus};

@@ -51,14 +51,20 @@ impl RaftNetworkFactory<Types> for Network {
 
     /// openraft asks for one client each for replication, heartbeats and snapshots: each gets a connection of its own.
     async fn new_client(&mut self, target: u64, node: &MemberInfo) -> Peer {
-        let client = self.links.connect(node).map_err(|error| format!("{:?} is no peer address: {error}", node.peer_address));
-        Peer { target, client, links: self.links.clone(), sending: self.sending.clone(), metrics: self.metrics.clone() }
+        let client = connect(&self.links, node);
+        Peer { target, node: node.clone(), client, links: self.links.clone(), sending: self.sending.clone(), metrics: self.metrics.clone() }
     }
 }
 
-/// One connection to one member.
+fn connect(links: &Links, node: &MemberInfo) -> Result<Client, String> {
+    links.connect(node).map_err(|error| format!("{:?} is no peer address: {error}", node.peer_address))
+}
+
+/// One connection to one member, wherever that is.
 pub(crate) struct Peer {
     target: u64,
+    /// As it was when the connection was made.
+    node: MemberInfo,
     client: Result<Client, String>,
     links: Arc<Links>,
     sending: Sending,
@@ -66,12 +72,16 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    fn client(&self) -> Result<Client, CallError> {
+    fn client(&mut self) -> Result<Client, CallError> {
+        if let Some(address) = self.links.moved(self.target, &self.node.peer_address) {
+            self.node.peer_address = address;
+            self.client = connect(&self.links, &self.node);
+        }
         self.client.clone().map_err(|why| RPCError::Unreachable(Unreachable::from_string(why)))
     }
 
     /// One request, one answer.
-    async fn call<A: Wire>(&self, kind: RaftKind, request: &impl Wire, option: &RPCOption) -> Result<A, CallError> {
+    async fn call<A: Wire>(&mut self, kind: RaftKind, request: &impl Wire, option: &RPCOption) -> Result<A, CallError> {
         let message = RaftMessage { header: Some(self.links.header(self.target)), kind: kind as i32, body: request.encode() };
         let mut client = self.client()?;
         let answer = within(option.soft_ttl(), client.call(message)).await?;

@@ -2,8 +2,11 @@
 
 use openraft::{Config, SnapshotPolicy};
 
+use std::time::Duration;
+
 use super::error::OpenError;
 use super::member::MemberInfo;
+use crate::discovery::join_policy::JoinPolicy;
 use crate::peer_tls::PeerSecurity;
 
 /// Entries that are kept in the log below a snapshot, at least, as a multiple of what can be in flight: what is queued to be applied must
@@ -18,6 +21,30 @@ const STATE_MACHINE_QUEUE: u64 = 65_536;
 /// Wait before an unreachable member is tried again.
 const BACKOFF: &str = "100ms";
 
+/// What the leader keeps to when it changes the membership.
+#[derive(Clone, Debug)]
+pub struct MembershipRules {
+    /// Who may join.
+    pub join: JoinPolicy,
+    /// Most members that vote; further ones stay learners.
+    pub voters_max: usize,
+    /// A learner becomes a voter when it has been caught up for so long.
+    pub promote_after: Duration,
+    /// A member may be replaced by a fresh one of its name when it has been silent for so long.
+    pub replace_after: Duration,
+}
+
+impl Default for MembershipRules {
+    fn default() -> Self {
+        Self {
+            join: JoinPolicy::Restricted { expected: Vec::new() },
+            voters_max: 5,
+            promote_after: Duration::from_secs(3),
+            replace_after: Duration::from_secs(30),
+        }
+    }
+}
+
 /// How this member takes part. All times are in milliseconds.
 #[derive(Clone, Debug)]
 pub struct ConsensusOptions {
@@ -27,6 +54,8 @@ pub struct ConsensusOptions {
     pub cluster_name: String,
     /// How members speak to each other.
     pub security: PeerSecurity,
+    /// What it keeps to when it leads and members come or go.
+    pub membership: MembershipRules,
     /// Time between heartbeats.
     pub heartbeat_ms: u64,
     /// Shortest time without a leader before an election, on top of the leader lease.
@@ -57,6 +86,7 @@ impl Default for ConsensusOptions {
             member: MemberInfo::default(),
             cluster_name: String::from("graft"),
             security: PeerSecurity::Plain,
+            membership: MembershipRules::default(),
             heartbeat_ms: 50,
             election_min_ms: 200,
             election_max_ms: 400,

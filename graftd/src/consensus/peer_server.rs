@@ -2,7 +2,7 @@
 //! is refused before anything is done.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,8 +11,9 @@ use graft_machine::command::Envelope;
 use graft_machine::reply::{Answer, StoredAnswer};
 use graft_proto::peer::v1::peer_service_server::PeerService;
 use graft_proto::peer::v1::{
-    FormedRequest, FormedResponse, PeerHeader, PeerHello, PromiseRequest, PromiseResponse, ProposeRequest, ProposeResponse, RaftKind,
-    RaftMessage, ReadIndexRequest, ReadIndexResponse, SnapshotChunk,
+    ChangeRequest, ChangeResponse, DrainRequest, DrainResponse, FormedRequest, FormedResponse, JoinRequest, JoinResponse, PeerHeader,
+    PeerHello, PromiseRequest, PromiseResponse, ProposeRequest, ProposeResponse, RaftKind, RaftMessage, ReadIndexRequest,
+    ReadIndexResponse, ReportRequest, ReportResponse, SnapshotChunk,
 };
 use openraft::Snapshot;
 use openraft::async_runtime::watch::WatchReceiver;
@@ -25,12 +26,17 @@ use tonic::{Extensions, Request, Response, Status, Streaming};
 use super::apply::Shared;
 use super::barrier::read_index;
 use super::codec::{SnapshotHead, Wire};
-use super::error::ProposeError;
+use super::error::{ChangeError, ProposeError};
+use super::leadership::{Compass, Route};
 use super::links::Links;
+use super::orders::{self, Order};
 use super::proposer::{Proposer, REFUSED_NOT_LEADER, REFUSED_OVERLOADED, Target};
+use super::registrar::Registrar;
+use super::registrar::Undone;
 use super::snapshot::{SnapshotData, blocking};
 use super::types::{Raft, Types};
 use crate::discovery::formation::Formation;
+use crate::discovery::records::FIRST_EPOCH;
 use crate::peer_tls::{PeerCaller, Unwelcome};
 use crate::storage::StorageError;
 
@@ -45,7 +51,10 @@ pub struct Peers {
     pub(super) links: Arc<Links>,
     pub(super) shared: Arc<Shared>,
     pub(super) proposer: Proposer,
-    pub(super) formation: Option<Arc<Formation>>,
+    pub(super) compass: Compass,
+    pub(super) registrar: Arc<Registrar>,
+    /// Not owned: it holds the data directory, and connections may be there when the member has ended.
+    pub(super) formation: Option<Weak<Formation>>,
     /// One snapshot is received at a time.
     pub(super) receiving: Arc<Semaphore>,
     /// Ends the streams.
@@ -90,7 +99,8 @@ impl Peers {
     }
 
     fn formation(&self) -> Result<Arc<Formation>, Status> {
-        self.formation.clone().ok_or_else(|| Status::unimplemented("this member's cluster is formed by other means"))
+        let formation = self.formation.as_ref().ok_or_else(|| Status::unimplemented("this member's cluster is formed by other means"))?;
+        formation.upgrade().ok_or_else(|| Status::unavailable("this member is shutting down"))
     }
 }
 
@@ -113,7 +123,7 @@ impl PeerService for Peers {
         let promised = blocking(move || formation.promise(request)).await.map_err(stopped)?;
         if promised.promised {
             // From now on raft calls of another set are refused, should one that was given up come to life again.
-            self.links.set_cluster_id(cluster_id);
+            self.links.set_lineage(cluster_id, FIRST_EPOCH);
         }
         Ok(Response::new(promised))
     }
@@ -125,6 +135,60 @@ impl PeerService for Peers {
         Ok(Response::new(FormedResponse {}))
     }
 
+    async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
+        let formation = self.formation()?;
+        let (_, caller, JoinRequest { header, from, token }) = request.into_parts();
+        let from = from.ok_or_else(|| malformed("nobody says who wants to join"))?;
+        let passed_on = header.is_some();
+        match &header {
+            // The member that passes it on has looked at the certificate.
+            Some(_) => self.admit(header.as_ref(), &caller)?,
+            None => speaks(&caller, |caller| caller.is_called(&from.cluster_name, &from.member_name))?,
+        }
+        let certified = matches!(caller.get::<PeerCaller>(), Some(PeerCaller::Member(_)));
+        let (cluster_id, epoch) = self.links.lineage();
+        let not_yet = |reason: String, needs_help| Ok(Response::new(JoinResponse { reason, needs_help, ..JoinResponse::default() }));
+        if from.cluster_name != formation.cluster_name() || cluster_id.is_empty() {
+            return not_yet(format!("member `{}` is not part of a cluster `{}`", formation.hello().member_name, from.cluster_name), true);
+        }
+        if let Route::There(leader) = self.compass.route()
+            && !passed_on
+        {
+            let mut client = self.links.asking(&leader).map_err(|error| Status::unavailable(error.to_string()))?;
+            return client.join(JoinRequest { header: Some(self.links.header(leader.raft_id)), from: Some(from), token }).await;
+        }
+        match self.registrar.admit(&formation, &from, &token, certified).await {
+            Ok(()) => Ok(Response::new(JoinResponse { cluster_id, epoch, ..JoinResponse::default() })),
+            Err(Undone::NotLeader) => not_yet("no leader is known just now".into(), false),
+            Err(Undone::Because(error)) => not_yet(error.to_string(), matches!(error, ChangeError::Refused { .. })),
+        }
+    }
+
+    async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
+        let formation = self.formation()?;
+        let (_, caller, ReportRequest { from }) = request.into_parts();
+        let from = from.ok_or_else(|| malformed("nobody says who reports"))?;
+        speaks(&caller, |caller| caller.is_called(&from.cluster_name, &from.member_name))?;
+        let (cluster_id, epoch) = self.links.lineage();
+        // An older epoch is one to be told about; a later one knows more than this member.
+        if from.cluster_id != cluster_id || from.epoch > epoch {
+            return Err(Status::failed_precondition(format!("this member belongs to cluster {cluster_id} in epoch {epoch}")));
+        }
+        Ok(Response::new(self.registrar.report(&formation, &from).await))
+    }
+
+    async fn drain(&self, request: Request<DrainRequest>) -> Result<Response<DrainResponse>, Status> {
+        self.admit(request.get_ref().header.as_ref(), request.extensions())?;
+        self.registrar.drain(request.get_ref().undo).await;
+        Ok(Response::new(DrainResponse {}))
+    }
+
+    async fn change(&self, request: Request<ChangeRequest>) -> Result<Response<ChangeResponse>, Status> {
+        self.admit(request.get_ref().header.as_ref(), request.extensions())?;
+        let order = Order::of_request(request.get_ref()).ok_or_else(|| malformed("the order makes no sense"))?;
+        Ok(Response::new(orders::answer(orders::here(&self.registrar, order).await)))
+    }
+
     type AppendStream = Appended;
 
     async fn append(&self, request: Request<Streaming<RaftMessage>>) -> Result<Response<Appended>, Status> {
@@ -133,7 +197,9 @@ impl PeerService for Peers {
         self.admit(first.header.as_ref(), &caller)?;
         let first = AppendEntriesRequest::<Types>::decode(first.body).map_err(malformed)?;
         // A stream that breaks, or carries what cannot be read, just ends: the leader opens another and starts where the log stands.
+        // And it ends with the listener: openraft reads it from a task of its own, which would hold the connection open otherwise.
         let rest = messages.scan((), |(), message| std::future::ready(read_append(message)));
+        let rest = rest.take_until(self.stop.clone().cancelled_owned());
         let requests = futures::stream::once(async { first }).chain(rest);
         let appended = self.raft.stream_append(requests).map(|result| match result {
             Ok(result) => Ok(answer(RaftKind::Append, result.encode())),

@@ -9,8 +9,9 @@ use graft_proto::peer::v1::{FormedRequest, PeerHello, PromiseRequest, PromiseRes
 use tokio::sync::Notify;
 
 use super::data_dir::DataDir;
-use super::formation_rules::{Decision, Facts, Me, Standing, consider, decide, on_formed};
-use super::records::{FORMAT, Marker, Proposal};
+use super::formation_rules::{Decision, Facts, Me, Standing, Unsuitable, consider, decide, nominate, on_formed};
+use super::protocol::{PROTOCOL, speaks_with};
+use super::records::{Candidate, FORMAT, Marker, Proposal};
 use crate::observability::metrics::Metrics;
 
 /// Shared in an `Arc`. Everything in it is decided under one lock, and what was decided is on disk before anybody hears of it.
@@ -32,7 +33,12 @@ struct State {
     facts: Facts,
     /// Raft ids that have greeted: what there is to say of each is said once.
     greeted: BTreeSet<u64>,
+    /// The first members, as an operator has named them. Kept in memory: what came of it is a proposal, on disk.
+    nominated: BTreeSet<String>,
 }
+
+/// Raft ids that are remembered as having greeted.
+const GREETED_MAX: usize = 1_024;
 
 /// Version of this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -44,22 +50,50 @@ impl Formation {
             Some(marker) => Standing::Member(marker),
             None => Standing::Fresh { promise },
         };
-        let state = Mutex::new(State { standing, seen: BTreeMap::new(), facts: Facts::default(), greeted: BTreeSet::new() });
+        let state = Mutex::new(State {
+            standing,
+            seen: BTreeMap::new(),
+            facts: Facts::default(),
+            greeted: BTreeSet::new(),
+            nominated: BTreeSet::new(),
+        });
         Self { me, data_dir, metrics, state, settled: Notify::new() }
     }
 
     /// Answers a greeting. One of another cluster is answered too, so that the other side can say what is wrong; it counts for nothing here.
     pub fn greet(&self, from: PeerHello) -> PeerHello {
-        let new = self.lock().greeted.insert(from.raft_id);
+        let new = {
+            let mut state = self.lock();
+            if state.greeted.len() >= GREETED_MAX {
+                state.greeted.clear();
+            }
+            state.greeted.insert(from.raft_id)
+        };
         if from.cluster_name != self.me.cluster_name {
             self.metrics.rejected_peers.with_label_values(&["cluster_name"]).inc();
             if new {
                 tracing::warn!(member = %from.member_name, cluster = %from.cluster_name, "ignoring the greetings of a member of another cluster");
             }
+        } else if let Err(why) = speaks_with(from.protocol) {
+            self.metrics.rejected_peers.with_label_values(&["protocol"]).inc();
+            if new {
+                tracing::warn!(member = %from.member_name, version = %from.version, "ignoring the greetings of a member: {why}");
+            }
         } else if new && from.version != VERSION {
             tracing::info!(member = %from.member_name, theirs = %from.version, ours = VERSION, "a member of another version is there");
         }
         self.hello()
+    }
+
+    /// An operator names the first members: they are proposed with the next round of greetings. With `dry_run` only what would be proposed
+    /// is told.
+    pub fn nominate(&self, names: BTreeSet<String>, dry_run: bool) -> Result<Vec<Candidate>, Unsuitable> {
+        let mut state = self.lock();
+        let named = nominate(&self.me, &state.standing, &state.facts, &state.seen, &names)?;
+        if !dry_run {
+            state.nominated = names;
+        }
+        Ok(named)
     }
 
     /// Answers a proposal: a promise is on disk before it is answered. Blocking (one small fsync).
@@ -104,13 +138,19 @@ impl Formation {
         }
     }
 
+    /// Name of the cluster, from the configuration.
+    pub fn cluster_name(&self) -> &str {
+        &self.me.cluster_name
+    }
+
     /// What this member says of itself.
-    pub(super) fn hello(&self) -> PeerHello {
+    pub fn hello(&self) -> PeerHello {
         let (cluster_id, epoch, fresh) = match &self.lock().standing {
             Standing::Member(marker) => (marker.cluster_id.clone(), marker.epoch, false),
             Standing::Fresh { .. } => (String::new(), 0, true),
         };
         let me = &self.me.candidate;
+        let (bootstrap, expect) = self.me.bootstrap.told();
         PeerHello {
             cluster_name: self.me.cluster_name.clone(),
             cluster_id,
@@ -118,7 +158,9 @@ impl Formation {
             member_name: me.name.clone(),
             raft_id: me.raft_id,
             fresh,
-            expect: self.me.expect,
+            expect,
+            bootstrap: bootstrap.to_owned(),
+            protocol: Some(PROTOCOL),
             version: VERSION.to_owned(),
             peer_address: me.peer_address.clone(),
             client_address: me.client_address.clone(),
@@ -129,7 +171,7 @@ impl Formation {
     pub(super) fn next(&self, seen: BTreeMap<String, PeerHello>, facts: Facts) -> io::Result<Decision> {
         let mut state = self.lock();
         state.seen = seen;
-        state.facts = facts;
+        state.facts = Facts { nominated: state.nominated.clone(), ..facts };
         match decide(&self.me, &state.standing, &state.facts, &state.seen) {
             Decision::Propose(members) => {
                 let proposal = Proposal::mint(&self.me.cluster_name, members);
@@ -185,7 +227,7 @@ impl Formation {
 
 #[cfg(test)]
 mod tests {
-    use super::super::records::Candidate;
+    use super::super::formation_rules::Bootstrap;
     use super::*;
 
     #[test]
@@ -194,10 +236,13 @@ mod tests {
         let (data_dir, contents) = DataDir::open(dir.path(), Some("a"), "a", "graft").expect("a fresh directory");
         let candidate =
             Candidate { name: "a".into(), raft_id: contents.identity.raft_id, peer_address: "a:1".into(), client_address: "a:2".into() };
-        let me = Me { candidate, cluster_name: "graft".into(), expect: 3 };
+        let me = Me { candidate, cluster_name: "graft".into(), bootstrap: Bootstrap::Expect(3) };
         let metrics = Arc::new(Metrics::new());
         let formation = Formation::new(me, Arc::new(data_dir), None, None, metrics.clone());
         let stranger = PeerHello { cluster_name: "other".into(), member_name: "b".into(), raft_id: 2, ..PeerHello::default() };
+        let older = PeerHello { cluster_name: "graft".into(), raft_id: 3, ..PeerHello::default() };
+        formation.greet(older);
+        assert_eq!(metrics.rejected_peers.with_label_values(&["protocol"]).get(), 1);
         for _ in 0..2 {
             let answer = formation.greet(stranger.clone());
             assert_eq!((answer.cluster_name.as_str(), answer.fresh, answer.version.as_str()), ("graft", true, VERSION));

@@ -9,12 +9,15 @@
 //! - In case (b) the lost initiator may have initialised before. Then either nobody else took part (nothing was ever acknowledged to
 //!   anybody), or somebody did: that one's raft store is no longer empty, it refuses every promise, and without it no new set is complete.
 //! - With a marker, or with a raft store that is not empty, a member proposes and promises nothing.
+//!
+//! Which set that is, is either counted (`expect`: exactly so many are there) or said by an operator to the member that proposes it
+//! (`manual`). Who is fresh and meets a cluster of its name that is formed already asks to join it, and never forms another one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use graft_proto::peer::v1::{FormedRequest, PeerHello, PromiseRequest};
 
-use super::records::{Candidate, Marker, Proposal};
+use super::records::{Candidate, FIRST_EPOCH, Marker, Proposal};
 
 /// What a member knows of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +26,27 @@ pub struct Me {
     pub candidate: Candidate,
     /// Name of the cluster, from the configuration.
     pub cluster_name: String,
-    /// How many members form it.
-    pub expect: u32,
+    /// What makes a set of first members.
+    pub bootstrap: Bootstrap,
+}
+
+/// What makes a set of first members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bootstrap {
+    /// Exactly so many are there.
+    Expect(u32),
+    /// An operator names them.
+    Manual,
+}
+
+impl Bootstrap {
+    /// As greetings tell it: the mode, and how many are expected.
+    pub fn told(self) -> (&'static str, u32) {
+        match self {
+            Self::Expect(members) => ("expect", members),
+            Self::Manual => ("manual", 0),
+        }
+    }
 }
 
 /// How far this member has come.
@@ -39,7 +61,7 @@ pub enum Standing {
     Member(Marker),
 }
 
-/// What its raft store says.
+/// What it knows beside the greetings: from its raft store, and from an operator.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// Whether it is no longer empty.
@@ -50,6 +72,8 @@ pub struct Facts {
     pub leads: bool,
     /// The cluster's id and epoch, if they have been replicated here.
     pub lineage: Option<(String, u64)>,
+    /// The first members' names, if an operator has said them to this member.
+    pub nominated: BTreeSet<String>,
 }
 
 /// What is to be done.
@@ -68,6 +92,8 @@ pub enum Decision {
     Ask(Proposal),
     /// Consensus has been initialised with this proposal, and this member leads: commit the cluster's id and tell the others.
     Finish(Proposal),
+    /// Ask those members of the cluster, by address, to take this one in.
+    Join(Vec<String>),
     /// This member is part of that cluster: write the marker.
     Settle {
         /// The cluster's id.
@@ -91,7 +117,8 @@ pub fn decide(me: &Me, standing: &Standing, facts: &Facts, seen: &BTreeMap<Strin
     let ours: BTreeMap<&String, &PeerHello> = seen.iter().filter(|(_, hello)| is_other_of_ours(me, hello)).collect();
     let mut clusters: BTreeMap<&str, u64> = BTreeMap::new();
     for hello in ours.values().filter(|hello| !hello.cluster_id.is_empty()) {
-        clusters.insert(&hello.cluster_id, hello.epoch);
+        let epoch = clusters.entry(&hello.cluster_id).or_default();
+        *epoch = hello.epoch.max(*epoch);
     }
     if let Some((cluster_id, epoch)) = &facts.lineage {
         clusters.insert(cluster_id, *epoch);
@@ -120,25 +147,130 @@ pub fn decide(me: &Me, standing: &Standing, facts: &Facts, seen: &BTreeMap<Strin
         return match promise {
             // Whoever leads: the initiator may be gone by now.
             Some(held) if facts.leads && held.raft_ids() == facts.members => Decision::Finish(held.clone()),
+            _ if formed.is_some() => wait("the cluster has taken this member in; its log is still arriving from the leader"),
             _ => wait("the cluster is forming: its leader has still to commit its id"),
         };
     }
-    if let Some((cluster_id, _)) = formed {
-        return needs_help(format!(
-            "this member is not part of cluster `{}` ({cluster_id}), which is formed already; joining comes with a later version",
-            me.cluster_name
+    if let Some((cluster_id, epoch)) = formed {
+        // Of a cluster that was recovered by force, those that went on.
+        let members = ours.iter().filter(|(_, hello)| hello.cluster_id == cluster_id && hello.epoch == epoch);
+        return Decision::Join(members.map(|(address, _)| (*address).clone()).collect());
+    }
+    form(me, promise, facts, &ours)
+}
+
+/// The members that are to form the cluster, sorted by name, if they are all there.
+fn first_members(me: &Me, promise: Option<&Proposal>, facts: &Facts, fresh: Vec<Candidate>) -> Result<Vec<Candidate>, Decision> {
+    let there = names_of(&fresh);
+    match me.bootstrap {
+        Bootstrap::Expect(expect) if fresh.len() < expect as usize => {
+            Err(wait(format!("waiting for members: {} of {expect} are there ({there})", fresh.len())))
+        }
+        Bootstrap::Expect(expect) if fresh.len() > expect as usize => Err(needs_help(format!(
+            "{} members are there ({there}) and {expect} are expected: nobody can say which; correct cluster.peers",
+            fresh.len()
+        ))),
+        Bootstrap::Expect(_) => Ok(fresh),
+        Bootstrap::Manual => {
+            // What was proposed before a restart is still what an operator said.
+            let said: BTreeSet<&str> = match promise {
+                _ if !facts.nominated.is_empty() => facts.nominated.iter().map(String::as_str).collect(),
+                Some(held) => held.members.iter().map(|member| member.name.as_str()).collect(),
+                None => {
+                    let why = format!(
+                        "waiting for an operator to name the first members; there are {there}; say `graft cluster bootstrap --members {}` \
+                         to one of them",
+                        there.replace(", ", ",")
+                    );
+                    return Err(needs_help(why));
+                }
+            };
+            let missing: Vec<&str> = said.iter().copied().filter(|name| fresh.iter().all(|member| member.name != *name)).collect();
+            if !missing.is_empty() {
+                return Err(wait(format!(
+                    "waiting for the members that an operator has named: {} is not there ({there})",
+                    missing.join(", ")
+                )));
+            }
+            Ok(fresh.into_iter().filter(|member| said.contains(member.name.as_str())).collect())
+        }
+    }
+}
+
+/// The members that an operator names, if they may form a cluster and this one is to propose it; otherwise why not.
+pub fn nominate(
+    me: &Me,
+    standing: &Standing,
+    facts: &Facts,
+    seen: &BTreeMap<String, PeerHello>,
+    names: &BTreeSet<String>,
+) -> Result<Vec<Candidate>, Unsuitable> {
+    let no = |why: String| Err(Unsuitable::No(why));
+    match standing {
+        Standing::Member(marker) => return no(format!("`{}` is a member of cluster {} already", me.candidate.name, marker.cluster_id)),
+        Standing::Fresh { .. } if facts.initialized => return no("the cluster is forming already".to_owned()),
+        Standing::Fresh { .. } => {}
+    }
+    if let Bootstrap::Expect(expect) = me.bootstrap {
+        return no(format!("its members are counted here (cluster.expect = {expect}): it forms by itself when they are there"));
+    }
+    let ours = || seen.values().filter(|hello| is_other_of_ours(me, hello));
+    if let Some(member) = ours().find(|hello| !hello.cluster_id.is_empty()) {
+        return no(format!("`{}` is a member of cluster {} already: who is fresh joins that one", member.member_name, member.cluster_id));
+    }
+    let fresh = fresh_members(me, ours());
+    let there = names_of(&fresh);
+    if names.len().is_multiple_of(2) {
+        return no(format!(
+            "{} members were named: name an odd number, since an even one survives no more losses than one less",
+            names.len()
         ));
     }
-    form(me, promise, &ours)
+    if !names.contains(&me.candidate.name) {
+        return no(format!("`{}` is asked, and not among the members that were named", me.candidate.name));
+    }
+    let mut named = Vec::new();
+    for name in names {
+        let mut of_name = fresh.iter().filter(|member| member.name == *name);
+        match (of_name.next(), of_name.next()) {
+            (Some(one), None) => named.push(one.clone()),
+            (Some(_), Some(_)) => return no(format!("two members are called `{name}`; give each its own name (node.name)")),
+            (None, _) => return no(format!("no fresh member `{name}` is there; there are {there}")),
+        }
+    }
+    match named.first() {
+        Some(first) if first.raft_id != me.candidate.raft_id => Err(Unsuitable::AskInstead(first.clone())),
+        _ => Ok(named),
+    }
+}
+
+/// Why this member does not propose the members that an operator names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unsuitable {
+    /// Another one of them does.
+    AskInstead(Candidate),
+    /// Nobody may.
+    No(String),
+}
+
+fn names_of(members: &[Candidate]) -> String {
+    members.iter().map(|member| member.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// Nobody is a member yet.
-fn form(me: &Me, promise: Option<&Proposal>, ours: &BTreeMap<&String, &PeerHello>) -> Decision {
+fn form(me: &Me, promise: Option<&Proposal>, facts: &Facts, ours: &BTreeMap<&String, &PeerHello>) -> Decision {
     for (address, hello) in ours {
-        if hello.expect != me.expect {
+        let ((mode, expect), mine) = ((hello.bootstrap.as_str(), hello.expect), me.bootstrap.told());
+        if mode != mine.0 {
             return needs_help(format!(
-                "cluster.expect differs: `{}` at {address} expects {} members, this one {}; no cluster is formed before they agree",
-                hello.member_name, hello.expect, me.expect
+                "cluster.bootstrap differs: `{}` at {address} says {mode}, this one {}; no cluster is formed before they agree",
+                hello.member_name, mine.0
+            ));
+        }
+        if expect != mine.1 {
+            return needs_help(format!(
+                "cluster.expect differs: `{}` at {address} expects {expect} members, this one {}; no cluster is formed before they agree",
+                hello.member_name, mine.1
             ));
         }
     }
@@ -147,16 +279,12 @@ fn form(me: &Me, promise: Option<&Proposal>, ours: &BTreeMap<&String, &PeerHello
     if names.len() < fresh.len() {
         return needs_help("two members have the same name; give each its own (node.name)".to_owned());
     }
-    let there = fresh.iter().map(|member| member.name.as_str()).collect::<Vec<_>>().join(", ");
-    let expect = me.expect as usize;
-    if fresh.len() < expect {
-        return wait(format!("waiting for members: {} of {expect} are there ({there})", fresh.len()));
-    }
-    if fresh.len() > expect {
-        let why =
-            format!("{} members are there ({there}) and {expect} are expected: nobody can say which; correct cluster.peers", fresh.len());
-        return needs_help(why);
-    }
+    let there = names_of(&fresh);
+    let fresh = match first_members(me, promise, facts, fresh) {
+        Ok(members) => members,
+        Err(decision) => return decision,
+    };
+    let expect = fresh.len();
     let initiator = &fresh[0];
     match promise {
         Some(other) if other.initiator().raft_id != me.candidate.raft_id && !is_released(other, &fresh) => {
@@ -220,9 +348,16 @@ pub fn consider(
         return Err(format!("the raft store of `{}` is no longer empty: it takes part in a cluster", me.candidate.name));
     }
     let fresh = fresh_members(me, seen.values().filter(|hello| is_other_of_ours(me, hello)));
-    if proposal.members.len() != me.expect as usize || proposal.members != fresh {
-        let there = fresh.iter().map(|member| member.name.as_str()).collect::<Vec<_>>().join(", ");
-        return Err(format!("`{}` sees other members: {there} ({} expected)", me.candidate.name, me.expect));
+    let there = names_of(&fresh);
+    match me.bootstrap {
+        Bootstrap::Expect(expect) if proposal.members.len() != expect as usize || proposal.members != fresh => {
+            return Err(format!("`{}` sees other members: {there} ({expect} expected)", me.candidate.name));
+        }
+        // An operator has named them to the one that proposes; whom else this one sees is not asked.
+        Bootstrap::Manual if !proposal.names(me.candidate.raft_id) || !proposal.members.iter().all(|member| fresh.contains(member)) => {
+            return Err(format!("`{}` sees other members: {there}", me.candidate.name));
+        }
+        Bootstrap::Expect(_) | Bootstrap::Manual => {}
     }
     match promise {
         None => Ok(proposal),
@@ -239,7 +374,7 @@ pub fn on_formed(me: &Me, standing: &Standing, facts: &Facts, request: &FormedRe
         Standing::Fresh { promise: Some(promise) }
             if promise.hash() == request.hash && promise.cluster_id == request.cluster_id && promise.names(me.candidate.raft_id) =>
         {
-            Some((request.cluster_id.clone(), 1))
+            Some((request.cluster_id.clone(), FIRST_EPOCH))
         }
         _ => None,
     }

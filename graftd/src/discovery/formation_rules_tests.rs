@@ -4,7 +4,7 @@ use super::*;
 
 fn me(name: &str, raft_id: u64) -> Me {
     let candidate = Candidate { name: name.into(), raft_id, peer_address: format!("{name}:1"), client_address: format!("{name}:2") };
-    Me { candidate, cluster_name: "graft".into(), expect: 3 }
+    Me { candidate, cluster_name: "graft".into(), bootstrap: Bootstrap::Expect(3) }
 }
 
 fn hello(me: &Me, cluster_id: &str) -> PeerHello {
@@ -15,7 +15,9 @@ fn hello(me: &Me, cluster_id: &str) -> PeerHello {
         member_name: me.candidate.name.clone(),
         raft_id: me.candidate.raft_id,
         fresh: cluster_id.is_empty(),
-        expect: me.expect,
+        expect: me.bootstrap.told().1,
+        bootstrap: me.bootstrap.told().0.to_owned(),
+        protocol: None,
         version: String::new(),
         peer_address: me.candidate.peer_address.clone(),
         client_address: me.candidate.client_address.clone(),
@@ -61,7 +63,7 @@ fn none() -> Facts {
 }
 
 fn initialized(proposal: &Proposal, leads: bool) -> Facts {
-    Facts { initialized: true, members: proposal.raft_ids(), leads, lineage: None }
+    Facts { initialized: true, members: proposal.raft_ids(), leads, ..Facts::default() }
 }
 
 #[test]
@@ -88,7 +90,7 @@ fn its_own_address_among_the_candidates_counts_once() {
 
 #[test]
 fn a_single_member_needs_nobody() {
-    let alone = Me { expect: 1, ..me("a", 1) };
+    let alone = Me { bootstrap: Bootstrap::Expect(1), ..me("a", 1) };
     assert_eq!(decide(&alone, &NEW, &none(), &BTreeMap::new()), Decision::Propose(vec![alone.candidate.clone()]));
 }
 
@@ -220,17 +222,94 @@ fn the_news_settles_only_who_promised_that_set() {
 }
 
 #[test]
-fn a_newcomer_is_told_that_it_is_not_part_of_the_cluster() {
+fn a_newcomer_asks_the_members_of_a_formed_cluster_to_take_it_in() {
     let (a, b, d) = (me("a", 1), me("b", 2), me("d", 4));
-    let decision = decide(&d, &NEW, &none(), &seen(&[hello(&a, "x"), hello(&b, "x")]));
-    assert!(why(decision).contains("not part of cluster `graft` (x)"));
-    // Also one that comes back under its old name, with an empty disk.
-    assert!(why(decide(&me("b", 22), &NEW, &none(), &seen(&[hello(&a, "x")]))).contains("not part of cluster"));
+    let both = seen(&[hello(&a, "x"), hello(&b, "x"), hello(&me("e", 5), "")]);
+    let asks = |addresses: &[&str]| Decision::Join(addresses.iter().map(|address| (*address).to_owned()).collect());
+    assert_eq!(decide(&d, &NEW, &none(), &both), asks(&["a:1:1", "b:1:2"]));
+    // Also one that comes back under its old name, with an empty disk; and one that has promised itself to a set that was never formed.
+    assert_eq!(decide(&me("b", 22), &NEW, &none(), &seen(&[hello(&a, "x")])), asks(&["a:1:1"]));
+    assert_eq!(decide(&d, &promised(&proposal(&[&d, &me("e", 5), &me("f", 6)])), &none(), &both), asks(&["a:1:1", "b:1:2"]));
+}
+
+#[test]
+fn a_newcomer_asks_those_that_went_on_after_a_recovery() {
+    let (a, b) = (me("a", 1), me("b", 2));
+    let recovered = PeerHello { epoch: 2, ..hello(&b, "x") };
+    assert_eq!(decide(&me("d", 4), &NEW, &none(), &seen(&[hello(&a, "x"), recovered])), Decision::Join(vec!["b:1:2".into()]));
+}
+
+fn manual(name: &str, raft_id: u64) -> Me {
+    Me { bootstrap: Bootstrap::Manual, ..me(name, raft_id) }
+}
+
+fn nominated(names: &[&str]) -> Facts {
+    Facts { nominated: names.iter().map(|name| (*name).to_owned()).collect(), ..Facts::default() }
+}
+
+#[test]
+fn with_a_manual_bootstrap_nothing_is_formed_before_an_operator_names_the_members() {
+    let (a, b, c, d) = (manual("a", 1), manual("b", 2), manual("c", 3), manual("d", 4));
+    for others in [vec![], vec![&b], vec![&b, &c], vec![&b, &c, &d]] {
+        let waits = why(decide(&a, &NEW, &none(), &fresh(&others)));
+        assert!(waits.contains("waiting for an operator") && waits.contains("--members a"), "{waits}");
+    }
+    let three = vec![a.candidate.clone(), b.candidate.clone(), c.candidate.clone()];
+    let all = fresh(&[&b, &c, &d]);
+    assert_eq!(decide(&a, &NEW, &nominated(&["a", "b", "c"]), &all), Decision::Propose(three.clone()), "the fourth is left out");
+    assert!(why(decide(&a, &NEW, &nominated(&["a", "b", "e"]), &all)).contains("e is not there"));
+    // The others promise themselves to it; one that is not named does not, and neither does one that does not see them all.
+    let set = proposal(&[&a, &b, &c]);
+    assert_eq!(consider(&c, &NEW, &none(), &fresh(&[&a, &b, &d]), &request(&a, &set)), Ok(set.clone()));
+    assert!(consider(&d, &NEW, &none(), &fresh(&[&a, &b, &c]), &request(&a, &set)).is_err());
+    assert!(consider(&c, &NEW, &none(), &fresh(&[&a]), &request(&a, &set)).is_err());
+    // After a restart the initiator goes on with what was said.
+    assert_eq!(decide(&a, &promised(&set), &none(), &all), Decision::Ask(set));
+}
+
+#[test]
+fn an_operator_can_only_name_what_may_become_a_cluster() {
+    let (a, b, c) = (manual("a", 1), manual("b", 2), manual("c", 3));
+    let names = |names: &[&str]| nominated(names).nominated;
+    let ask = |me: &Me, said: &[&str], seen: &BTreeMap<String, PeerHello>| nominate(me, &NEW, &none(), seen, &names(said));
+    let no = |answer: Result<Vec<Candidate>, Unsuitable>| match answer {
+        Err(Unsuitable::No(why)) => why,
+        other => panic!("expected a refusal, got {other:?}"),
+    };
+    let all = fresh(&[&b, &c]);
+    let three = vec![a.candidate.clone(), b.candidate.clone(), c.candidate.clone()];
+    assert_eq!(ask(&a, &["c", "b", "a"], &all), Ok(three));
+    assert_eq!(ask(&a, &["a"], &all), Ok(vec![a.candidate.clone()]));
+    assert_eq!(ask(&b, &["a", "b", "c"], &fresh(&[&a, &c])), Err(Unsuitable::AskInstead(a.candidate.clone())));
+    assert!(no(ask(&a, &["a", "b"], &all)).contains("odd number"));
+    assert!(no(ask(&a, &["b", "c", "d"], &all)).contains("not among"));
+    assert!(no(ask(&a, &["a", "b", "d"], &all)).contains("no fresh member `d` is there; there are a, b, c"));
+    assert!(no(ask(&a, &["a", "b", "c"], &fresh(&[&b, &manual("b", 22), &c]))).contains("two members are called `b`"));
+    assert!(no(ask(&a, &["a", "b", "c"], &seen(&[hello(&b, "x"), hello(&c, "")]))).contains("`b` is a member of cluster x already"));
+    assert!(no(ask(&me("a", 1), &["a"], &all)).contains("cluster.expect = 3"));
+    let member = Standing::Member(Marker {
+        format: 1,
+        cluster_id: "x".into(),
+        cluster_name: "graft".into(),
+        epoch: 1,
+        member: "a".into(),
+        raft_id: 1,
+    });
+    assert!(no(nominate(&a, &member, &none(), &all, &names(&["a"]))).contains("is a member of cluster x already"));
+    assert!(no(nominate(&a, &NEW, &initialized(&proposal(&[&a, &b, &c]), false), &all, &names(&["a"]))).contains("forming already"));
+}
+
+#[test]
+fn members_that_are_told_otherwise_how_to_begin_form_nothing() {
+    let decision = decide(&me("a", 1), &NEW, &none(), &fresh(&[&manual("b", 2), &me("c", 3)]));
+    assert!(
+        matches!(&decision, Decision::Wait { needs_help: true, why } if why.contains("cluster.bootstrap differs: `b` at b:1:2 says manual"))
+    );
 }
 
 #[test]
 fn another_number_of_members_is_a_mistake_to_be_corrected() {
-    let (a, b) = (me("a", 1), Me { expect: 5, ..me("b", 2) });
+    let (a, b) = (me("a", 1), Me { bootstrap: Bootstrap::Expect(5), ..me("b", 2) });
     let decision = decide(&a, &NEW, &none(), &fresh(&[&b, &me("c", 3)]));
     assert!(matches!(&decision, Decision::Wait { needs_help: true, why } if why.contains("`b` at b:1:2 expects 5 members, this one 3")));
 }
@@ -238,7 +317,7 @@ fn another_number_of_members_is_a_mistake_to_be_corrected() {
 #[test]
 fn other_cluster_names_are_as_if_they_were_not_there() {
     let (a, b) = (me("a", 1), me("b", 2));
-    let stranger = Me { cluster_name: "other".into(), expect: 7, ..me("c", 3) };
+    let stranger = Me { cluster_name: "other".into(), bootstrap: Bootstrap::Expect(7), ..me("c", 3) };
     assert!(why(decide(&a, &NEW, &none(), &seen(&[hello(&b, ""), hello(&stranger, "y")]))).contains("2 of 3"));
 }
 
@@ -331,7 +410,7 @@ mod random {
                 Decision::Ask(proposal) => self.ask(i, &proposal),
                 Decision::Finish(proposal) => self.members[i].facts.lineage = Some((proposal.cluster_id, 1)),
                 Decision::Settle { cluster_id, epoch } => self.settle(i, cluster_id, epoch),
-                Decision::Wait { .. } => {}
+                Decision::Wait { .. } | Decision::Join(_) => {}
                 Decision::Stop { why } => panic!("two clusters: {why}"),
             }
         }

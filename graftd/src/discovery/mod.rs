@@ -11,12 +11,17 @@
 //! - Then, and only then, the initiator initialises consensus with that set, commits the cluster's id, and everybody writes a marker.
 //!   **With a marker nothing is ever formed again, and no timeout forms anything** ([`formation`], [`rounds`]).
 //!
+//! Who comes later asks the cluster to take it in: the leader decides by its policy ([`join_policy`]) and adds it as a learner, which is
+//! promoted when it has caught up. That is consensus's business; here it is a question in a round.
+//!
 //! The rules are synchronous and decide from what was seen; [`rounds`] does the waiting. A leaf: it knows no floor of the house, and what
 //! consensus has to do is returned to the caller as a value.
 
 pub mod data_dir;
 pub mod formation;
 pub mod formation_rules;
+pub mod join_policy;
+pub mod protocol;
 pub mod records;
 pub mod rounds;
 pub mod static_peers;

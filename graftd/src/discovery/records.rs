@@ -6,6 +6,8 @@ use graft_proto::peer::v1::{PromiseRequest, ProposedMember};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
+/// Epoch of a cluster that was never recovered by force.
+pub const FIRST_EPOCH: u64 = 1;
 /// Format of the three files.
 pub const FORMAT: u32 = 1;
 

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use graft_proto::peer::v1::{FormedRequest, PeerHello, PromiseRequest};
+use graft_proto::peer::v1::{FormedRequest, JoinRequest, JoinResponse, PeerHello, PromiseRequest};
 
 use super::formation::Formation;
 use super::formation_rules::{Decision, Facts};
+use super::protocol::speaks_with;
 use super::records::Proposal;
 use super::static_peers::CandidateLink;
 
@@ -26,6 +27,8 @@ pub const ROUND: Duration = Duration::from_millis(250);
 pub struct Rounds {
     formation: Arc<Formation>,
     candidates: Vec<CandidateLink>,
+    /// Shown to the cluster that this member asks to join; empty = none.
+    token: String,
 }
 
 /// Why a request failed: the cause that nothing stands behind, since those above it only say that there is one.
@@ -51,6 +54,13 @@ pub enum Step {
     },
     /// Every member has promised: initialise consensus with exactly this set, then as for `Finish`.
     Initialize(Proposal),
+    /// A cluster has taken this member in, under this id: it hears the leader from now on, and is settled when the log has arrived.
+    Joined {
+        /// The cluster's id.
+        cluster_id: String,
+        /// Its epoch.
+        epoch: u64,
+    },
     /// Consensus has been initialised with this set: commit the cluster's id, then [`Rounds::announce`] it.
     Finish(Proposal),
     /// The marker is on disk.
@@ -64,8 +74,8 @@ pub enum Step {
 
 impl Rounds {
     /// With these candidates; this member itself may be among them.
-    pub fn new(formation: Arc<Formation>, candidates: Vec<CandidateLink>) -> Self {
-        Self { formation, candidates }
+    pub fn new(formation: Arc<Formation>, candidates: Vec<CandidateLink>, token: String) -> Self {
+        Self { formation, candidates, token }
     }
 
     /// One round. `facts` is asked after the greetings, so that what it says is not older than what they said.
@@ -85,6 +95,7 @@ impl Rounds {
             Decision::Wait { why, needs_help } => Step::Wait { why: format!("{why}; no answer from {}", silent.join(", ")), needs_help },
             Decision::Ask(proposal) => self.collect(proposal).await,
             Decision::Finish(proposal) => Step::Finish(proposal),
+            Decision::Join(addresses) => self.join(&addresses).await,
             Decision::Settle { cluster_id, epoch } => {
                 self.formation.settle(&cluster_id, epoch)?;
                 Step::Settled
@@ -101,7 +112,10 @@ impl Rounds {
             let (mut client, hello) = (link.client.clone(), hello.clone());
             async move {
                 let answer = match client.greet(hello).await.map(tonic::Response::into_inner) {
-                    Ok(answer) if link.dialed.is_called(&answer.cluster_name, &answer.member_name) => Ok(answer),
+                    Ok(answer) if link.dialed.is_called(&answer.cluster_name, &answer.member_name) => match speaks_with(answer.protocol) {
+                        Ok(()) => Ok(answer),
+                        Err(why) => Err(format!("{}: {why}", answer.member_name)),
+                    },
                     Ok(answer) => {
                         Err(format!("calls itself {} of cluster {}, and its certificate does not", answer.member_name, answer.cluster_name))
                     }
@@ -111,6 +125,22 @@ impl Rounds {
             }
         });
         join_all(answers).await
+    }
+
+    /// Asks these members, one after the other, to take this one in. Each of them passes it on to the leader, so one answer is enough.
+    async fn join(&self, addresses: &[String]) -> Step {
+        let request = JoinRequest { header: None, from: Some(self.formation.hello()), token: self.token.clone() };
+        let mut silent = Vec::new();
+        for link in self.candidates.iter().filter(|link| addresses.contains(&link.address)) {
+            match link.client.clone().join(request.clone()).await.map(tonic::Response::into_inner) {
+                Ok(JoinResponse { cluster_id, epoch, .. }) if !cluster_id.is_empty() => return Step::Joined { cluster_id, epoch },
+                Ok(JoinResponse { reason, needs_help, .. }) => {
+                    return Step::Wait { why: format!("the cluster does not take this member in yet: {reason}"), needs_help };
+                }
+                Err(status) => silent.push(format!("{} ({})", link.address, innermost(&status))),
+            }
+        }
+        Step::Wait { why: format!("asked to be taken into the cluster, without an answer: {}", silent.join(", ")), needs_help: false }
     }
 
     /// Asks everybody for a promise: all, or nothing.

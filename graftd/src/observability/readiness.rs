@@ -6,6 +6,7 @@
 //! leader      a leader is known and has a majority behind it, or was until a moment ago: an election must not empty a load balancer
 //! caught up   since the leader is known, all that it had acknowledged by then was once applied here: a follower that was away must not count
 //!             as back while it is gigabytes behind, or a rolling restart would take the next one down
+//! drained     an operator has drained the member: whoever may go elsewhere should
 //! draining    the member is about to leave
 //! ```
 
@@ -51,6 +52,8 @@ pub struct Conditions {
     pub leaderless: Option<Leaderless>,
     /// Whether what the leader had acknowledged has been applied here, once, since it is known.
     pub caught_up: bool,
+    /// Whether an operator has drained the member.
+    pub drained: bool,
     /// Whether the member is about to leave.
     pub draining: bool,
 }
@@ -66,6 +69,8 @@ impl Conditions {
             Some(why.as_str())
         } else if let Some(why) = self.leaderless {
             Some(why.told())
+        } else if self.drained {
+            Some("drained by an operator: it neither leads nor stands for election (graft cluster drain --undo)")
         } else if !self.caught_up {
             Some("catching up with the leader: what it has acknowledged is still being applied here")
         } else {
@@ -90,6 +95,7 @@ impl ReadinessBoard {
             forming: Some("not a member of a cluster yet".into()),
             leaderless: Some(Leaderless::Unknown),
             caught_up: false,
+            drained: false,
             draining: false,
         };
         let (told, _) = watch::channel(conditions.readiness());

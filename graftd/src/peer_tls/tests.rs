@@ -6,8 +6,9 @@ use std::time::Duration;
 use graft_proto::peer::v1::peer_service_client::PeerServiceClient;
 use graft_proto::peer::v1::peer_service_server::{PeerService, PeerServiceServer};
 use graft_proto::peer::v1::{
-    FormedRequest, FormedResponse, PeerHello, PromiseRequest, PromiseResponse, ProposeRequest, ProposeResponse, RaftMessage,
-    ReadIndexRequest, ReadIndexResponse, SnapshotChunk,
+    ChangeRequest, ChangeResponse, DrainRequest, DrainResponse, FormedRequest, FormedResponse, JoinRequest, JoinResponse, PeerHello,
+    PromiseRequest, PromiseResponse, ProposeRequest, ProposeResponse, RaftMessage, ReadIndexRequest, ReadIndexResponse, ReportRequest,
+    ReportResponse, SnapshotChunk,
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, SanType};
 use tempfile::TempDir;
@@ -117,6 +118,22 @@ impl PeerService for Echo {
     }
 
     async fn formed(&self, _: Request<FormedRequest>) -> Result<Response<FormedResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn join(&self, _: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn report(&self, _: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn drain(&self, _: Request<DrainRequest>) -> Result<Response<DrainResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn change(&self, _: Request<ChangeRequest>) -> Result<Response<ChangeResponse>, Status> {
         Err(Status::unimplemented("not here"))
     }
 

@@ -1,6 +1,7 @@
 //! One member in this process, and the messages that most tests send.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,10 @@ use graft_proto::v1::workflow_service_client::WorkflowServiceClient;
 use graftd::api::{self, Api, ServerInfo};
 use graftd::clock::Clock;
 use graftd::consensus::{Consensus, ConsensusOptions, Leadership, MemberInfo};
+use graftd::discovery::data_dir::DataDir;
+use graftd::discovery::formation::Formation;
+use graftd::discovery::formation_rules::{Bootstrap, Me};
+use graftd::discovery::records::Candidate;
 use graftd::observability::metrics::Metrics;
 use graftd::observability::readiness::Readiness;
 use graftd::scheduler::{Scheduler, SchedulerOptions};
@@ -86,7 +91,8 @@ impl Member {
             readiness: ready,
         };
         let stop = CancellationToken::new();
-        let api = Api { consensus: consensus.clone(), scheduler, metrics, info };
+        let formation = formation(&dir.path().join("identity"), address, metrics.clone());
+        let api = Api { consensus: consensus.clone(), scheduler, formation: Arc::downgrade(&formation), metrics, info };
         let served = tokio::spawn(api::serve(listener, api, stop.clone()));
         Self { address, readiness, stop, served, consensus, _dir: dir }
     }
@@ -190,4 +196,13 @@ pub fn named<T>(message: T, client: &'static str) -> Request<T> {
     let mut request = Request::new(message);
     request.metadata_mut().insert("graft-client", tonic::metadata::MetadataValue::from_static(client));
     request
+}
+
+/// That of a member which forms its cluster by other means.
+fn formation(path: &Path, address: SocketAddr, metrics: Arc<Metrics>) -> Arc<Formation> {
+    let (data_dir, contents) = DataDir::open(path, Some("m1"), "m1", "test").expect("a fresh directory");
+    let (name, client_address) = ("m1".to_owned(), address.to_string());
+    let candidate = Candidate { name, raft_id: contents.identity.raft_id, peer_address: String::new(), client_address };
+    let me = Me { candidate, cluster_name: "test".into(), bootstrap: Bootstrap::Expect(1) };
+    Arc::new(Formation::new(me, Arc::new(data_dir), None, None, metrics))
 }

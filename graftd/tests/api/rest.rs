@@ -320,3 +320,50 @@ async fn a_member_without_a_leader_says_so_and_answers_what_it_knows() {
     assert_eq!(member.fetch("/api/v1/cluster").await.json()["leader"], json!(null));
     member.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_join_is_granted_listed_and_revoked() {
+    let member = Member::start().await;
+    let made =
+        member.send_json("POST", "/api/v1/cluster/join-tokens", &json!({ "member": "m2", "uses": 2, "ttl_ms": 60_000 })).await.json();
+    let token = made["token"].as_str().expect("a token");
+    let id = made["grant"]["id"].as_str().expect("an id").to_owned();
+    assert!(token.starts_with(&format!("graft-join.{id}.")), "{made}");
+    assert_eq!((&made["grant"]["type"], &made["grant"]["member"], &made["grant"]["uses"]), (&json!("token"), &json!("m2"), &json!(2)));
+    let approved = member.send_json("PUT", "/api/v1/cluster/approvals/m3", &json!({})).await.json();
+    assert_eq!((&approved["id"], &approved["type"]), (&json!("m3"), &json!("approval")));
+    let listed = member.fetch("/api/v1/cluster/join-grants").await.json();
+    assert_eq!(listed["grants"].as_array().expect("a list").len(), 2);
+    assert!(!listed.to_string().contains(token.rsplit('.').next().expect("a secret")), "the secret is told once");
+    let left = member.http("DELETE", &format!("/api/v1/cluster/join-grants/{id}"), &[], b"").await.json();
+    assert_eq!((left["grants"].as_array().expect("a list").len(), &left["grants"][0]["id"]), (1, &json!("m3")));
+    let gone = member.http("DELETE", &format!("/api/v1/cluster/join-grants/{id}"), &[], b"").await;
+    assert_eq!((gone.status, &gone.json()["code"]), (404, &json!("GR0027")));
+    for (path, body, word) in [
+        ("/api/v1/cluster/join-tokens", json!({ "uses": 101 }), "at most 100"),
+        ("/api/v1/cluster/join-tokens", json!({ "ttl_ms": 2_592_000_001_u64 }), "30 days"),
+        ("/api/v1/cluster/join-tokens", json!({ "member": "a b" }), "is no name"),
+        ("/api/v1/cluster/bootstrap", json!({ "members": [] }), "are not named"),
+    ] {
+        let refused = member.send_json("POST", path, &body).await;
+        assert_eq!(refused.status, 400);
+        assert!(refused.json()["detail"].as_str().expect("a reason").contains(word), "{}", refused.json());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_member_stays_and_orders_take_no_key() {
+    let member = Member::start().await;
+    let refused = member.http("DELETE", "/api/v1/cluster/members/m1", &[], b"").await;
+    assert_eq!((refused.status, &refused.json()["code"]), (409, &json!("GR0028")));
+    assert!(refused.json()["detail"].as_str().expect("a reason").contains("last voter"));
+    let refused = member.http("POST", "/api/v1/cluster/transfer-leader", &[], b"").await;
+    assert!(refused.json()["detail"].as_str().expect("a reason").contains("no other voter answers"), "{}", refused.json());
+    assert_eq!(member.http("POST", "/api/v1/cluster/members/nobody/promote", &[], b"").await.status, 404);
+    let keyed = member.http("POST", "/api/v1/cluster/transfer-leader", &[("idempotency-key", "k")], b"").await;
+    assert!(keyed.json()["detail"].as_str().expect("a reason").contains("is not for this verb"), "{}", keyed.json());
+    for undo in [false, true] {
+        let drained = member.send_json("POST", "/api/v1/cluster/members/m1/drain", &json!({ "undo": undo })).await;
+        assert_eq!((drained.status, &drained.json()["name"]), (200, &json!("m1")));
+    }
+}

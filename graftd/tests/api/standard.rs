@@ -29,7 +29,14 @@ async fn told(watch: &mut tonic::Streaming<HealthCheckResponse>) -> ServingStatu
 async fn health_follows_the_readiness_for_the_server_and_every_service() {
     let member = Member::start().await;
     let mut health = HealthClient::new(member.channel().await);
-    let services = ["", "graft.v1.WorkflowService", "graft.v1.LimitService", "graft.v1.EventService", "graft.v1.WorkerService"];
+    let services = [
+        "",
+        "graft.v1.WorkflowService",
+        "graft.v1.LimitService",
+        "graft.v1.MembershipService",
+        "graft.v1.EventService",
+        "graft.v1.WorkerService",
+    ];
     for service in services {
         let answer = health.check(of(service)).await.expect("a status").into_inner();
         assert_eq!(answer.status(), ServingStatus::Serving, "{service:?}");
@@ -74,7 +81,8 @@ async fn reflection_tells_the_public_protocol_and_health_in_both_versions_and_no
     };
     let mut names: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
     names.sort();
-    let expected = ["Cluster", "DeadLetter", "Event", "Limit", "Task", "Worker", "Workflow"].map(|name| format!("graft.v1.{name}Service"));
+    let expected = ["Cluster", "DeadLetter", "Event", "Limit", "Membership", "Task", "Worker", "Workflow"]
+        .map(|name| format!("graft.v1.{name}Service"));
     assert_eq!(names, [&expected[..], &["grpc.health.v1.Health".to_owned()]].concat());
     let Some(MessageResponse::FileDescriptorResponse(file)) =
         within(answers.message()).await.expect("an answer").expect("one").message_response
@@ -97,7 +105,7 @@ async fn reflection_tells_the_public_protocol_and_health_in_both_versions_and_no
     let mut answers = Older::new(member.channel().await).server_reflection_info(open).await.expect("a stream").into_inner();
     let answer = within(answers.message()).await.expect("an answer").expect("one").message_response;
     let Some(OlderResponse::ListServicesResponse(list)) = answer else { panic!("no list") };
-    assert_eq!(list.service.len(), 8);
+    assert_eq!(list.service.len(), 9);
     member.begin_stop();
     assert_eq!(within(answers.message()).await.expect("it ends cleanly"), None);
     member.stop().await;

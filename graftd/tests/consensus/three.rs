@@ -7,7 +7,7 @@ use graft_machine::reply::Reply;
 use graft_machine::state::StateRead;
 use graft_machine::tables::{NameKey, Names};
 use graft_proto::peer::v1::peer_service_client::PeerServiceClient;
-use graft_proto::peer::v1::{PeerHeader, ReadIndexRequest};
+use graft_proto::peer::v1::{PeerHeader, ProtocolRange, ReadIndexRequest};
 use graftd::consensus::{ConsensusOptions, Leadership, MemberInfo};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -199,7 +199,7 @@ async fn leadership_goes_to_another_member_when_it_is_handed_over() {
     let term = cluster.member(old).leads().await;
     let mut feed = cluster.member(old).consensus.take_feed(term).expect("it leads");
     cluster.ensure(old, "before").await;
-    cluster.member(old).consensus.transfer_leadership().await;
+    cluster.member(old).consensus.resign().await;
     while feed.effects.recv().await.is_some() {}
     let new = cluster.leader().await;
     assert_ne!(old, new, "the feed of the old term has ended, so another member leads");
@@ -211,14 +211,20 @@ async fn a_call_for_another_member_or_from_another_cluster_is_refused() {
     let cluster = Cluster::form(|options| options).await;
     let leader = cluster.leader().await;
     let seat = &cluster.seats[leader];
-    seat.member().consensus.set_cluster_id("ours".into());
+    seat.member().consensus.set_lineage("ours".into(), 2);
     let mut client = PeerServiceClient::connect(format!("http://{}", seat.address)).await.expect("connected");
-    let header = |cluster_id: &str, to| Some(PeerHeader { cluster_id: cluster_id.into(), from: 1, to });
+    let protocol = Some(ProtocolRange { min: 1, max: 1 });
+    let header = |cluster_id: &str, to| Some(PeerHeader { cluster_id: cluster_id.into(), from: 1, to, epoch: 2, protocol });
+    let older = header("ours", seat.info.raft_id).map(|header| PeerHeader { epoch: 1, ..header });
+    let later = Some(ProtocolRange { min: 2, max: 7 });
+    let foreign = header("ours", seat.info.raft_id).map(|header| PeerHeader { protocol: later, ..header });
     for (header, expected) in [
         (header("ours", seat.info.raft_id), None),
         (header("", seat.info.raft_id), Some("belongs to cluster none")),
         (header("ours", 99), Some("99 was meant")),
         (header("theirs", seat.info.raft_id), Some("belongs to cluster theirs")),
+        (older, Some("belongs to epoch 1 of cluster ours, this member to epoch 2")),
+        (foreign, Some("it speaks versions 2 to 7 of the protocol between members, and this one 1 to 1")),
     ] {
         match (client.read_index(ReadIndexRequest { header }).await, expected) {
             (Ok(_), None) => {}

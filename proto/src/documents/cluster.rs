@@ -161,6 +161,86 @@ impl From<&v1::ClusterStatusResponse> for ClusterStatus {
     }
 }
 
+/// A permission to join the cluster: a token, or the approval of a member.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct JoinGrant {
+    /// Its id: that of the token, or the name of the member.
+    pub id: String,
+    /// `token` or `approval`.
+    #[serde(rename = "type")]
+    pub grant_type: String,
+    /// The member that may use it; `null`: any.
+    pub member: Option<String>,
+    /// Of no use from then on.
+    pub expires_at: Option<Time>,
+    /// How many members may use it.
+    pub uses: u32,
+    /// Raft ids of those that have.
+    pub used_by: Vec<String>,
+    /// When it was made.
+    pub created_at: Option<Time>,
+    /// Who made it.
+    pub created_by: String,
+}
+
+impl From<&v1::JoinGrant> for JoinGrant {
+    fn from(grant: &v1::JoinGrant) -> Self {
+        Self {
+            id: grant.id.clone(),
+            grant_type: grant.kind.clone(),
+            member: some(&grant.member),
+            expires_at: Time::of(grant.expires_ms),
+            uses: grant.uses,
+            used_by: grant.used_by.iter().map(u64::to_string).collect(),
+            created_at: Time::of(grant.created_ms),
+            created_by: grant.created_by.clone(),
+        }
+    }
+}
+
+/// Who may join the cluster.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct JoinGrantList {
+    /// Tokens and approvals, by id. What has expired may be among them until another is made.
+    pub grants: Vec<JoinGrant>,
+}
+
+impl From<&v1::ListJoinGrantsResponse> for JoinGrantList {
+    fn from(answer: &v1::ListJoinGrantsResponse) -> Self {
+        Self { grants: answer.grants.iter().map(JoinGrant::from).collect() }
+    }
+}
+
+/// A new join token.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct JoinToken {
+    /// The token, secret included: it is told once.
+    pub token: String,
+    /// What stands of it.
+    pub grant: Option<JoinGrant>,
+}
+
+impl From<&v1::CreateJoinTokenResponse> for JoinToken {
+    fn from(answer: &v1::CreateJoinTokenResponse) -> Self {
+        Self { token: answer.token.clone(), grant: answer.grant.as_ref().map(JoinGrant::from) }
+    }
+}
+
+/// The first members of a cluster.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Bootstrap {
+    /// The members that form it.
+    pub members: Vec<Member>,
+    /// Name of the one that proposes the cluster to the others.
+    pub proposed_by: String,
+}
+
+impl From<&v1::BootstrapResponse> for Bootstrap {
+    fn from(answer: &v1::BootstrapResponse) -> Self {
+        Self { members: answer.members.iter().map(Member::from).collect(), proposed_by: answer.proposed_by.clone() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -20,7 +20,7 @@ pub mod task;
 pub mod time;
 pub mod workflow;
 
-pub use cluster::{ClusterStatus, Member, MemberList, Worker, WorkerList, WorkerNode};
+pub use cluster::{Bootstrap, ClusterStatus, JoinGrant, JoinGrantList, JoinToken, Member, MemberList, Worker, WorkerList, WorkerNode};
 pub use event::{Event, WorkflowEvent, WorkflowHistory};
 pub use limit::{Limit, LimitChange, LimitList};
 pub use problem::Problem;
@@ -61,8 +61,8 @@ macro_rules! documents {
 }
 
 documents! {
-    ClusterStatus, DeadLetter, DeadLetterList, DeadLetterResult, DeadLetterResults, Event, Limit, LimitChange, LimitList, Member, MemberList,
-    RetriedTask, StartResult, StartedWorkflow, SteeredWorkflow, Task, TaskDetail, TaskList, WaitedWorkflow, Worker, WorkerList, Workflow,
+    Bootstrap, ClusterStatus, DeadLetter, DeadLetterList, DeadLetterResult, DeadLetterResults, Event, JoinGrant, JoinGrantList, JoinToken, Limit,
+    LimitChange, LimitList, Member, MemberList, RetriedTask, StartResult, StartedWorkflow, SteeredWorkflow, Task, TaskDetail, TaskList, WaitedWorkflow, Worker, WorkerList, Workflow,
     WorkflowCounts, WorkflowEvent, WorkflowExport, WorkflowHistory, WorkflowList, WorkflowSummary,
 }
 

@@ -1,3 +1,30 @@
 //! Verbs of `graft cluster`.
-pub(super) mod members;
-pub(super) mod status;
+mod bootstrap;
+pub(super) mod doctor;
+mod join_token;
+mod members;
+mod order;
+mod status;
+
+use crate::cli::Global;
+use crate::cli::place::{Cluster, JoinToken};
+use crate::commands::Session;
+use crate::error::CliResult;
+
+/// Does what was asked.
+pub(super) async fn run(session: &Session, global: &Global, verb: Cluster) -> CliResult {
+    match verb {
+        Cluster::Status(watching) => status::run(session, &watching).await,
+        Cluster::Members(watching) => members::run(session, &watching).await,
+        Cluster::Doctor => doctor::run(session, global).await,
+        Cluster::Bootstrap(args) => bootstrap::run(session, args).await,
+        Cluster::JoinToken(JoinToken::Create(args)) => join_token::create(session, args).await,
+        Cluster::JoinToken(JoinToken::List) => join_token::list(session).await,
+        Cluster::JoinToken(JoinToken::Revoke(which)) => join_token::revoke(session, which).await,
+        Cluster::Approve(args) => join_token::approve(session, args).await,
+        Cluster::Promote(which) => order::promote(session, which).await,
+        Cluster::Remove(args) => order::remove(session, args).await,
+        Cluster::TransferLeader(args) => order::transfer_leader(session, args).await,
+        Cluster::Drain(args) => order::drain(session, args).await,
+    }
+}

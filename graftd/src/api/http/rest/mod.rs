@@ -7,7 +7,8 @@
 //! - [`route`]: the table of routes, which makes both the router and, in [`openapi`], the OpenAPI document: neither has what the other lacks.
 //! - [`call`]: a request, read: [`query`] by its schema, [`bodies`] by their types; [`suggest`]: the nearest name.
 //! - [`answer`]: documents, lines, server-sent events, pieces.
-//! - One file for each noun: [`workflows`], [`starts`], [`watch`], [`tasks`], [`dead_letters`], [`limits`], [`events`], [`cluster`].
+//! - One file for each noun: [`workflows`], [`starts`], [`watch`], [`tasks`], [`dead_letters`], [`limits`], [`events`], [`cluster`],
+//!   [`membership`].
 //!
 //! Repeating safely: the header `Idempotency-Key` is the request id of the protocol. Who asks: the header `graft-client`, as in gRPC; it is
 //! believed. Pages of other origins cannot read answers (no CORS header is sent), and [`origin`] refuses what they would change.
@@ -19,6 +20,7 @@ mod cluster;
 mod dead_letters;
 mod events;
 mod limits;
+mod membership;
 mod openapi;
 mod origin;
 mod query;
@@ -52,6 +54,7 @@ fn table() -> Table {
     limits::routes(&mut table);
     events::routes(&mut table);
     cluster::routes(&mut table);
+    membership::routes(&mut table);
     table
 }
 

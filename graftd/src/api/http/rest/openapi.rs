@@ -18,6 +18,8 @@ const NAMES: &[(&str, &str, &str)] = &[
     ("workflow_id", "string", "Id of the workflow."),
     ("task", "integer", "Number of the task within its run."),
     ("node", "string", "The node."),
+    ("member", "string", "The member: its name, or its raft id where two have one name."),
+    ("grant", "string", "Id of a join token, or name of the member that was approved."),
     ("code", "string", "Code of an error, such as `GR0003`."),
 ];
 
@@ -72,13 +74,15 @@ fn operation(route: &Route) -> Value {
         }));
     }
     let header = |name: &str, about: &str| json!({ "name": name, "in": "header", "required": false, "description": about, "schema": { "type": "string" } });
-    if route.changes() {
+    if route.takes_key() {
         let key = format!(
             "Chosen by the client, not empty, unique in its namespace: for {} minutes a repeat under the same key is answered with the first \
              answer, and another request under it is refused. After that it is a new request.",
             REPEAT_WINDOW_MS / 60_000
         );
         parameters.push(header(IDEMPOTENCY_KEY, &key));
+    }
+    if route.changes() {
         parameters.push(header(CLIENT_METADATA, "Who asks, for the history. Left out: `anonymous`."));
     }
     if route.answer.media == "text/event-stream" {

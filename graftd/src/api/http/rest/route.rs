@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 
 use super::super::problem::Refusal;
 use super::answer::{Answers, Described};
-use super::call::{Brings, Call, Content};
+use super::call::{Brings, Call, Content, IDEMPOTENCY_KEY};
 use super::query::{self, Parameter};
 use crate::api::Shared;
 
@@ -86,13 +86,20 @@ pub(super) struct Route {
     pub(super) parameters: Vec<Parameter>,
     pub(super) body: Option<Content>,
     pub(super) answer: Described,
+    /// Whether it can be repeated safely under a key.
+    keyed: bool,
     handler: Handler,
 }
 
 impl Route {
-    /// Whether it changes something, and can be repeated safely under a key.
+    /// Whether it changes something.
     pub(super) fn changes(&self) -> bool {
         self.method != Method::Get
+    }
+
+    /// Whether it changes something, and can be repeated safely under a key.
+    pub(super) fn takes_key(&self) -> bool {
+        self.changes() && self.keyed
     }
 }
 
@@ -104,18 +111,25 @@ pub(super) struct Table {
     /// Of what is written.
     pub(super) written: SchemaGenerator,
     noun: &'static str,
+    keyed: bool,
 }
 
 impl Table {
     pub(super) fn new() -> Self {
         let settings = || SchemaSettings::draft2020_12().with(|settings| settings.definitions_path = "/components/schemas".into());
         let (read, written) = (settings().for_deserialize(), settings().for_serialize());
-        Self { routes: Vec::new(), read: read.into_generator(), written: written.into_generator(), noun: "" }
+        Self { routes: Vec::new(), read: read.into_generator(), written: written.into_generator(), noun: "", keyed: true }
     }
 
     /// What the routes that follow are about.
     pub(super) fn about(&mut self, noun: &'static str) {
         self.noun = noun;
+        self.keyed = true;
+    }
+
+    /// The routes that follow take no key: what they change is not a command of the log, or must not be told twice.
+    pub(super) fn without_keys(&mut self) {
+        self.keyed = false;
     }
 
     /// Adds a verb, which this function answers.
@@ -134,9 +148,14 @@ impl Table {
     {
         let parameters = query::parameters::<Q>(&mut self.read);
         let known: Arc<[Parameter]> = parameters.clone().into();
+        let keyed = self.keyed;
         let handler: Handler = Arc::new(move |shared, asked: Asked| {
             let known = known.clone();
             Box::pin(async move {
+                if !keyed && asked.headers.contains_key(IDEMPOTENCY_KEY) {
+                    let fault = Fault::invalid("the header Idempotency-Key", "is not for this verb: each time it is asked, it is done");
+                    return Err(fault.remedy("leave it out, and look what became of a request before you repeat it").into());
+                }
                 let query = query::read(&known, &asked.pairs)?;
                 let body = B::read(&shared, &asked.headers, asked.body).await?;
                 let call = Call { shared, path: asked.path, query, body, headers: asked.headers };
@@ -145,7 +164,7 @@ impl Table {
         });
         let body = B::content(&mut self.read);
         let described = A::described(&mut self.written);
-        self.routes.push(Route { method, path, operation, noun: self.noun, about, parameters, body, answer: described, handler });
+        self.routes.push(Route { method, path, operation, noun: self.noun, about, parameters, body, answer: described, keyed, handler });
     }
 
     /// The router of these routes. What they do not have is refused in the same way everywhere.

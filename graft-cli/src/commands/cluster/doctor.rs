@@ -1,0 +1,305 @@
+//! `graft cluster doctor`: asks every member, and says what is wrong.
+//!
+//! The examination is pure ([`examine`]): what one member says of the cluster, and what each member says of itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures::future::join_all;
+use graft_client::Client;
+use graft_client::proto::{ClusterStatusResponse, Member};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::cli::Global;
+use crate::commands::Session;
+use crate::error::{CliError, CliResult};
+use crate::output::json::Document;
+use crate::output::style::Line;
+use crate::output::table::{column, table};
+use crate::output::{Answer, View, compact, note};
+
+/// How long each member has to answer.
+const ANSWER_MAX: Duration = Duration::from_secs(3);
+/// A member that the leader has not heard for so long does not follow.
+const SILENT_MS: u64 = 5_000;
+/// Entries behind the leader from which a member counts as slow.
+const LAG: u64 = 10_000;
+
+/// Asks, examines, and shows the findings.
+pub(super) async fn run(session: &Session, global: &Global) -> CliResult {
+    let seen = session.client.cluster_status().await?;
+    let asked = seen.members.iter().filter(|member| !member.client_address.is_empty()).map(|member| async {
+        let answer = ask(&member.client_address, global.timeout.min(ANSWER_MAX)).await;
+        (member.raft_id, answer)
+    });
+    let answers: BTreeMap<u64, Result<ClusterStatusResponse, String>> = join_all(asked).await.into_iter().collect();
+    let findings = Findings(examine(&seen, &answers));
+    session.output.show(&findings)?;
+    let problems = findings.0.iter().filter(|finding| finding.severity == Severity::Problem).count();
+    if problems > 0 {
+        return Err(CliError::Unwell { problems });
+    }
+    if session.output.is_for_people() && findings.0.is_empty() {
+        let members = match seen.members.len() {
+            1 => "the one member answers".to_owned(),
+            many => format!("all {many} members answer"),
+        };
+        note(&format!("All is well: {members}, and the log is where it should be."));
+    }
+    Ok(())
+}
+
+async fn ask(address: &str, time: Duration) -> Result<ClusterStatusResponse, String> {
+    let client = Client::builder(format!("http://{address}")).request_timeout(time).build().map_err(|error| error.to_string())?;
+    client.cluster_status().await.map_err(|error| error.message().to_owned())
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Severity {
+    /// It costs availability or data, or will soon.
+    Problem,
+    /// It works, and is weaker than it should be.
+    Warning,
+}
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+pub(crate) struct FindingJson {
+    severity: Severity,
+    /// Name of the member; `null`: the cluster.
+    member: Option<String>,
+    /// What is wrong.
+    finding: String,
+    /// What to do.
+    remedy: String,
+}
+
+impl Document for FindingJson {
+    const KIND: &'static str = "Finding";
+}
+
+/// What a doctor has found.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct FindingsJson {
+    /// Problems first.
+    findings: Vec<FindingJson>,
+}
+
+impl Document for FindingsJson {
+    const KIND: &'static str = "Findings";
+}
+
+/// `seen` is what one member says of the cluster, `answers` what each member says, by raft id.
+fn examine(seen: &ClusterStatusResponse, answers: &BTreeMap<u64, Result<ClusterStatusResponse, String>>) -> Vec<FindingJson> {
+    let mut findings = Vec::new();
+    let mut find = |severity, member: Option<&Member>, finding: String, remedy: &str| {
+        let member = member.map(|member| member.name.clone());
+        findings.push(FindingJson { severity, member, finding, remedy: remedy.to_owned() });
+    };
+    if seen.cluster_id.is_empty() {
+        let why = seen.not_ready_reason.clone();
+        find(Severity::Problem, None, format!("the cluster is not formed: {why}"), "see the log of each member");
+        return findings;
+    }
+    // Who leads knows most; otherwise whoever was asked.
+    let leader = answers.get(&seen.leader).and_then(|answer| answer.as_ref().ok());
+    let best = leader.unwrap_or(seen);
+    if best.leader == 0 {
+        find(Severity::Problem, None, "no leader is known: nothing can be written".into(), "bring enough members back to make a majority");
+    }
+    let voters: Vec<&Member> = best.members.iter().filter(|member| member.role != "learner").collect();
+    let answering = |member: &&&Member| matches!(answers.get(&member.raft_id), Some(Ok(_)));
+    let live = voters.iter().filter(answering).count();
+    if 2 * live <= voters.len() {
+        let finding = format!("{live} of {} voters answer, which is no majority", voters.len());
+        find(Severity::Problem, None, finding, "bring more members back; if they are lost for good: graftd recover --help");
+    } else if live < voters.len() && 2 * (live - 1) <= voters.len() {
+        let finding = format!("{live} of {} voters answer: with one more gone, nothing can be written", voters.len());
+        find(Severity::Problem, None, finding, "bring the silent members back, or replace them");
+    }
+    if voters.len().is_multiple_of(2) {
+        let finding = format!("{} voters survive no more losses than {}", voters.len(), voters.len() - 1);
+        find(Severity::Warning, None, finding, "add a member, or remove one");
+    }
+    let versions: BTreeSet<&str> = answers.values().filter_map(|answer| Some(answer.as_ref().ok()?.version.as_str())).collect();
+    if versions.len() > 1 {
+        let finding = format!("members run different versions: {}", versions.into_iter().collect::<Vec<_>>().join(", "));
+        find(Severity::Warning, None, finding, "finish the upgrade");
+    }
+    for member in &best.members {
+        match answers.get(&member.raft_id) {
+            None => find(Severity::Warning, Some(member), "it says no address for clients".into(), "set client.advertise"),
+            Some(Err(why)) => {
+                let finding = format!("it does not answer at {}: {why}", member.client_address);
+                find(
+                    Severity::Problem,
+                    Some(member),
+                    finding,
+                    "see whether it runs, and whether client.advertise can be reached from here",
+                );
+            }
+            Some(Ok(said)) if (&said.cluster_id, said.epoch) != (&best.cluster_id, best.epoch) => {
+                let finding = format!("it belongs to cluster {} in epoch {}", said.cluster_id, said.epoch);
+                find(Severity::Problem, Some(member), finding, "stop it: another cluster answers at its address");
+            }
+            Some(Ok(said)) if said.answered_by != member.raft_id => {
+                let finding = format!("raft id {} answers at its address, and not {}", said.answered_by, member.raft_id);
+                find(Severity::Problem, Some(member), finding, "correct client.advertise");
+            }
+            Some(Ok(said)) if !said.not_ready_reason.is_empty() => {
+                find(Severity::Problem, Some(member), format!("it is not ready: {}", said.not_ready_reason), "see its log");
+            }
+            Some(Ok(_)) => {}
+        }
+        if let Some(silent) = member.silent_ms.filter(|silent| *silent > SILENT_MS) {
+            let finding = format!("the leader has not heard it for {} s", silent / 1_000);
+            find(Severity::Problem, Some(member), finding, "see whether its peer address can be reached from the leader");
+        }
+        let last = best.members.iter().find(|member| member.raft_id == best.leader).map_or(0, |leader| leader.last_index);
+        let lag = last.saturating_sub(member.last_index);
+        if leader.is_some() && lag > LAG {
+            find(Severity::Warning, Some(member), format!("it lacks {lag} log entries"), "see whether its disk or network is slow");
+        }
+        if let Some(other) = best.members.iter().find(|other| other.name == member.name && other.raft_id < member.raft_id) {
+            let finding = format!("two members have this name (raft ids {} and {})", other.raft_id, member.raft_id);
+            find(Severity::Warning, Some(member), finding, "one takes the place of the other; if that does not end, remove the old one");
+        }
+    }
+    findings.sort();
+    findings
+}
+
+struct Findings(Vec<FindingJson>);
+
+impl Answer for Findings {
+    type Document = FindingsJson;
+
+    fn document(&self) -> FindingsJson {
+        FindingsJson { findings: self.0.clone() }
+    }
+
+    fn each(&self) -> CliResult<Vec<String>> {
+        self.0.iter().map(compact).collect()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0.iter().filter_map(|finding| finding.member.clone()).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    fn people(&self, view: View) -> Vec<Line> {
+        let row = |finding: &FindingJson| {
+            let severity = match finding.severity {
+                Severity::Problem => "problem",
+                Severity::Warning => "warning",
+            };
+            let member = finding.member.clone().unwrap_or_else(|| "(cluster)".to_owned());
+            vec![severity.to_owned(), member, finding.finding.clone(), finding.remedy.clone()]
+        };
+        if self.0.is_empty() {
+            return Vec::new();
+        }
+        table(view, &[column("SEVERITY"), column("MEMBER"), column("FINDING"), column("WHAT TO DO")], self.0.iter().map(row))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "c1";
+
+    fn member(raft_id: u64, role: &str) -> Member {
+        let name = format!("graft-{raft_id}");
+        Member {
+            raft_id,
+            name,
+            role: role.into(),
+            client_address: format!("h{raft_id}:1"),
+            last_index: 50_000,
+            silent_ms: Some(10),
+            ..Member::default()
+        }
+    }
+
+    fn said(by: u64, members: &[Member]) -> ClusterStatusResponse {
+        let (cluster_id, version) = (ID.to_owned(), "1.0.0".to_owned());
+        ClusterStatusResponse {
+            cluster_id,
+            epoch: 1,
+            answered_by: by,
+            leader: 1,
+            members: members.to_vec(),
+            version,
+            ..ClusterStatusResponse::default()
+        }
+    }
+
+    /// What is found when everybody answers, but for those.
+    fn found(members: &[Member], but: &[(u64, Result<ClusterStatusResponse, String>)]) -> Vec<String> {
+        let mut answers: BTreeMap<_, _> = members.iter().map(|one| (one.raft_id, Ok(said(one.raft_id, members)))).collect();
+        answers.extend(but.iter().cloned());
+        let line = |finding: FindingJson| format!("{:?} {}: {}", finding.severity, finding.member.unwrap_or_default(), finding.finding);
+        examine(&said(2, members), &answers).into_iter().map(line).collect()
+    }
+
+    fn three() -> Vec<Member> {
+        vec![member(1, "leader"), member(2, "voter"), member(3, "voter")]
+    }
+
+    #[test]
+    fn a_healthy_cluster_has_nothing() {
+        assert_eq!(found(&three(), &[]), Vec::<String>::new());
+        assert_eq!(found(&[member(1, "leader")], &[]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn who_is_missing_is_told_with_what_that_means() {
+        let silent = |raft_id| (raft_id, Err("connection refused".to_owned()));
+        let one = found(&three(), &[silent(3)]);
+        assert_eq!(one[0], "Problem : 2 of 3 voters answer: with one more gone, nothing can be written");
+        assert_eq!(one[1], "Problem graft-3: it does not answer at h3:1: connection refused");
+        let two = found(&three(), &[silent(1), silent(3)]);
+        assert_eq!(two[0], "Problem : 1 of 3 voters answer, which is no majority");
+        let five: Vec<Member> = (1..=5).map(|id| member(id, "voter")).collect();
+        assert_eq!(found(&five, &[silent(5)]).len(), 1, "five survive another loss");
+    }
+
+    #[test]
+    fn what_is_weaker_than_it_should_be_is_a_warning() {
+        let mut four = three();
+        four.push(member(4, "voter"));
+        assert_eq!(found(&four, &[]), ["Warning : 4 voters survive no more losses than 3"]);
+        let mut newer = said(3, &three());
+        newer.version = "1.1.0".into();
+        assert_eq!(found(&three(), &[(3, Ok(newer))]), ["Warning : members run different versions: 1.0.0, 1.1.0"]);
+        let mut slow = three();
+        slow[2].last_index = 30_000;
+        assert_eq!(found(&slow, &[]), ["Warning graft-3: it lacks 20000 log entries"]);
+        let mut replaced = three();
+        replaced.push(Member { name: "graft-3".into(), ..member(4, "learner") });
+        assert_eq!(found(&replaced, &[]), ["Warning graft-3: two members have this name (raft ids 3 and 4)"]);
+    }
+
+    #[test]
+    fn a_member_that_is_not_well_or_not_itself_is_a_problem() {
+        let mut other = said(3, &three());
+        other.cluster_id = "c2".into();
+        assert_eq!(found(&three(), &[(3, Ok(other))]), ["Problem graft-3: it belongs to cluster c2 in epoch 1"]);
+        assert_eq!(found(&three(), &[(3, Ok(said(2, &three())))]), ["Problem graft-3: raft id 2 answers at its address, and not 3"]);
+        let mut waiting = said(3, &three());
+        waiting.not_ready_reason = "drained by an operator".into();
+        assert_eq!(found(&three(), &[(3, Ok(waiting))]), ["Problem graft-3: it is not ready: drained by an operator"]);
+        let mut unheard = three();
+        unheard[2].silent_ms = Some(61_000);
+        assert_eq!(found(&unheard, &[]), ["Problem graft-3: the leader has not heard it for 61 s"]);
+        let mut leaderless = said(2, &three());
+        leaderless.leader = 0;
+        let answers = BTreeMap::from([1, 2, 3].map(|id| (id, Ok(ClusterStatusResponse { answered_by: id, ..leaderless.clone() }))));
+        assert_eq!(examine(&leaderless, &answers)[0].finding, "no leader is known: nothing can be written");
+        let forming = ClusterStatusResponse { not_ready_reason: "waiting for members".into(), ..ClusterStatusResponse::default() };
+        assert_eq!(examine(&forming, &BTreeMap::new())[0].finding, "the cluster is not formed: waiting for members");
+    }
+}

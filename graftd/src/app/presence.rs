@@ -1,0 +1,38 @@
+//! A member that is part of a cluster tells the leader where it is, and hears whether it still is part of it.
+//!
+//! So an address that has changed becomes known without an operator, and a member that was taken out while it was away ends instead of
+//! waiting for a leader that will never call. Who is leader says so only after it has confirmed that it still leads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::error::Failure;
+use crate::consensus::Consensus;
+use crate::discovery::formation::Formation;
+use crate::discovery::static_peers::CandidateLink;
+
+/// How often a member reports, if nothing changes.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+/// After a change of leaders, before the new one is told.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// Reports until it is dropped; fails when this member is one no more.
+pub(super) async fn follow(consensus: Consensus, formation: Arc<Formation>, candidates: Vec<CandidateLink>) -> Result<(), Failure> {
+    let marker = formation.settled().await;
+    let mut leadership = consensus.leadership();
+    loop {
+        let clients = candidates.iter().map(|link| link.client.clone()).collect();
+        if let Err(reason) = consensus.report(&formation, clients).await {
+            let remedy = "move its data directory away and start it again: it then joins anew, with nothing";
+            return Err(Failure::removed(format!("{reason}\n  → {remedy} (cluster id {})", marker.cluster_id)));
+        }
+        if let Ok(changed) = timeout(REPORT_EVERY, leadership.changed()).await {
+            if changed.is_err() {
+                return Ok(());
+            }
+            tokio::time::sleep(SETTLE).await;
+        }
+    }
+}
