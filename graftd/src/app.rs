@@ -43,7 +43,7 @@ use crate::discovery::data_dir::{Contents, DataDir};
 use crate::discovery::formation::Formation;
 use crate::discovery::formation_rules::Me;
 use crate::discovery::records::{Candidate, FIRST_EPOCH};
-use crate::discovery::static_peers::candidates;
+use crate::discovery::sources::Candidates;
 use crate::observability::metrics::Metrics;
 use crate::observability::process;
 use crate::observability::readiness::{Readiness, ReadinessBoard};
@@ -124,8 +124,6 @@ impl Prepared {
         let Self { config, data_dir, contents, client, peer, security, me, token } = self;
         let Contents { promise, marker, .. } = contents;
         let client_address = client.local_addr().map_err(|e| StartError::Internal(format!("failed to read the client port: {e}")))?;
-        let links = candidates(config.cluster.peers.iter().map(HostPort::to_string), &security)
-            .map_err(|address| StartError::Internal(format!("cluster.peers: `{address}` cannot be connected to")))?;
         let (clock, metrics, board) = (Clock::system(), Arc::new(Metrics::new()), Arc::new(ReadinessBoard::starting()));
         process::register(&metrics.registry);
 
@@ -145,7 +143,11 @@ impl Prepared {
         }
 
         let background = Background::default();
-        let (api_stop, peers_stop) = (background.stop_token(), background.stop_token());
+        let (api_stop, peers_stop, discovery_stop) = (background.stop_token(), background.stop_token(), background.stop_token());
+        let sources = options::sources(&config, &me.candidate, &metrics, options::told_by_kubernetes());
+        let (candidates, discovering) = Candidates::start(sources, security.clone(), metrics.clone(), &discovery_stop);
+        let candidates = Arc::new(candidates);
+        let discovery_task = AbortOnDropHandle::new(tokio::spawn(discovering));
         let formation = Arc::new(Formation::new(me.clone(), data_dir.clone(), promise, marker, metrics.clone()));
         let peers_task = peer.map(|peer| {
             let incoming = incoming(peer, security.clone());
@@ -173,12 +175,23 @@ impl Prepared {
             }
         }));
 
-        background.spawn(forming::form(consensus.clone(), formation.clone(), links.clone(), token, board.clone()));
-        background.spawn(presence::follow(consensus.clone(), formation.clone(), links));
+        background.spawn(forming::form(consensus.clone(), formation.clone(), candidates.clone(), token, board.clone()));
+        background.spawn(presence::follow(consensus.clone(), formation.clone(), candidates));
         background.spawn(health::follow(consensus.clone(), board.clone(), replay));
         background.spawn(health::fatal(consensus.clone()));
         let scheduler_task = AbortOnDropHandle::new(scheduler_task);
-        let floors = Floors { consensus, scheduler, scheduler_task, api_task, api_stop, peers_task, peers_stop, background };
+        let floors = Floors {
+            consensus,
+            scheduler,
+            scheduler_task,
+            api_task,
+            api_stop,
+            peers_task,
+            peers_stop,
+            discovery_task,
+            discovery_stop,
+            background,
+        };
         let grace = config.shutdown.grace.duration();
         Ok(Daemon { client_address, me, formation, board, floors, grace, _data_dir: data_dir })
     }
@@ -205,6 +218,8 @@ struct Floors {
     api_stop: CancellationToken,
     peers_task: Option<AbortOnDropHandle<()>>,
     peers_stop: CancellationToken,
+    discovery_task: AbortOnDropHandle<()>,
+    discovery_stop: CancellationToken,
     background: Background,
 }
 
@@ -252,12 +267,25 @@ impl Daemon {
     /// the state is flushed. What does not end in time is cut; nothing that was acknowledged is lost by it.
     pub async fn shutdown(self) {
         let deadline = Instant::now() + self.grace;
-        let Floors { consensus, scheduler, scheduler_task, api_task, api_stop, peers_task, peers_stop, background } = self.floors;
+        let Floors {
+            consensus,
+            scheduler,
+            scheduler_task,
+            api_task,
+            api_stop,
+            peers_task,
+            peers_stop,
+            discovery_task,
+            discovery_stop,
+            background,
+        } = self.floors;
         self.board.update(|conditions| conditions.draining = true);
         scheduler.stop_dispatch();
+        discovery_stop.cancel();
         late(deadline, "handing over leadership", consensus.resign()).await;
         api_stop.cancel();
         late(deadline, "closing the clients' streams", api_task).await;
+        late(deadline, "taking back what was announced", discovery_task).await;
         // Failures from here on are only those of taking things apart.
         background.end().await;
         peers_stop.cancel();

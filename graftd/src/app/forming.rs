@@ -14,7 +14,7 @@ use crate::discovery::formation::Formation;
 use crate::discovery::formation_rules::Facts;
 use crate::discovery::records::{Candidate, FIRST_EPOCH};
 use crate::discovery::rounds::{ROUND, Rounds, Step};
-use crate::discovery::static_peers::CandidateLink;
+use crate::discovery::sources::Candidates;
 use crate::observability::readiness::ReadinessBoard;
 
 /// Between being taken in and looking whether the log has arrived.
@@ -26,7 +26,7 @@ const SAY_AGAIN: Duration = Duration::from_secs(10);
 pub(super) async fn form(
     consensus: Consensus,
     formation: Arc<Formation>,
-    candidates: Vec<CandidateLink>,
+    candidates: Arc<Candidates>,
     token: String,
     board: Arc<ReadinessBoard>,
 ) -> Result<(), Failure> {
@@ -50,7 +50,7 @@ pub(super) async fn form(
 async fn run_rounds(
     consensus: &Consensus,
     formation: &Arc<Formation>,
-    candidates: Vec<CandidateLink>,
+    candidates: Arc<Candidates>,
     token: String,
     board: &ReadinessBoard,
 ) -> Result<(), Failure> {

@@ -3,10 +3,13 @@
 use graft_proto::peer_identity::MemberIdentity;
 
 use super::error::StartError;
-use crate::config::{self, Cluster, Config};
+use crate::config::{self, Cluster, Config, Discovery, HostPort};
 use crate::consensus::{ConsensusOptions, MemberInfo, MembershipRules};
 use crate::discovery::formation_rules::Bootstrap;
 use crate::discovery::join_policy::{JoinPolicy, Token};
+use crate::discovery::records::Candidate;
+use crate::discovery::sources::{Dns, Kubernetes, KubernetesOptions, MDNS_PORT, Mdns, MdnsOptions, Patience, Source, StaticList};
+use crate::observability::metrics::Metrics;
 use crate::peer_tls::{MaterialError, MaterialFiles, PeerSecurity};
 use crate::scheduler::{SchedulerOptions, SeedLimits};
 use crate::storage::{LogOptions, StateOptions};
@@ -65,6 +68,55 @@ fn membership(config: &Config) -> MembershipRules {
     }
 }
 
+/// Where members are looked for. `in_pod` is what Kubernetes tells a pod about its API server.
+pub(super) fn sources(config: &Config, me: &Candidate, metrics: &Metrics, in_pod: Option<HostPort>) -> Vec<Box<dyn Source>> {
+    let Discovery { mdns, kubernetes_service, .. } = &config.discovery;
+    let mut sources: Vec<Box<dyn Source>> = Vec::new();
+    if !config.cluster.peers.is_empty() {
+        sources.push(Box::new(StaticList::new(config.cluster.peers.iter().map(HostPort::to_string))));
+    }
+    for name in dns(&config.discovery) {
+        sources.push(Box::new(name));
+    }
+    if let Some(service) = kubernetes_service {
+        sources.push(Box::new(Kubernetes::new(kubernetes(&config.discovery, service, in_pod))));
+    }
+    if *mdns {
+        let options = MdnsOptions {
+            cluster_name: config.cluster.name.clone(),
+            member_name: me.name.clone(),
+            raft_id: me.raft_id,
+            peer_address: me.peer_address.clone(),
+            port: MDNS_PORT,
+            patience: Patience::default(),
+        };
+        sources.push(Box::new(Mdns::new(options, metrics)));
+    }
+    sources
+}
+
+fn dns(discovery: &Discovery) -> Vec<Dns> {
+    discovery.dns.iter().map(|name| Dns::new(name.host(), name.port(), discovery.dns_every.duration())).collect()
+}
+
+fn kubernetes(discovery: &Discovery, service: &str, in_pod: Option<HostPort>) -> KubernetesOptions {
+    KubernetesOptions {
+        server: discovery.kubernetes_api.clone().or(in_pod).map(|api| format!("https://{api}")),
+        account: discovery.kubernetes_account.clone(),
+        service: service.to_owned(),
+        namespace: discovery.kubernetes_namespace.clone(),
+        port: discovery.kubernetes_port.parse().expect("the configuration was checked"),
+        patience: Patience::default(),
+    }
+}
+
+/// Where the API server is, as Kubernetes tells each pod.
+pub(super) fn told_by_kubernetes() -> Option<HostPort> {
+    let (host, port) = (std::env::var("KUBERNETES_SERVICE_HOST").ok()?, std::env::var("KUBERNETES_SERVICE_PORT").ok()?);
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    format!("{host}:{port}").parse().ok()
+}
+
 pub(super) fn consensus(config: &Config, member: MemberInfo, security: PeerSecurity) -> ConsensusOptions {
     let raft = &config.raft;
     ConsensusOptions {
@@ -104,6 +156,7 @@ pub(super) fn scheduler(config: &Config) -> SchedulerOptions {
 mod tests {
     use super::*;
     use crate::config::{Size, Span};
+    use crate::discovery::sources::PeerPort;
 
     /// Every number of these sections, set to one of its own.
     fn distinct() -> Config {
@@ -147,6 +200,50 @@ mod tests {
         assert_eq!((options.entries_in_flight, options.pending_commands_max), (6, 7));
         assert_eq!((options.snapshot_every_entries, options.log_keep_entries), (8, 9));
         assert_eq!((options.snapshot_every_bytes, options.log_keep_bytes), (19, 20));
+    }
+
+    fn names_of(config: &Config) -> Vec<String> {
+        let me = Candidate { name: "a".into(), raft_id: 1, peer_address: "127.0.0.1:7421".into(), client_address: "127.0.0.1:7420".into() };
+        sources(config, &me, &Metrics::new(), None).iter().map(|source| source.name()).collect()
+    }
+
+    #[test]
+    fn every_place_that_is_configured_is_looked_at() {
+        let mut config = Config::default();
+        assert_eq!(names_of(&config), Vec::<String>::new());
+        config.cluster.peers = vec![HostPort::loopback(7421)];
+        config.discovery.dns = vec!["graft-headless:7421".parse().unwrap(), "[::1]:7421".parse().unwrap()];
+        config.discovery.kubernetes_service = Some("graft".into());
+        config.discovery.mdns = true;
+        let expected = ["cluster.peers", "dns graft-headless:7421", "dns [::1]:7421", "kubernetes service graft", "mdns"];
+        assert_eq!(names_of(&config), expected);
+    }
+
+    #[test]
+    fn every_key_of_dns_reaches_a_source_for_each_name() {
+        let dns_every = Span::from_millis(7);
+        let discovery = Discovery { dns: vec!["a:1".parse().unwrap(), "b:2".parse().unwrap()], dns_every, ..Discovery::default() };
+        assert_eq!(dns(&discovery), [Dns::new("a", 1, dns_every.duration()), Dns::new("b", 2, dns_every.duration())]);
+    }
+
+    #[test]
+    fn every_key_of_kubernetes_reaches_the_source_and_what_is_configured_stands_above_what_a_pod_is_told() {
+        let mut discovery = Discovery { kubernetes_namespace: Some("ns".into()), kubernetes_port: "peer".into(), ..Discovery::default() };
+        discovery.kubernetes_account = "/account".into();
+        let in_pod: HostPort = "10.96.0.1:443".parse().unwrap();
+        let options = kubernetes(&discovery, "graft", Some(in_pod.clone()));
+        let expected = KubernetesOptions {
+            server: Some("https://10.96.0.1:443".into()),
+            account: "/account".into(),
+            service: "graft".into(),
+            namespace: Some("ns".into()),
+            port: PeerPort::Named("peer".into()),
+            patience: Patience::default(),
+        };
+        assert_eq!(options, expected);
+        discovery.kubernetes_api = Some("[::1]:6443".parse().unwrap());
+        assert_eq!(kubernetes(&discovery, "graft", Some(in_pod)).server.as_deref(), Some("https://[::1]:6443"));
+        assert_eq!(kubernetes(&Discovery::default(), "graft", None).server, None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::error::Failure;
 use crate::consensus::Consensus;
 use crate::discovery::formation::Formation;
-use crate::discovery::static_peers::CandidateLink;
+use crate::discovery::sources::Candidates;
 
 /// How often a member reports, if nothing changes.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
@@ -19,11 +19,11 @@ const REPORT_EVERY: Duration = Duration::from_secs(5);
 const SETTLE: Duration = Duration::from_millis(500);
 
 /// Reports until it is dropped; fails when this member is one no more.
-pub(super) async fn follow(consensus: Consensus, formation: Arc<Formation>, candidates: Vec<CandidateLink>) -> Result<(), Failure> {
+pub(super) async fn follow(consensus: Consensus, formation: Arc<Formation>, candidates: Arc<Candidates>) -> Result<(), Failure> {
     let marker = formation.settled().await;
     let mut leadership = consensus.leadership();
     loop {
-        let clients = candidates.iter().map(|link| link.client.clone()).collect();
+        let clients = candidates.links().into_iter().map(|link| link.client).collect();
         if let Err(reason) = consensus.report(&formation, clients).await {
             let remedy = "move its data directory away and start it again: it then joins anew, with nothing";
             return Err(Failure::removed(format!("{reason}\n  → {remedy} (cluster id {})", marker.cluster_id)));

@@ -48,6 +48,7 @@ const BOUNDS: &[Bounds] = &[
     of("cluster.max_voters", Unit::Count, 1, 9, "each entry would wait for more members than any loss is worth"),
     of("cluster.promote_after", Unit::Time, 100, HOUR, "the cluster would go on with fewer voters as long"),
     of("cluster.replace_after", Unit::Time, SECOND, DAY, "a lost disk would leave the cluster with a voter less as long"),
+    of("discovery.dns_every", Unit::Time, SECOND, HOUR, "a member that comes back under another address would not be found for as long"),
     of("raft.heartbeat", Unit::Time, 1, 60 * SECOND, LONG_DEAD),
     of("raft.election_min", Unit::Time, 4, 5 * 60 * SECOND, LONG_DEAD),
     of("raft.election_max", Unit::Time, 5, 10 * 60 * SECOND, LONG_DEAD),

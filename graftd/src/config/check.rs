@@ -4,13 +4,17 @@ use graft_machine::names::check_name;
 
 use graft_proto::peer_identity::{NAME_BYTES_MAX, is_name};
 
-use super::{Bootstrap, Cluster, Config, ConfigError, HostPort, Problem, bounds};
+use super::{Bootstrap, Cluster, Config, ConfigError, Discovery, HostPort, Problem, bounds};
 use crate::observability::logging::check_level;
 
 /// Heartbeats that must fit into the shortest election timeout.
 const HEARTBEATS_PER_ELECTION: u64 = 3;
 /// So many entries must be kept below a snapshot for each that may be in flight.
 const KEEP_PER_ENTRY_IN_FLIGHT: u64 = 16;
+/// Most names that are asked for: one for each member, and some.
+const DNS_NAMES_MAX: usize = 16;
+/// Longest name in Kubernetes.
+const LABEL_BYTES_MAX: usize = 63;
 
 impl Config {
     /// Whether the keys fit together.
@@ -18,6 +22,7 @@ impl Config {
         let mut problems = Vec::new();
         names(self, &mut problems);
         cluster(self, &mut problems);
+        discovery(self, &mut problems);
         listeners(self, &mut problems);
         scheduler(self, &mut problems);
         log(self, &mut problems);
@@ -76,31 +81,78 @@ fn cluster(config: &Config, problems: &mut Vec<Problem>) {
             let why = format!("{expect} members: it must be odd; an even number survives no more losses than one less");
             problems.push(Problem::of("cluster.expect", why, "use 1, 3 or 5, the same on every member"));
         }
-        if expect > 1 && cluster.peers.is_empty() {
+        if expect > 1 && !config.seeks_members() {
             let why = format!("{expect} members are expected, but no peers are named: the members could never meet");
             problems.push(
-                Problem::of("cluster.peers", why, "list the members' peer addresses: peers = [\"HOST:PORT\", ..]")
+                Problem::of("cluster.peers", why, "list the members' peer addresses: peers = [\"HOST:PORT\", ..]; or use [discovery]")
                     .beside(&["cluster.expect"]),
             );
         }
-        if !cluster.peers.is_empty() && (expect as usize) > cluster.peers.len() + 1 {
+        if !cluster.peers.is_empty() && only_peers(config) && (expect as usize) > cluster.peers.len() + 1 {
             let why = format!("{expect} members are expected, but {} peers are named", cluster.peers.len());
             problems.push(Problem::of("cluster.peers", why, "list the peer address of every member").beside(&["cluster.expect"]));
         }
-    } else if !cluster.peers.is_empty() && !manual {
-        let why = "peers are named, but not how many members form the cluster: without that number a slow start could form two clusters";
+    } else if config.seeks_members() && !manual {
+        let why = "other members are looked for, but not how many members form the cluster: without that number a slow start could form two clusters";
         let remedy = format!(
             "say expect = {}, the same on every member; or bootstrap = \"manual\", if this one joins a cluster that is formed",
             cluster.peers.len().max(3) | 1
         );
         problems.push(Problem::of("cluster.expect", why, remedy).beside(&["cluster.peers"]));
     }
-    if !cluster.peers.is_empty() && config.node.name.is_none() {
+    if config.seeks_members() && config.node.name.is_none() {
         let why = "members of a cluster are told apart by name, and this one has none";
         problems.push(
             Problem::of("node.name", why, "give each member a name of its own, like graft-0, graft-1, graft-2").beside(&["cluster.peers"]),
         );
     }
+}
+
+/// Whether nothing but the list says where members are.
+fn only_peers(config: &Config) -> bool {
+    let mut without = config.clone();
+    without.cluster.peers.clear();
+    !without.seeks_members()
+}
+
+fn discovery(config: &Config, problems: &mut Vec<Problem>) {
+    let (discovery, usual) = (&config.discovery, Discovery::default());
+    if discovery.dns.len() > DNS_NAMES_MAX {
+        let why = format!("{} names are too many: each is asked for again and again", discovery.dns.len());
+        problems.push(Problem::of("discovery.dns", why, format!("use at most {DNS_NAMES_MAX}; one name may have many addresses")));
+    }
+    let named = [("kubernetes_service", &discovery.kubernetes_service), ("kubernetes_namespace", &discovery.kubernetes_namespace)];
+    for (key, name) in named {
+        if let Some(name) = name.as_ref().filter(|name| !is_label(name)) {
+            let why =
+                format!("`{name}` is no name in Kubernetes: 1 to {LABEL_BYTES_MAX} small letters, digits or `-`, none of these at an end");
+            problems.push(Problem::of(format!("discovery.{key}"), why, "`kubectl get services -A` shows namespaces and names"));
+        }
+    }
+    let port = &discovery.kubernetes_port;
+    let number = port.bytes().all(|byte| byte.is_ascii_digit());
+    if number && !port.parse::<u16>().is_ok_and(|port| port > 0) || !number && !is_label(port) {
+        let why = format!("`{port}` is neither the name of a port of the Service nor a number from 1 to 65535");
+        problems.push(Problem::of("discovery.kubernetes_port", why, "use the number at which members listen, 7421 unless it was changed"));
+    }
+    if discovery.kubernetes_service.is_none() {
+        let said = [
+            ("kubernetes_namespace", discovery.kubernetes_namespace.is_some()),
+            ("kubernetes_port", *port != usual.kubernetes_port),
+            ("kubernetes_api", discovery.kubernetes_api.is_some()),
+            ("kubernetes_account", discovery.kubernetes_account != usual.kubernetes_account),
+        ];
+        for (key, _) in said.iter().filter(|(_, said)| *said) {
+            let why = "it says how to ask Kubernetes, but not for which Service";
+            problems.push(Problem::of(format!("discovery.{key}"), why, "set discovery.kubernetes_service, or leave it out"));
+        }
+    }
+}
+
+/// As Kubernetes wants names.
+fn is_label(name: &str) -> bool {
+    let inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=LABEL_BYTES_MAX).contains(&name.len()) && name.bytes().all(inside) && !name.starts_with('-') && !name.ends_with('-')
 }
 
 fn listeners(config: &Config, problems: &mut Vec<Problem>) {
@@ -126,7 +178,7 @@ fn listeners(config: &Config, problems: &mut Vec<Problem>) {
             problems.push(Problem::of(
                 advertise_key,
                 "it advertises a listener that is not opened",
-                "set cluster.peers or cluster.peer_listen",
+                "set cluster.peers, something in [discovery], or cluster.peer_listen",
             ));
         }
     }
@@ -181,9 +233,14 @@ fn between_members(config: &Config, peer_listen: Option<&HostPort>, problems: &m
         return;
     }
     let Some(listen) = peer_listen else { return };
-    let strangers = std::iter::once(("cluster.peer_listen", listen)).chain(peers.iter().map(|peer| ("cluster.peers", peer)));
-    let strangers: Vec<_> = strangers.filter(|(_, address)| !address.is_loopback()).collect();
-    for (key, address) in &strangers {
+    let strangers = std::iter::once(("cluster.peer_listen", listen.to_string(), listen.is_loopback()))
+        .chain(peers.iter().map(|peer| ("cluster.peers", peer.to_string(), peer.is_loopback())))
+        .chain(config.discovery.dns.iter().map(|name| ("discovery.dns", name.to_string(), name.is_loopback())))
+        .chain(
+            config.discovery.kubernetes_service.iter().map(|name| ("discovery.kubernetes_service", format!("what `{name}` finds"), false)),
+        );
+    let strangers: Vec<_> = strangers.filter(|(.., loopback)| !loopback).collect();
+    for (key, address, _) in &strangers {
         let why = format!("{address} is not on this machine alone, and members would speak without TLS");
         problems
             .push(Problem::of(*key, why, format!("name cluster.peer_ca, peer_cert and peer_key ({make})")).beside(&["cluster.peer_ca"]));

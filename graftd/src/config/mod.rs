@@ -78,6 +78,8 @@ pub struct Config {
     pub client: Client,
     /// The members together.
     pub cluster: Cluster,
+    /// Where the other members might be, besides `cluster.peers`.
+    pub discovery: Discovery,
     /// What is allowed without protection.
     pub security: Security,
     /// Consensus. The same on all members.
@@ -124,18 +126,19 @@ pub struct Cluster {
     /// The cluster's name. Members of another name are ignored, and a data directory of another name is refused.
     pub name: String,
     /// How many members form the cluster at its very first start: an odd number. All of them must be there; it never
-    /// forms with fewer, however long it waits. Without meaning once the cluster is formed. Needed with `peers`, unless
-    /// `bootstrap` is `manual`.
+    /// forms with fewer, however long it waits. Without meaning once the cluster is formed. Needed with `peers` and
+    /// `[discovery]`, unless `bootstrap` is `manual`.
     pub expect: Option<u32>,
     /// What forms the cluster at its very first start: `expect` (as many members as `expect` says are there) or `manual` (an operator names the
     /// members with `graft cluster bootstrap`). The same on all first members. A member that meets a cluster of its name that is formed
     /// already never forms one, and asks to join; `manual` is for members that only ever join, too.
     pub bootstrap: Bootstrap,
-    /// Where the first members talk to each other (`HOST:PORT`); this member's own address may be among them. None: a
-    /// single member.
+    /// Where the first members talk to each other (`HOST:PORT`); this member's own address may be among them. None, and nothing in
+    /// `[discovery]`: a single member.
     #[serde(deserialize_with = "units::list")]
     pub peers: Vec<HostPort>,
-    /// Where members are listened for. When it is left out: `127.0.0.1:7421` if there are peers, else none is opened.
+    /// Where members are listened for. When it is left out: `127.0.0.1:7421` if there are peers or there is something in `[discovery]`, else
+    /// none is opened.
     pub peer_listen: Option<HostPort>,
     /// Where other members reach this one. When it is left out: the address it listens on.
     pub peer_advertise: Option<HostPort>,
@@ -186,6 +189,36 @@ pub enum Join {
     Restricted,
     /// Who was approved.
     Strict,
+}
+
+/// `[discovery]`: where the other members might be, besides `cluster.peers`. Several of these may be used at once. What is found is a candidate
+/// and nothing more: who it is, it has to show, and nobody is removed because he is not found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Discovery {
+    /// Names (`HOST:PORT`) behind which members are: each address (A and AAAA) of such a name is a candidate. That of a headless Service, for
+    /// instance. At most 16.
+    #[serde(deserialize_with = "units::list")]
+    pub dns: Vec<HostPort>,
+    /// How long after an answer a name is asked for again.
+    pub dns_every: Span,
+    /// Announce this member by multicast DNS (service `_graft-peer._tcp.local`), in the network of its peer address, as long as it runs; and
+    /// look for members of the same `cluster.name` that do so. Every machine in that network can read it, and anyone can announce anything:
+    /// use it with TLS between members.
+    pub mdns: bool,
+    /// Name of a Service of Kubernetes whose endpoints are members, ready or not: its EndpointSlices are watched. The pod's service account
+    /// must be allowed to get, list and watch `endpointslices` (`discovery.k8s.io`), nothing else.
+    pub kubernetes_service: Option<String>,
+    /// Its namespace. When it is left out: that of the service account.
+    pub kubernetes_namespace: Option<String>,
+    /// At which port its endpoints answer members: the name of a port of the Service, or a number.
+    pub kubernetes_port: String,
+    /// Where the API server answers (`HOST:PORT`, over TLS). When it is left out: where Kubernetes tells each pod that it does
+    /// (`KUBERNETES_SERVICE_HOST` and `KUBERNETES_SERVICE_PORT`).
+    pub kubernetes_api: Option<HostPort>,
+    /// Directory with the files `token`, `ca.crt` and `namespace` of the service account. They are read again when they are replaced.
+    #[schemars(extend("x-graft-type" = "path"))]
+    pub kubernetes_account: PathBuf,
 }
 
 /// `[security]`: what is allowed without protection.
@@ -308,11 +341,17 @@ impl Config {
 
     /// Where members are to be listened for; `None`: nowhere.
     pub fn peer_listen(&self) -> Option<HostPort> {
-        match (&self.cluster.peer_listen, self.cluster.peers.is_empty()) {
+        match (&self.cluster.peer_listen, self.seeks_members()) {
             (Some(address), _) => Some(address.clone()),
-            (None, false) => Some(HostPort::loopback(PEER_PORT)),
-            (None, true) => None,
+            (None, true) => Some(HostPort::loopback(PEER_PORT)),
+            (None, false) => None,
         }
+    }
+
+    /// Whether anything says where other members might be.
+    pub fn seeks_members(&self) -> bool {
+        let Discovery { dns, mdns, kubernetes_service, .. } = &self.discovery;
+        !self.cluster.peers.is_empty() || !dns.is_empty() || *mdns || kubernetes_service.is_some()
     }
 
     /// How many members form the cluster.
@@ -351,6 +390,21 @@ impl Default for Cluster {
             max_voters: 5,
             promote_after: Span::from_millis(3_000),
             replace_after: Span::from_millis(30_000),
+        }
+    }
+}
+
+impl Default for Discovery {
+    fn default() -> Self {
+        Self {
+            dns: Vec::new(),
+            dns_every: Span::from_millis(5_000),
+            mdns: false,
+            kubernetes_service: None,
+            kubernetes_namespace: None,
+            kubernetes_port: PEER_PORT.to_string(),
+            kubernetes_api: None,
+            kubernetes_account: "/var/run/secrets/kubernetes.io/serviceaccount".into(),
         }
     }
 }

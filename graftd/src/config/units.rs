@@ -73,6 +73,10 @@ impl HostPort {
     pub fn is_loopback(&self) -> bool {
         self.host == "localhost" || self.ip().is_some_and(|ip| ip.is_loopback())
     }
+    /// The host, as it was written: an IPv6 address in brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
     /// Whether it stands for all addresses of the machine (`0.0.0.0`, `[::]`), so that nobody can be told to connect to it.
     pub fn is_unspecified(&self) -> bool {
         self.ip().is_some_and(|ip| ip.is_unspecified())

@@ -84,6 +84,10 @@ pub(super) fn warnings(config: &Config) -> Vec<Problem> {
         let why = "several members under the name that every cluster has: two clusters in one network could not be told apart";
         warn("cluster.name", why.into(), "give the cluster a name of its own");
     }
+    if config.discovery.mdns && cluster.peer_ca.is_none() {
+        let why = "members that anyone in the network can announce, and nothing by which they could show who they are";
+        warn("discovery.mdns", why.into(), "name cluster.peer_ca, peer_cert and peer_key (`graft tls` makes them)");
+    }
     let mut seen = BTreeSet::new();
     for peer in cluster.peers.iter().map(ToString::to_string) {
         if !seen.insert(peer.clone()) {
@@ -134,6 +138,7 @@ mod tests {
             ("security.insecure = true", "security.insecure: it has no effect"),
             ("node.data_dir = \"/tmp/graft\"", "node.data_dir: /tmp/graft is emptied"),
             ("cluster.expect = 3", "cluster.name: several members"),
+            ("discovery.mdns = true", "discovery.mdns: members that anyone in the network can announce"),
             ("cluster.peers = [\"a:1\", \"b:1\", \"a:1\"]", "cluster.peers: a:1 is named twice"),
         ] {
             let warned = warned(text);

@@ -1,6 +1,6 @@
 //! Who this member is, who the others might be, and how the first members of a cluster find together.
 //!
-//! Discovery yields *candidates, never membership*: that somebody is not found never removes anybody, and that somebody is found makes
+//! Discovery yields *candidates, never membership* ([`sources`]): that somebody is not found never removes anybody, and that somebody is found makes
 //! nobody a member. What makes a cluster is one round of promises, once:
 //!
 //! - A member is told apart by its **raft id**, minted when its data directory is formatted. A wiped disk is another member, however it is
@@ -24,4 +24,4 @@ pub mod join_policy;
 pub mod protocol;
 pub mod records;
 pub mod rounds;
-pub mod static_peers;
+pub mod sources;

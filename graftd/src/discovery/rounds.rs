@@ -13,7 +13,7 @@ use super::formation::Formation;
 use super::formation_rules::{Decision, Facts};
 use super::protocol::speaks_with;
 use super::records::Proposal;
-use super::static_peers::CandidateLink;
+use super::sources::{CandidateLink, Candidates};
 
 /// How long a candidate may take to accept a connection.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -26,7 +26,7 @@ pub const ROUND: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub struct Rounds {
     formation: Arc<Formation>,
-    candidates: Vec<CandidateLink>,
+    candidates: Arc<Candidates>,
     /// Shown to the cluster that this member asks to join; empty = none.
     token: String,
 }
@@ -73,8 +73,8 @@ pub enum Step {
 }
 
 impl Rounds {
-    /// With these candidates; this member itself may be among them.
-    pub fn new(formation: Arc<Formation>, candidates: Vec<CandidateLink>, token: String) -> Self {
+    /// With the candidates that there are at each round; this member itself may be among them.
+    pub fn new(formation: Arc<Formation>, candidates: Arc<Candidates>, token: String) -> Self {
         Self { formation, candidates, token }
     }
 
@@ -90,9 +90,12 @@ impl Rounds {
             }
         }
         let silent: Vec<String> = silent.into_iter().map(|(address, why)| format!("{address} ({why})")).collect();
+        let silent = (!silent.is_empty()).then(|| format!("no answer from {}", silent.join(", ")));
         Ok(match self.formation.next(answering, facts)? {
-            Decision::Wait { why, needs_help } if silent.is_empty() => Step::Wait { why, needs_help },
-            Decision::Wait { why, needs_help } => Step::Wait { why: format!("{why}; no answer from {}", silent.join(", ")), needs_help },
+            Decision::Wait { why, needs_help } => {
+                let why: Vec<String> = [why].into_iter().chain(silent).chain(self.candidates.failures()).collect();
+                Step::Wait { why: why.join("; "), needs_help }
+            }
             Decision::Ask(proposal) => self.collect(proposal).await,
             Decision::Finish(proposal) => Step::Finish(proposal),
             Decision::Join(addresses) => self.join(&addresses).await,
@@ -108,7 +111,7 @@ impl Rounds {
     /// What each candidate says of itself, if it is who it says it is; otherwise why it counts as silent.
     async fn greet(&self) -> Vec<(String, Result<PeerHello, String>)> {
         let hello = self.formation.hello();
-        let answers = self.candidates.iter().map(|link| {
+        let answers = self.candidates.links().into_iter().map(|link| {
             let (mut client, hello) = (link.client.clone(), hello.clone());
             async move {
                 let answer = match client.greet(hello).await.map(tonic::Response::into_inner) {
@@ -121,7 +124,7 @@ impl Rounds {
                     }
                     Err(status) => Err(innermost(&status)),
                 };
-                (link.address.clone(), answer)
+                (link.address, answer)
             }
         });
         join_all(answers).await
@@ -131,8 +134,8 @@ impl Rounds {
     async fn join(&self, addresses: &[String]) -> Step {
         let request = JoinRequest { header: None, from: Some(self.formation.hello()), token: self.token.clone() };
         let mut silent = Vec::new();
-        for link in self.candidates.iter().filter(|link| addresses.contains(&link.address)) {
-            match link.client.clone().join(request.clone()).await.map(tonic::Response::into_inner) {
+        for mut link in self.candidates.links().into_iter().filter(|link| addresses.contains(&link.address)) {
+            match link.client.join(request.clone()).await.map(tonic::Response::into_inner) {
                 Ok(JoinResponse { cluster_id, epoch, .. }) if !cluster_id.is_empty() => return Step::Joined { cluster_id, epoch },
                 Ok(JoinResponse { reason, needs_help, .. }) => {
                     return Step::Wait { why: format!("the cluster does not take this member in yet: {reason}"), needs_help };
@@ -184,8 +187,8 @@ impl Rounds {
         });
         join_all(told).await;
     }
-    fn others(&self, proposal: &Proposal) -> Vec<&CandidateLink> {
+    fn others(&self, proposal: &Proposal) -> Vec<CandidateLink> {
         let addresses = self.formation.addresses_of(proposal);
-        self.candidates.iter().filter(|link| addresses.contains(&link.address)).collect()
+        self.candidates.links().into_iter().filter(|link| addresses.contains(&link.address)).collect()
     }
 }

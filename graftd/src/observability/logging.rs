@@ -18,8 +18,9 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// A library whose log is held back to errors, unless the level names it: it warns of every message to a member that is away.
-const CHATTY: &str = "openraft";
+/// Libraries whose log is held back, unless the level names them, and to what. The raft core warns of every message to a member that is away;
+/// the client of Kubernetes repeats each failure, which discovery has told once.
+const CHATTY: [(&str, &str); 3] = [("openraft", "error"), ("kube_client", "off"), ("kube_runtime", "off")];
 
 /// What every line is signed with, as soon as it is known. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -86,8 +87,9 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
         let meant = nearest(word, LEVELS).map(|level| format!("; did you mean {level}?")).unwrap_or_default();
         return Err(format!("`{word}` is no level (those are {}){meant}", LEVELS.join(", ")));
     }
-    // The raft core tells its every move: only who asks for it by name gets it.
-    let quiet = if level.contains(CHATTY) { String::new() } else { format!(",{CHATTY}=error") };
+    // Only who asks for them by name gets more.
+    let quiet = CHATTY.iter().filter(|(library, _)| !level.contains(library)).map(|(library, least)| format!(",{library}={least}"));
+    let quiet: String = quiet.collect();
     EnvFilter::try_new(format!("{level}{quiet}")).map_err(|error| error.to_string())
 }
 

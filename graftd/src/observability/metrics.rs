@@ -33,8 +33,13 @@ pub struct Metrics {
     pub term: IntGauge,
     /// Changes of leader that this member has seen.
     pub leader_changes: IntCounter,
-    /// Greetings of members that were ignored, by reason.
+    /// Members and candidates that were ignored, by reason: greetings of another cluster's (`cluster_name`), candidates that are `too_many`,
+    /// beyond this machine without TLS (`in_the_clear`), or cannot be connected to (`no_address`).
     pub rejected_peers: IntCounterVec,
+    /// Times that a source of candidates failed, by provider: `static`, `dns`, `kubernetes`, `mdns`.
+    pub discovery_errors: IntCounterVec,
+    /// Addresses that are known now, by provider.
+    pub discovery_candidates: IntGaugeVec,
     /// Commands that wait for an entry.
     pub proposals_pending: IntGauge,
     /// Seconds from proposal to answer, at the leader.
@@ -93,10 +98,18 @@ impl Metrics {
             rejected_peers: counters(
                 r,
                 "graft_discovery_rejected_peers_total",
-                "Greetings of members that were ignored",
+                "Members and candidates that were ignored",
                 &["reason"],
-                &[&["cluster_name"]],
+                &[&["cluster_name"], &["too_many"], &["in_the_clear"], &["no_address"]],
             ),
+            discovery_errors: counters(
+                r,
+                "graft_discovery_errors_total",
+                "Times that a source of candidates failed",
+                &["provider"],
+                &[&["static"], &["dns"], &["kubernetes"], &["mdns"]],
+            ),
+            discovery_candidates: gauges(r, "graft_discovery_candidates", "Addresses of candidates that are known", &["provider"]),
             proposals_pending: gauge(r, "graft_raft_proposals_pending", "Commands that wait for an entry"),
             proposal_seconds: histogram(r, "graft_raft_proposal_seconds", "Seconds from proposal to answer", LATENCY),
             batch_commands: histogram(r, "graft_raft_batch_commands", "Commands per entry", &[1., 4., 16., 64., 256., 1024.]),
