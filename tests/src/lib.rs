@@ -15,6 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::sync::{Mutex, MutexGuard};
 
+pub mod bridge;
 pub mod cluster;
 pub mod http;
 pub mod load;

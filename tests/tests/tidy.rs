@@ -27,6 +27,8 @@ const SPELLED_IN: &[(&str, &[&str])] = &[
     ("axum::", &["api"]),
     ("hyper_util::", &["api", "peer_tls"]),
     ("rustls::", &["peer_tls"]),
+    ("kube::", &["discovery"]),
+    ("mdns_sd::", &["discovery"]),
     ("tonic::", &["api", "consensus", "discovery", "peer_tls", "app.rs"]),
     ("graft_proto::v1", &["api"]),
     ("SystemTime::now", &["clock.rs"]),
