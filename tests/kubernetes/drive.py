@@ -1,0 +1,268 @@
+"""Forms a cluster of three graftd that know nothing of each other but the name of a Service, and moves one of them.
+
+Arguments: a folder, and the binaries kube-apiserver, graftd and graft. Runs in a network namespace and a process namespace of its own, so that
+nothing of it outlives this script. Ends with 0 only if everything was as it should be.
+"""
+
+import json
+import pathlib
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+PATIENCE_S = 90
+API = "127.0.0.1:6443"
+ADMIN = "the-administrator"
+# Endpoints may not be on loopback, so every member has an address of its own; the last one is where graft-2 moves to.
+ADDRESSES = {"graft-0": "10.77.0.10", "graft-1": "10.77.0.11", "graft-2": "10.77.0.12", "moved": "10.77.0.22"}
+PEER_PORT = 7421
+
+work, apiserver, graftd, graft = pathlib.Path(sys.argv[1]), *sys.argv[2:5]
+account = work / "account"
+started: dict[str, subprocess.Popen] = {}
+begun = time.monotonic()
+
+
+def say(text: str) -> None:
+    print(f"{time.monotonic() - begun:6.1f} s  {text}", flush=True)
+
+
+def start(name: str, command: list[str], **environment: str) -> None:
+    log = open(work / f"{name}.log", "a")
+    env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **environment}
+    started[name] = subprocess.Popen(command, cwd=work, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env)
+
+
+def end(name: str) -> None:
+    process = started.pop(name)
+    process.terminate()
+    assert process.wait(PATIENCE_S) == 0, f"{name} did not drain"
+
+
+def until(what: str, look):
+    """Looks until `look` answers something true; what it last said otherwise stands in the message."""
+    deadline, seen = time.monotonic() + PATIENCE_S, None
+    while time.monotonic() < deadline:
+        for name, process in started.items():
+            if process.poll() is not None:
+                sys.exit(f"{name} has ended: {(work / f'{name}.log').read_text()[-2000:]}")
+        done, seen = look()
+        if done:
+            return seen
+        time.sleep(0.05)
+    logs = "\n".join(f"--- {path.name}\n{path.read_text()[-3000:]}" for path in work.glob("graft-*.log"))
+    sys.exit(f"waited {PATIENCE_S} s for {what}; last seen: {seen}\n{logs}")
+
+
+def api(method: str, path: str, body=None, token: str = ADMIN) -> tuple[int, dict]:
+    """What the API server answers."""
+    trust = ssl.create_default_context(cafile=str(work / "certs/apiserver.crt"))
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f"https://{API}{path}", data=data, method=method, headers=headers)
+    def read(answer) -> dict:
+        text = answer.read()
+        return json.loads(text) if text.startswith(b"{") else {"text": text.decode()}
+
+    try:
+        with urllib.request.urlopen(request, timeout=10, context=trust) as answer:
+            return answer.status, read(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, read(error)
+
+
+def make(path: str, body: dict) -> dict:
+    code, answer = api("POST", path, body)
+    assert code == 201, (path, code, answer)
+    return answer
+
+
+def control_plane() -> None:
+    subprocess.run(["openssl", "genrsa", "-out", "sa.key", "2048"], cwd=work, check=True, capture_output=True)
+    (work / "tokens.csv").write_text(f"{ADMIN},admin,admin,system:masters\n")
+    clients = "http://127.0.0.1:2379"
+    start("etcd", ["etcd", "--data-dir", "etcd", "--unsafe-no-fsync", "--listen-client-urls", clients, "--advertise-client-urls", clients,
+                   "--listen-peer-urls", "http://127.0.0.1:2380"])
+    start("apiserver", [apiserver, f"--etcd-servers={clients}", "--bind-address=127.0.0.1", "--advertise-address=10.77.0.1",
+                        "--secure-port=6443", "--cert-dir=certs", "--service-account-issuer=https://lab", "--service-account-key-file=sa.key",
+                        "--service-account-signing-key-file=sa.key", "--service-cluster-ip-range=10.96.0.0/16",
+                        "--authorization-mode=RBAC", "--token-auth-file=tokens.csv", "--endpoint-reconciler-type=none"])
+
+    def ready():
+        try:
+            code, _ = api("GET", "/readyz")
+            return code == 200, code
+        except OSError as error:
+            return False, error
+
+    until("the API server", ready)
+
+
+def objects() -> None:
+    """What a chart would make, without the right to look: that comes later."""
+    meta = {"name": "graft", "namespace": "lab"}
+    make("/api/v1/namespaces", {"metadata": {"name": "lab"}})
+    make("/api/v1/namespaces/lab/serviceaccounts", {"metadata": meta})
+    make("/apis/rbac.authorization.k8s.io/v1/namespaces/lab/roles", {
+        "metadata": meta,
+        "rules": [{"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]}],
+    })
+    make("/api/v1/namespaces/lab/services", {
+        "metadata": {"name": "graft-headless", "namespace": "lab"},
+        "spec": {"clusterIP": "None", "publishNotReadyAddresses": True, "ports": [{"name": "peer", "port": PEER_PORT}]},
+    })
+    request = {"spec": {"expirationSeconds": 3600, "audiences": ["https://lab"]}}
+    token = make("/api/v1/namespaces/lab/serviceaccounts/graft/token", request)["status"]["token"]
+    account.mkdir()
+    (account / "token").write_text(token)
+    (account / "ca.crt").write_bytes((work / "certs/apiserver.crt").read_bytes())
+    (account / "namespace").write_text("lab")
+
+
+def allow() -> None:
+    make("/apis/rbac.authorization.k8s.io/v1/namespaces/lab/rolebindings", {
+        "metadata": {"name": "graft", "namespace": "lab"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "graft"},
+        "subjects": [{"kind": "ServiceAccount", "name": "graft", "namespace": "lab"}],
+    })
+
+
+def slice_of(name: str, addresses: list[str], ready: bool) -> None:
+    """Makes an EndpointSlice, or changes it."""
+    where = "/apis/discovery.k8s.io/v1/namespaces/lab/endpointslices"
+    body = {
+        "metadata": {"name": name, "namespace": "lab", "labels": {"kubernetes.io/service-name": "graft-headless"}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [address], "conditions": {"ready": ready}} for address in addresses],
+        "ports": [{"name": "peer", "port": PEER_PORT, "protocol": "TCP"}],
+    }
+    code, answer = api("PUT", f"{where}/{name}", body)
+    if code == 404:
+        make(where, body)
+    else:
+        assert code in (200, 201), (code, answer)
+
+
+def member(name: str, ip: str, port: int) -> None:
+    """Starts a member that listens for members at this address."""
+    (work / f"{name}.toml").write_text(f"""
+[node]
+name = "{name}"
+data_dir = "{work / name}"
+[client]
+listen = "127.0.0.1:{port}"
+[cluster]
+name = "lab"
+expect = 3
+peer_listen = "{ip}:{PEER_PORT}"
+peer_ca = "{work / 'tls/ca.pem'}"
+peer_cert = "{work / 'tls' / name}.pem"
+peer_key = "{work / 'tls' / name}.key"
+[discovery]
+kubernetes_service = "graft-headless"
+kubernetes_port = "peer"
+kubernetes_account = "{account}"
+""")
+    host, api_port = API.split(":")
+    start(name, [graftd, "--config", f"{name}.toml"], KUBERNETES_SERVICE_HOST=host, KUBERNETES_SERVICE_PORT=api_port)
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError as error:
+        return 0, str(error)
+
+
+def waits_because(port: int, *parts: str) -> None:
+    def look():
+        code, text = get(port, "/readyz")
+        return code == 503 and all(part in text for part in parts), (code, text)
+
+    until(f"{parts} at {port}", look)
+
+
+def ready(port: int) -> None:
+    def look():
+        seen = get(port, "/readyz")
+        return seen[0] == 200, seen
+
+    until(f"the member at {port} to be ready", look)
+
+
+def drive() -> None:
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    for ip in ADDRESSES.values():
+        subprocess.run(["ip", "address", "add", f"{ip}/32", "dev", "lo"], check=True)
+    control_plane()
+    say("the API server is ready")
+    objects()
+    subprocess.run([graft, "tls", "init", "--cluster", "lab", "--dir", "tls"], cwd=work, check=True, capture_output=True)
+    names = ["graft-0", "graft-1", "graft-2"]
+    for name in names:
+        subprocess.run([graft, "tls", "issue", name, "--cluster", "lab", "--dir", "tls"], cwd=work, check=True, capture_output=True)
+    ports = dict(zip(names, (7420, 7520, 7620)))
+
+    # Who may not look is told so by the real thing, says so, and goes on trying.
+    member("graft-1", ADDRESSES["graft-1"], ports["graft-1"])
+    waits_because(ports["graft-1"], "waiting for members", "kubernetes service graft-headless: 403", 'cannot list resource "endpointslices"')
+    say("without a RoleBinding: " + get(ports["graft-1"], "/readyz")[1].strip())
+    allow()
+
+    # Endpoints that are not ready, in two slices.
+    slice_of("graft-headless-a", [ADDRESSES["graft-0"], ADDRESSES["graft-1"]], ready=False)
+    slice_of("graft-headless-b", [ADDRESSES["graft-2"]], ready=False)
+    member("graft-2", ADDRESSES["graft-2"], ports["graft-2"])
+    for name in names[1:]:
+        waits_because(ports[name], "2 of 3 are there (graft-1, graft-2)")
+    say("two of three have found each other")
+
+    # One comes back under another address: it is found there, and nothing but the slice says so.
+    end("graft-2")
+    waits_because(ports["graft-1"], "1 of 3 are there")
+    member("graft-2", ADDRESSES["moved"], ports["graft-2"])
+    waits_because(ports["graft-2"], "2 of 3 are there")
+    waits_because(ports["graft-1"], "1 of 3 are there", ADDRESSES["graft-2"])
+    slice_of("graft-headless-b", [ADDRESSES["moved"]], ready=False)
+    moved = time.monotonic()
+    waits_because(ports["graft-1"], "2 of 3 are there (graft-1, graft-2)")
+    say(f"the one that moved was found {time.monotonic() - moved:.2f} s after the slice had changed")
+
+    member("graft-0", ADDRESSES["graft-0"], ports["graft-0"])
+    third = time.monotonic()
+    for port in ports.values():
+        ready(port)
+    say(f"all are ready {time.monotonic() - third:.2f} s after the third was started")
+    told = [json.loads(get(port, "/api/v1/cluster")[1]) for port in ports.values()]
+    ids = {status["cluster_id"] for status in told}
+    assert len(ids) == 1 and "" not in ids, told
+    where = {m["name"]: m["peer_address"] for m in told[0]["members"]}
+    assert where == {"graft-0": f"10.77.0.10:{PEER_PORT}", "graft-1": f"10.77.0.11:{PEER_PORT}", "graft-2": f"10.77.0.22:{PEER_PORT}"}, where
+
+    # Absence removes nobody: without any slice, and without the server, the cluster goes on.
+    for name in ("graft-headless-a", "graft-headless-b"):
+        assert api("DELETE", f"/apis/discovery.k8s.io/v1/namespaces/lab/endpointslices/{name}")[0] == 200
+    started.pop("apiserver").kill()
+
+    def failing():
+        text = get(7420, "/metrics")[1]
+        values = {line.split()[0]: float(line.split()[1]) for line in text.splitlines() if line.startswith("graft_discovery_")}
+        return values.get('graft_discovery_errors_total{provider="kubernetes"}', 0) > 0, values
+
+    until("the failure in the metrics", failing)
+    for port in ports.values():
+        code, text = get(port, "/readyz")
+        assert code == 200, text
+    assert len(json.loads(get(7420, "/api/v1/cluster")[1])["members"]) == 3
+    for name in names:
+        end(name)
+    say("all is well")
+
+
+drive()
