@@ -219,12 +219,17 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_than_the_bound_are_candidates_and_each_that_is_too_many_is_counted_once() {
-        let many = (0..CANDIDATES_MAX + 3).map(|i| format!("127.0.0.1:{}", 1_000 + i));
-        let (candidates, metrics) = of(vec![list(many)]);
+        let many = |from: usize| (0..CANDIDATES_MAX).map(move |i| format!("127.0.0.1:{}", from + i));
+        let (candidates, metrics) = of(vec![list(many(1_000)), list(many(1_003))]);
         for _ in 0..2 {
             assert_eq!(addresses(&candidates, Instant::now()).len(), CANDIDATES_MAX);
         }
         assert_eq!(metrics.rejected_peers.with_label_values(&["too_many"]).get(), 3);
+        assert!(candidates.failures().is_empty());
+        // One source alone says no more than that, and that it does not.
+        let (candidates, _) = of(vec![list((0..CANDIDATES_MAX + 3).map(|i| format!("127.0.0.1:{}", 1_000 + i)))]);
+        assert_eq!(addresses(&candidates, Instant::now()).len(), CANDIDATES_MAX);
+        assert_eq!(candidates.failures(), ["cluster.peers: 67 addresses are too many for candidates"]);
     }
 
     #[tokio::test]

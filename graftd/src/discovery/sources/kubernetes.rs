@@ -118,16 +118,20 @@ impl Kubernetes {
                 read.trim().to_owned()
             }
         };
+        let encrypted = server.starts_with("https:");
+        // What kube says of a file that is not there does not name the file.
+        for file in [Some("token"), encrypted.then_some("ca.crt")].into_iter().flatten().map(|file| account.join(file)) {
+            std::fs::metadata(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+        }
         let mut config = kube::Config::new(server.parse().map_err(|error| format!("{server}: {error}"))?);
         config.auth_info = AuthInfo { token_file: Some(account.join("token").display().to_string()), ..AuthInfo::default() };
         config.connect_timeout = Some(patience.answer);
         // What is tried again, and when, is decided in one place.
         config.default_retry = false;
-        if server.starts_with("https:") {
-            let file = account.join("ca.crt");
+        if encrypted {
             // Nobody else's authority counts; the file is read by kube, and again when it changes.
             config.root_cert = Some(Vec::new());
-            config.root_cert_file = Some(file);
+            config.root_cert_file = Some(account.join("ca.crt"));
         }
         let mut pace = interval(PACE);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -4,11 +4,12 @@
 //! several clusters may share a network), with three things to say: the cluster's name, the member's, and the address at which it answers
 //! members. Instances of other clusters are counted and left alone. Anybody in the network can announce anything: that makes candidates.
 //!
-//! An address that is a number is announced in the network that it belongs to and nowhere else; a name is announced everywhere. When the
-//! member drains, it says that it goes; when it is killed, the others forget it when its records have run out (two minutes, at most 75).
+//! An address that is a number of this machine is announced in the network that it belongs to and nowhere else; a name, or a number that
+//! something in between has given it, is announced everywhere. When the member drains, it says that it goes; when it is killed, the others
+//! forget it when its records have run out, two minutes later.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -93,7 +94,7 @@ impl Mdns {
         };
         let daemon = ServiceDaemon::new_with_port(*port)?;
         let errors = daemon.monitor()?;
-        let ip: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
+        let ip: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok().filter(|ip| is_here(*ip));
         let service = match ip {
             Some(ip) => {
                 daemon.disable_interface(IfKind::All)?;
@@ -154,6 +155,11 @@ impl Mdns {
         let said = |key| service.get_property_val_str(key).unwrap_or_default();
         judge(&self.options.cluster_name, said(CLUSTER), said(ADDRESS))
     }
+}
+
+/// Whether an interface of this machine has this address: only then can something be bound to it.
+fn is_here(ip: IpAddr) -> bool {
+    UdpSocket::bind((ip, 0)).is_ok()
 }
 
 fn judge(ours: &str, cluster: &str, address: &str) -> Instance {
@@ -290,7 +296,7 @@ mod tests {
     /// In a network of its own: the loopback interface, at a port that nobody else uses.
     #[tokio::test(flavor = "multi_thread")]
     async fn members_of_one_cluster_find_each_other_until_they_say_goodbye_and_those_of_another_are_left_alone() {
-        let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut one = Member::start("ours", 1, udp);
         let mut two = Member::start("ours", 2, udp);
         let mut other = Member::start("theirs", 3, udp);
@@ -303,6 +309,13 @@ mod tests {
         assert_eq!(one.metrics.rejected_peers.with_label_values(&["cluster_name"]).get(), 1);
         one.end().await;
         other.end().await;
+    }
+
+    #[test]
+    fn an_address_of_this_machine_is_told_from_others() {
+        assert!(is_here("127.0.0.1".parse().unwrap()));
+        // Set aside for documentation: nobody has it.
+        assert!(!is_here("192.0.2.1".parse().unwrap()));
     }
 
     #[test]

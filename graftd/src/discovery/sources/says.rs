@@ -5,13 +5,13 @@ use std::sync::Arc;
 use prometheus::{IntCounter, IntGauge};
 use tokio::sync::watch;
 
-use super::Source;
+use super::{CANDIDATES_MAX, Source};
 use crate::observability::metrics::Metrics;
 
 /// What a source knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Report {
-    /// Each once.
+    /// Each once, in order, at most [`CANDIDATES_MAX`].
     pub(super) addresses: Vec<String>,
     /// Why it may not be all, or not be so any more; `None`: it is what there is.
     pub(super) failure: Option<String>,
@@ -40,13 +40,21 @@ impl Says {
         (says, heard)
     }
 
-    /// These are all.
-    pub fn found(&self, addresses: Vec<String>) {
-        self.say(Some(addresses), None);
+    /// These are all. Of more than can be candidates, the first in order are.
+    pub fn found(&self, mut addresses: Vec<String>) {
+        addresses.sort();
+        addresses.dedup();
+        let count = addresses.len();
+        addresses.truncate(CANDIDATES_MAX);
+        let failure = (count > CANDIDATES_MAX).then(|| format!("{count} addresses are too many for candidates"));
+        self.say(Some(addresses), failure);
     }
 
     /// These were found, and there may be more that could not be.
-    pub fn found_some(&self, addresses: Vec<String>, failure: String) {
+    pub fn found_some(&self, mut addresses: Vec<String>, failure: String) {
+        addresses.sort();
+        addresses.dedup();
+        addresses.truncate(CANDIDATES_MAX);
         self.say(Some(addresses), Some(failure));
     }
 
@@ -65,21 +73,18 @@ impl Says {
             if report.failure != failure {
                 changed = true;
                 match &failure {
+                    Some(failure) if addresses.is_some() => tracing::warn!("{name}: {failure}; the others count"),
                     Some(failure) => tracing::warn!("{name}: {failure}; what was found before is kept"),
                     None => tracing::info!("{name}: found out again"),
                 }
                 report.failure = failure;
             }
-            if let Some(mut addresses) = addresses {
-                addresses.sort();
-                addresses.dedup();
-                if report.addresses != addresses {
-                    changed = true;
-                    tracing::debug!("{name}: {}", addresses.join(", "));
-                    let count = |addresses: &Vec<String>| i64::try_from(addresses.len()).unwrap_or(i64::MAX);
-                    self.candidates.add(count(&addresses) - count(&report.addresses));
-                    report.addresses = addresses;
-                }
+            if let Some(addresses) = addresses.filter(|addresses| *addresses != report.addresses) {
+                changed = true;
+                tracing::debug!("{name}: {}", addresses.join(", "));
+                let count = |addresses: &Vec<String>| i64::try_from(addresses.len()).unwrap_or(i64::MAX);
+                self.candidates.add(count(&addresses) - count(&report.addresses));
+                report.addresses = addresses;
             }
             changed
         });
