@@ -236,7 +236,7 @@ impl Consensus {
         answers.pop().ok_or_else(|| ProposeError::Unknown { reason: "the answer is missing".into() })
     }
 
-    /// Proposes commands as the leader of `term`; refused when that term is over. They go into one or more entries, in order. If only the
+    /// Proposes commands as the leader of `term`; refused when that term is over, and never for want of room: they wait for it. They go into one or more entries, in order. If only the
     /// first entries were proposed, the outcome is `Unknown`.
     pub async fn propose_local(&self, term: u64, commands: Vec<Envelope>) -> Result<Vec<Answer>, ProposeError> {
         let proposer = &self.inner.proposer;
@@ -245,7 +245,7 @@ impl Consensus {
         let mut tickets = Vec::new();
         let mut refused = None;
         for group in proposer.groups(commands) {
-            match proposer.enqueue(group, Target::Term(term)) {
+            match proposer.enqueue_of_term(group, term).await {
                 Ok(ticket) => tickets.push(ticket),
                 Err(error) => {
                     refused = Some(error);

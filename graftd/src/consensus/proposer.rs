@@ -72,6 +72,9 @@ const QUEUED: u8 = 0;
 const SUBMITTED: u8 = 1;
 const ABANDONED: u8 = 2;
 
+/// Room in the queue: for commands, and for their bytes.
+type Room = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+
 /// Commands that belong together: of one caller, into one entry, in order.
 struct Group {
     commands: Vec<Bytes>,
@@ -80,7 +83,7 @@ struct Group {
     since: Instant,
     stage: Arc<AtomicU8>,
     reply: oneshot::Sender<Outcome>,
-    _room: (OwnedSemaphorePermit, OwnedSemaphorePermit),
+    _room: Room,
 }
 
 /// A caller's claim to the outcome of a group.
@@ -129,19 +132,33 @@ impl Proposer {
         proposer
     }
 
-    /// Puts encoded commands into the queue, as one group.
+    /// Puts encoded commands into the queue, as one group, or refuses them at once where there is no room.
     pub(super) fn enqueue(&self, commands: Vec<Bytes>, target: Target) -> Result<Ticket, ProposeError> {
-        let bytes: usize = commands.iter().map(Bytes::len).sum();
+        let bytes = commands.iter().map(Bytes::len).sum();
         let room = self.room.clone().try_acquire_many_owned(commands.len() as u32);
-        let behind = !matches!(target, Target::Term(_)) && self.shared.feeds.is_overfull();
+        let behind = self.shared.feeds.is_overfull();
         let (Ok(room), Ok(room_bytes), false) = (room, self.room_bytes.clone().try_acquire_many_owned(bytes as u32), behind) else {
             return Err(ProposeError::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS });
         };
+        self.push(commands, bytes, target, (room, room_bytes))
+    }
+
+    /// Puts commands of the leader's own scheduler into the queue, as one group. They are never refused for want of room but wait for it, and
+    /// stand before whoever asks later: each result that is applied makes room, so refusing results would keep an overload going. How many
+    /// there are is bounded by the attempts that are held.
+    pub(super) async fn enqueue_of_term(&self, commands: Vec<Bytes>, term: u64) -> Result<Ticket, ProposeError> {
+        let stopped = |_| ProposeError::Unavailable { reason: "this member is shutting down".into() };
+        let bytes = commands.iter().map(Bytes::len).sum();
+        let room = self.room.clone().acquire_many_owned(commands.len() as u32).await.map_err(stopped)?;
+        let room_bytes = self.room_bytes.clone().acquire_many_owned(bytes as u32).await.map_err(stopped)?;
+        self.push(commands, bytes, Target::Term(term), (room, room_bytes))
+    }
+
+    fn push(&self, commands: Vec<Bytes>, bytes: usize, target: Target, room: Room) -> Result<Ticket, ProposeError> {
         let (sender, reply) = oneshot::channel();
         let stage = Arc::new(AtomicU8::new(QUEUED));
         self.metrics.proposals_pending.add(commands.len() as i64);
-        let group =
-            Group { commands, bytes, target, since: Instant::now(), stage: stage.clone(), reply: sender, _room: (room, room_bytes) };
+        let group = Group { commands, bytes, target, since: Instant::now(), stage: stage.clone(), reply: sender, _room: room };
         if self.queue.send(group).is_err() {
             return Err(ProposeError::Unavailable { reason: "this member is shutting down".into() });
         }
