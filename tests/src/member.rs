@@ -19,6 +19,9 @@ const CLUSTER: &str = "test";
 /// Longest start of a member in a test, data of a gigabyte included.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
+/// Longest life of a member that is to end by itself.
+const ENDED_WITHIN: Duration = Duration::from_secs(30);
+
 /// A member and its process, if it runs.
 #[derive(Debug)]
 pub struct Member {
@@ -119,6 +122,19 @@ impl Member {
         self.process = Some(child);
     }
 
+    /// Starts the process and waits for it to end by itself; returns its exit code (none: a signal ended it) and what it said.
+    pub async fn run_to_its_end(&mut self) -> (Option<i32>, String) {
+        let before = fs::read(self.log_path()).map_or(0, |said| said.len());
+        self.start();
+        let mut child = self.process.take().expect("started above");
+        let status = wait::until(&format!("{} to end (log: {})", self.name, self.log_path().display()), ENDED_WITHIN, || {
+            let ended = child.try_wait().expect("our own child can be waited for");
+            std::future::ready(ended.ok_or("it runs"))
+        })
+        .await;
+        (status.code(), self.log()[before..].to_owned())
+    }
+
     /// Waits until `/readyz` says 200; returns how long that took from the call.
     pub async fn ready(&self) -> Duration {
         let start = Instant::now();
@@ -169,6 +185,13 @@ impl Member {
     /// URL for clients.
     pub fn url(&self) -> String {
         format!("http://{}", self.client_address)
+    }
+
+    /// Changes its configuration, for the next start.
+    pub fn reconfigure(&self, change: impl FnOnce(String) -> String) {
+        let file = self.dir.join("graftd.toml");
+        let text = fs::read_to_string(&file).expect("the configuration");
+        fs::write(&file, change(text)).expect("the configuration");
     }
 
     /// Its data directory.

@@ -10,7 +10,7 @@
 mod member;
 mod operator;
 mod oracle;
-mod rng;
+pub mod rng;
 mod script;
 mod worker;
 mod world;
