@@ -27,6 +27,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
+use graft_machine::state::StateRead;
+use graft_machine::tables::{Meta, MetaKey};
 use graft_proto::peer_identity::is_name;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -38,18 +40,18 @@ use tonic::transport::Server;
 use crate::api;
 use crate::clock::Clock;
 use crate::config::{Config, HostPort};
-use crate::consensus::Consensus;
+use crate::consensus::{Consensus, unreadable};
 use crate::discovery::data_dir::{Contents, DataDir};
 use crate::discovery::formation::Formation;
 use crate::discovery::formation_rules::Me;
-use crate::discovery::records::{Candidate, FIRST_EPOCH};
+use crate::discovery::records::{Candidate, FIRST_EPOCH, Marker};
 use crate::discovery::sources::Candidates;
 use crate::observability::metrics::Metrics;
 use crate::observability::process;
 use crate::observability::readiness::{Readiness, ReadinessBoard};
 use crate::peer_tls::{Accepted, PeerSecurity, incoming};
 use crate::scheduler::Scheduler;
-use crate::storage::{LogRecovered, LogStore, StateStore, StorageError};
+use crate::storage::{Fault, LogRecovered, LogStore, StateStore, StorageError};
 use background::{Background, Failures};
 use forming::member_info;
 use health::Replay;
@@ -127,7 +129,7 @@ impl Prepared {
         let (clock, metrics, board) = (Clock::system(), Arc::new(Metrics::new()), Arc::new(ReadinessBoard::starting()));
         process::register(&metrics.registry);
 
-        let (state, log, recovered) = open_stores(&config, &data_dir, &metrics).await?;
+        let (state, log, recovered) = open_stores(&config, &data_dir, &me, marker.as_ref(), &metrics).await?;
         let replay = Replay::watch(&board, &state, &recovered);
         let options = options::consensus(&config, member_info(&me.candidate), security.clone());
         let consensus = Consensus::open(options, state, log, recovered, clock.clone(), metrics.clone()).await;
@@ -332,19 +334,60 @@ fn host_name() -> String {
 async fn open_stores(
     config: &Config,
     data_dir: &Arc<DataDir>,
+    me: &Me,
+    marker: Option<&Marker>,
     metrics: &Arc<Metrics>,
 ) -> Result<(StateStore, LogStore, LogRecovered), StartError> {
     let (state_options, log_options) = (options::state(config), options::log(config));
     let (data_dir, metrics) = (data_dir.clone(), metrics.clone());
+    let (raft_id, marker) = (me.candidate.raft_id, marker.cloned());
     let opened = tokio::task::spawn_blocking(move || {
         let state = StateStore::open(&data_dir.state_path(), state_options, Some(metrics.clone()))?;
         let (log, recovered) = LogStore::open(&data_dir.log_path(), log_options, Some(metrics))?;
+        state.claim(raft_id)?;
+        log.claim(raft_id)?;
+        fit(&state, &recovered, marker.as_ref())?;
+        if let Some(why) = unreadable(&log, &recovered, &state)? {
+            return Err(StoresError::Apart(why));
+        }
         Ok((state, log, recovered))
     });
-    opened
-        .await
-        .map_err(|e| StartError::Internal(format!("opening the data panicked: {e}")))?
-        .map_err(|e: StorageError| StartError::Storage(e.to_string()))
+    opened.await.map_err(|e| StartError::Internal(format!("opening the data panicked: {e}")))?.map_err(|e: StoresError| match e {
+        StoresError::Storage(e) if e.fault == Fault::Disk => StartError::Disk(e.to_string()),
+        StoresError::Storage(e) => StartError::Data(e.to_string()),
+        StoresError::Apart(why) => StartError::Data(why),
+    })
+}
+
+/// Why the two files cannot be used.
+enum StoresError {
+    /// One of them.
+    Storage(StorageError),
+    /// Each is whole, and they do not belong together, or not to this version.
+    Apart(String),
+}
+
+impl From<StorageError> for StoresError {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+/// The log must go on where the state ends, or before; and the state must be of the cluster that the marker names.
+fn fit(state: &StateStore, log: &LogRecovered, marker: Option<&Marker>) -> Result<(), StoresError> {
+    let (applied, purged) = (state.applied().index, log.purged.as_ref().map_or(0, |(index, _)| *index));
+    if applied < purged {
+        let why = format!("state.redb has come to entry {applied}, and log.redb has none up to {purged} any more");
+        return Err(StoresError::Apart(format!("{why}: one of the two is not of this moment")));
+    }
+    let of =
+        state.latest().get::<Meta>(&MetaKey {}).and_then(|meta| meta.lineage.last().map(|now| now.cluster_id.clone())).unwrap_or_default();
+    match marker {
+        Some(marker) if !of.is_empty() && of != marker.cluster_id => {
+            Err(StoresError::Apart(format!("cluster.json names cluster {}, and state.redb is of cluster {of}", marker.cluster_id)))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn serve_peers(

@@ -135,6 +135,35 @@ impl Member {
         (status.code(), self.log()[before..].to_owned())
     }
 
+    /// Waits until it has ended by itself, or is ready (`None`).
+    pub async fn ended_or_ready(&mut self) -> Option<(Option<i32>, String)> {
+        let mut child = self.process.take().expect("it runs");
+        let (address, what) = (self.client_address.clone(), format!("{} to end or to be ready", self.name));
+        let ended = wait::until(&what, READY_WITHIN, || {
+            let ended = child.try_wait().expect("our own child can be waited for");
+            let ready = matches!(http::get(&address, "/readyz"), Ok((200, _)));
+            std::future::ready(match (ended, ready) {
+                (None, false) => Err("neither"),
+                (ended, _) => Ok(ended),
+            })
+        })
+        .await;
+        if ended.is_none() {
+            self.process = Some(child);
+        }
+        ended.map(|status| (status.code(), self.log()))
+    }
+
+    /// Another member on the data directory of this one, which answers clients elsewhere. Starts nothing.
+    pub fn second(&self, port: u16) -> Self {
+        let dir = self.dir.with_extension("second");
+        fs::create_dir_all(&dir).expect("a folder for the member");
+        let client_address = format!("127.0.0.1:{port}");
+        let config = fs::read_to_string(self.dir.join("graftd.toml")).expect("the configuration");
+        fs::write(dir.join("graftd.toml"), config.replace(&self.client_address, &client_address)).expect("the configuration");
+        Self { name: self.name.clone(), client_address, peer_address: self.peer_address.clone(), dir, process: None }
+    }
+
     /// Waits until `/readyz` says 200; returns how long that took from the call.
     pub async fn ready(&self) -> Duration {
         let start = Instant::now();

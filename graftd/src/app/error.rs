@@ -10,8 +10,12 @@ pub const EXIT_CONFIG: u8 = 78;
 pub const EXIT_OTHER_CLUSTER: u8 = 77;
 /// The member was taken out of its cluster, or left behind by a recovery: with this data directory it never takes part again.
 pub const EXIT_REMOVED: u8 = 76;
+/// The disk refuses: it is read-only, full or broken.
+pub const EXIT_DISK: u8 = 74;
 /// It may work the next time: somebody else has the port or the directory.
 pub const EXIT_TEMPORARY: u8 = 75;
+/// A file of the data directory is damaged, missing, of another version or of another member.
+pub const EXIT_DATA: u8 = 65;
 /// It stopped because going on would have been wrong.
 pub const EXIT_FATAL: u8 = 70;
 
@@ -47,6 +51,16 @@ pub enum StartError {
         /// What is wrong with it.
         cause: String,
     },
+    /// Log or state are not what they should be.
+    #[error(
+        "the data cannot be used: {0}\n  → run the graftd version that wrote it, or restore the whole data directory from a backup; a member of a cluster can also start as a new one, with an empty data directory"
+    )]
+    Data(String),
+    /// The disk below log or state refuses.
+    #[error(
+        "the disk refuses: {0}\n  → make room on it, mount it writable, or replace it; nothing that was acknowledged is lost by this refusal"
+    )]
+    Disk(String),
     /// Log or state cannot be opened.
     #[error("failed to open the data: {0}")]
     Storage(String),
@@ -62,12 +76,21 @@ impl StartError {
             Self::Config(_) | Self::PeerTls(_) | Self::JoinToken { .. } => EXIT_CONFIG,
             Self::DataDir(DataDirError::OtherCluster { .. }) => EXIT_OTHER_CLUSTER,
             Self::DataDir(DataDirError::Locked { .. }) => EXIT_TEMPORARY,
+            Self::DataDir(DataDirError::Damaged { .. }) | Self::Data(_) => EXIT_DATA,
+            Self::DataDir(DataDirError::Io { cause, .. }) if of_the_disk(cause) => EXIT_DISK,
             Self::DataDir(_) => EXIT_CONFIG,
+            Self::Disk(_) => EXIT_DISK,
             Self::Port { cause, .. } if cause.kind() == std::io::ErrorKind::AddrInUse => EXIT_TEMPORARY,
             Self::Port { .. } => EXIT_CONFIG,
             Self::Storage(_) | Self::Internal(_) => EXIT_FATAL,
         }
     }
+}
+
+/// Whether it is the disk that refuses, and not the right to use it or its name.
+fn of_the_disk(cause: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+    !matches!(cause.kind(), PermissionDenied | NotFound | NotADirectory)
 }
 
 /// Why a running daemon cannot go on.

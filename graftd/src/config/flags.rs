@@ -113,7 +113,18 @@ Examples:
   graftd
   graftd --data-dir /var/lib/graft --listen 127.0.0.1:9000
   graftd --config /etc/graft/graftd.toml
-  graftd config check --config /etc/graft/graftd.toml";
+  graftd config check --config /etc/graft/graftd.toml
+
+Exit codes:
+  0    drained
+  2    unknown flag
+  65   a file of the data directory is damaged, missing, of another version or of another member
+  70   it could not go on; the log says why
+  74   the disk refuses: read-only, full or broken
+  75   the port or the data directory is in use
+  77   the data are of another cluster
+  78   the configuration, or what it points to, is refused
+  130  ended at once by a second signal";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:

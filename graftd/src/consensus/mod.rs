@@ -16,6 +16,7 @@
 //! | `trim` | the log's bounds, in entries and bytes |
 //! | `time` | the stamp of an entry |
 //! | `types`, `codec` | openraft's types, and their bytes on disk and wire |
+//! | `versions` | whether this build can go on from what is there |
 //! | `handle`, `status`, `options`, `error`, `member` | what the floors above hold |
 //!
 //! Why it is safe: vote and entries go through one file in order, and are acknowledged when durable; a restarted leader has to win a new term;
@@ -49,6 +50,7 @@ mod subscriptions;
 mod time;
 mod trim;
 mod types;
+mod versions;
 
 pub use barrier::BARRIER_WAIT;
 pub use error::{ChangeError, OpenError, ProposeError};
@@ -63,5 +65,6 @@ pub use peer_server::Peers;
 pub use proposer::{ANSWER_WAIT, LEADER_WAIT};
 pub use status::{ClusterStatus, MemberStatus};
 pub use subscriptions::RunSubscription;
+pub use versions::unreadable;
 
 pub use crate::storage::{Latest, View};

@@ -31,6 +31,9 @@ const STATE: &str = "state.redb";
 /// What may stand in a directory that is formatted: our lock, and what a file system makes by itself.
 const NOT_FOREIGN: &[&str] = &[LOCK, "lost+found"];
 
+/// What only a member has: beside it there must be its identity.
+const OURS: &[&str] = &[PROMISE, MARKER, LOG, STATE];
+
 /// A data directory that this process owns until the value is dropped.
 #[derive(Debug)]
 pub struct DataDir {
@@ -166,6 +169,12 @@ impl DataDir {
         for entry in fs::read_dir(&self.path).map_err(|e| self.failed("list it", e))? {
             let found = entry.map_err(|e| self.failed("list it", e))?.file_name().to_string_lossy().into_owned();
             // What an interrupted format left behind is ours as well.
+            if OURS.contains(&found.as_str()) {
+                let why = format!(
+                    "is missing, although there is `{found}`: data was lost, and starting as another member could undo what was acknowledged"
+                );
+                return Err(DataDirError::Damaged { path: self.shown(), file: IDENTITY, why, remedy: RESTORE });
+            }
             if !NOT_FOREIGN.contains(&found.as_str()) && found != temporary(IDENTITY) {
                 return Err(DataDirError::Foreign { path: self.shown(), found });
             }

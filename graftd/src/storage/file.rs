@@ -3,7 +3,7 @@
 //! Files are made with mode 0600 under another name and renamed when they are whole, with the directory synced, so that a power cut can
 //! neither leave half a file nor lose one. A `format` table
 //! says which of the two stores this is and in which format; it is written by the first transaction and checked at every open, before
-//! anything else is read.
+//! anything else is read. It also names the member whose file it is, once that member has claimed it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -17,7 +17,11 @@ use super::error::StorageError;
 
 const FORMAT: TableDefinition<&str, &[u8]> = TableDefinition::new("format");
 const FORMAT_KEY: &str = "format";
+const OWNER_KEY: &str = "owner";
 const CREATING: &str = ".creating";
+/// A file of at most so many bytes is read as a whole when it is opened, and the checksum of every page is verified; of a larger one, pages
+/// are trusted: it must be there in seconds.
+const VERIFIED_BYTES_MAX: u64 = 2 << 30;
 
 /// Which store a file is.
 #[derive(Clone, Copy, Debug)]
@@ -49,11 +53,15 @@ pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
 
 /// Opens or creates the redb file at `path`.
 pub(super) fn open_database(path: &Path, kind: Kind, cache_bytes: usize) -> Result<Database, StorageError> {
-    let failed = |cause: String| StorageError::new(format!("open {}", path.display()), cause);
+    let failed = StorageError::during::<io::Error>("open", path);
     let open = |at: &Path| {
-        let file = open_private(at).map_err(|error| failed(error.to_string()))?;
-        let backend = FileBackend::new(file).map_err(|error| failed(error.to_string()))?;
-        open_backend(backend, path, kind, cache_bytes)
+        let backend = FileBackend::new(open_private(at).map_err(&failed)?);
+        open_backend(
+            backend.map_err(|error| StorageError::new(format!("open {}", path.display()), redb::Error::from(error)))?,
+            path,
+            kind,
+            cache_bytes,
+        )
     };
     if !path.exists() {
         // redb cannot open a file whose making was cut off: it gets its name when it is whole.
@@ -61,22 +69,50 @@ pub(super) fn open_database(path: &Path, kind: Kind, cache_bytes: usize) -> Resu
         making.push(CREATING);
         let making = PathBuf::from(making);
         let made = fs::File::create(&making).and_then(|_| fs::remove_file(&making));
-        made.map_err(|error| failed(error.to_string()))?;
+        made.map_err(&failed)?;
         drop(open(&making)?);
-        fs::rename(&making, path).and_then(|()| sync_directory(path)).map_err(|error| failed(error.to_string()))?;
+        fs::rename(&making, path).and_then(|()| sync_directory(path)).map_err(&failed)?;
+    } else if fs::metadata(path).map_err(&failed)?.len() == 0 {
+        // redb would take it for a new one.
+        return Err(StorageError::new(
+            format!("open {}", path.display()),
+            "it is empty, and it never was: what was in it is lost".to_owned(),
+        ));
     }
     open(path)
 }
 
 /// Opens or creates a redb database over a backend; `path` is its name in errors.
 pub(super) fn open_backend(backend: impl StorageBackend, path: &Path, kind: Kind, cache_bytes: usize) -> Result<Database, StorageError> {
-    let failed = |cause: String| StorageError::new(format!("open {}", path.display()), cause);
-    let database = Builder::new().set_cache_size(cache_bytes).create_with_backend(backend).map_err(|error| failed(error.to_string()))?;
-    match read_format(&database).map_err(|error| failed(error.to_string()))? {
-        None => write_format(&database, kind).map_err(|error| failed(error.to_string()))?,
-        Some(found) => check_format(&found, kind).map_err(failed)?,
+    let failed = StorageError::during::<redb::Error>("open", path);
+    let bytes = backend.len().map_err(StorageError::during::<io::Error>("open", path))?;
+    let verify = bytes <= VERIFIED_BYTES_MAX;
+    if !verify {
+        tracing::warn!(file = %path.display(), bytes, "too large to be verified as a whole when it is opened: damage shows where it is read");
+    }
+    let mut builder = Builder::new();
+    builder.set_cache_size(cache_bytes).set_check_integrity_on_open(verify);
+    let database = builder.create_with_backend(backend).map_err(|error| failed(error.into()))?;
+    match read(&database, FORMAT_KEY).map_err(&failed)? {
+        None => write(&database, FORMAT_KEY, &[&kind.format.to_be_bytes(), kind.name.as_bytes()].concat(), true).map_err(&failed)?,
+        Some(found) => check_format(&found, kind).map_err(StorageError::during::<String>("open", path))?,
     }
     Ok(database)
+}
+
+/// Notes whose file it is, once, and refuses that of another member.
+pub(super) fn claim(database: &Database, path: &Path, raft_id: u64, quick_repair: bool) -> Result<(), StorageError> {
+    let failed = StorageError::during::<redb::Error>("open", path);
+    let owner = raft_id.to_be_bytes();
+    match read(database, OWNER_KEY).map_err(&failed)? {
+        None => write(database, OWNER_KEY, &owner, quick_repair).map_err(failed),
+        Some(found) if found == owner => Ok(()),
+        Some(found) => {
+            let found = found.as_slice().try_into().map_or("unknown".to_owned(), |id| u64::from_be_bytes(id).to_string());
+            let why = format!("it is of the member with raft id {found}, and this is {raft_id}: were files of two members exchanged?");
+            Err(StorageError::new(format!("open {}", path.display()), why))
+        }
+    }
 }
 
 /// Sets what every transaction of these stores needs: durable when committed and, where asked for, quick to open after a kill.
@@ -86,22 +122,18 @@ pub(super) fn durable(txn: &mut WriteTransaction, quick_repair: bool) -> Result<
     Ok(())
 }
 
-fn read_format(database: &Database) -> Result<Option<Vec<u8>>, redb::Error> {
+fn read(database: &Database, key: &str) -> Result<Option<Vec<u8>>, redb::Error> {
     match database.begin_read()?.open_table(FORMAT) {
-        Ok(table) => Ok(table.get(FORMAT_KEY)?.map(|value| value.value().to_vec())),
+        Ok(table) => Ok(table.get(key)?.map(|value| value.value().to_vec())),
         Err(TableError::TableDoesNotExist(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
-fn write_format(database: &Database, kind: Kind) -> Result<(), redb::Error> {
+fn write(database: &Database, key: &str, value: &[u8], quick_repair: bool) -> Result<(), redb::Error> {
     let mut txn = database.begin_write()?;
-    durable(&mut txn, true)?;
-    {
-        let mut value = kind.format.to_be_bytes().to_vec();
-        value.extend(kind.name.as_bytes());
-        txn.open_table(FORMAT)?.insert(FORMAT_KEY, value.as_slice())?;
-    }
+    durable(&mut txn, quick_repair)?;
+    txn.open_table(FORMAT)?.insert(key, value)?;
     txn.commit()?;
     Ok(())
 }

@@ -11,7 +11,6 @@ use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase};
 
 use super::AppliedMark;
 use super::codec::record_key;
-use super::error::StorageError;
 use super::overlay::{Generation, Slot};
 use super::state_file::{self, RECORDS};
 
@@ -166,5 +165,5 @@ fn decode<T: Table>(bytes: &[u8]) -> T::Value {
 
 /// A replica that guesses is worse than one that is down.
 fn broken(table: TableId, cause: &dyn std::fmt::Display) -> ! {
-    panic!("{}", StorageError::new(format!("read table {table:?} of the state: stop this member and check its disk"), cause))
+    panic!("read table {table:?} of the state: stop this member and check its disk: {cause}")
 }

@@ -147,6 +147,15 @@ impl LogStore {
         Ok((Self { inner: Arc::new(Inner { shared, thread: Mutex::new(Some(thread)) }) }, recovered))
     }
 
+    /// Says whose log this is.
+    ///
+    /// # Errors
+    /// It is another member's, or cannot be written.
+    pub fn claim(&self, raft_id: u64) -> Result<(), StorageError> {
+        let shared = self.shared();
+        file::claim(&shared.database, &shared.path, raft_id, shared.quick_repair)
+    }
+
     /// Appends entries: readable on return, durable when `done` is called. Several appends share one commit. Waits while 64 MiB
     /// wait for the writer. Entries that do not follow on the last one are refused, and fail the store.
     pub fn append(&self, entries: Vec<StoredEntry>, done: Durable) {

@@ -40,7 +40,7 @@ mod state_file;
 mod state_store;
 mod view;
 
-pub use error::StorageError;
+pub use error::{Fault, StorageError};
 pub use log::{Durable, LogOptions, LogRecovered, LogStore, StoredEntry};
 pub use snapshot::{SNAPSHOT_CHUNK_BYTES, SnapshotReader, SnapshotWriter};
 pub use state_store::{StateOptions, StateStore};

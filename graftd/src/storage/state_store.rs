@@ -159,6 +159,16 @@ impl StateStore {
         Ok(Self { inner: Arc::new(Inner { shared, thread: Mutex::new(Some(thread)) }) })
     }
 
+    /// Says whose state this is. (One that was installed from a snapshot is claimed at the next start.)
+    ///
+    /// # Errors
+    /// It is another member's, or cannot be written.
+    pub fn claim(&self, raft_id: u64) -> Result<(), StorageError> {
+        let shared = self.shared();
+        let database = shared.disk.lock().unwrap_or_else(PoisonError::into_inner);
+        file::claim(&database, &shared.path, raft_id, true)
+    }
+
     /// How far the state in memory has come. Never waits for an entry.
     pub fn applied(&self) -> AppliedMark {
         self.shared().marks().applied.clone()

@@ -4,6 +4,7 @@
 //! choice of the test and of its disk; which writes share a commit is up to the threads.
 
 mod caches;
+mod damage;
 mod disk;
 mod group_commit;
 mod log;

@@ -189,7 +189,7 @@ async fn seed_defect_15_the_id_of_a_foreign_cluster_is_refused_with_a_remedy_and
     // Handed the other cluster's marker.
     fs::copy(east.data_dir().join("cluster.json"), west.data_dir().join("cluster.json")).expect("a copy");
     let (code, said) = west.run_to_its_end().await;
-    assert_eq!(code, Some(78), "{said}");
+    assert_eq!(code, Some(65), "{said}");
     assert!(said.contains("cluster.json") && said.contains("→"), "{said}");
 
     // With its own again it goes on as it was, with its own data, and the other one never heard of it.
