@@ -10,6 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 const MS_PER_DAY: u64 = 86_400_000;
 const DAYS_FROM_MARCH_0: u64 = 719_468;
 const DAYS_PER_ERA: u64 = 146_097;
+/// RFC 3339 has four digits for the year.
+const YEAR_10000: u64 = 253_402_300_800_000;
 
 /// A point in time, in milliseconds since the Unix epoch. As text it is RFC 3339 in UTC: `2026-11-24T04:05:06.789Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,12 +108,14 @@ fn parse(text: &str) -> Option<Time> {
         let (hours, minutes) = text.split_once(':').filter(|_| text.len() == 5)?;
         Some((number(hours, 23)? * 60 + number(minutes, 59)?) * 60_000)
     };
-    match zone.split_at_checked(1)? {
-        ("Z" | "z", "") => Some(Time(local)),
-        ("+", ahead) => local.checked_sub(offset(ahead)?).map(Time),
-        ("-", behind) => local.checked_add(offset(behind)?).map(Time),
-        _ => None,
-    }
+    let utc = match zone.split_at_checked(1)? {
+        ("Z" | "z", "") => local,
+        ("+", ahead) => local.checked_sub(offset(ahead)?)?,
+        ("-", behind) => local.checked_add(offset(behind)?)?,
+        _ => return None,
+    };
+    // A leap second or an offset may lead into a year that could not be written.
+    (utc < YEAR_10000).then_some(Time(utc))
 }
 
 fn number(text: &str, max: u64) -> Option<u64> {
@@ -172,6 +176,15 @@ mod tests {
             let time = Time(day * MS_PER_DAY + 1);
             assert_eq!(time.to_string().parse(), Ok(time));
         }
+    }
+
+    /// Found by feeding it damaged texts.
+    #[test]
+    fn a_time_that_could_not_be_written_is_not_read() {
+        for text in ["9999-12-31T23:59:60Z", "9999-12-31T23:59:59-00:01", "9999-12-31T00:00:00-23:59"] {
+            assert_eq!(text.parse::<Time>(), Err(NoTime), "{text}");
+        }
+        assert!("9999-12-31T23:59:59.999Z".parse::<Time>().is_ok());
     }
 
     #[test]
