@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 
 /// What turns `before` into `after`; `None` if nothing changes. Both are objects (or `null`, which counts as an empty one).
-pub(crate) fn diff(before: &Value, after: &Value) -> Option<Value> {
+pub fn diff(before: &Value, after: &Value) -> Option<Value> {
     let empty = Map::new();
     let patch = diff_objects(before.as_object().unwrap_or(&empty), after.as_object().unwrap_or(&empty));
     (!patch.is_empty()).then_some(Value::Object(patch))
@@ -40,7 +40,7 @@ fn diff_objects(before: &Map<String, Value>, after: &Map<String, Value>) -> Map<
 ///
 /// The document is needed because a merge patch cannot say "replace this object": where `patch` puts something else in an object's place and
 /// `later` makes an object there again, nothing of the old one may shine through, so its fields have to be removed by name.
-pub(crate) fn stack(patch: &mut Value, later: Value, target: &Value) {
+pub fn stack(patch: &mut Value, later: Value, target: &Value) {
     match (patch, later) {
         (Value::Object(patch), Value::Object(later)) => {
             for (key, value) in later {
@@ -67,7 +67,7 @@ fn replacing(old: &Value, new: Value) -> Value {
 }
 
 /// Applies a merge patch, as the server does it.
-pub(crate) fn apply(target: Value, patch: &Value) -> Value {
+pub fn apply(target: Value, patch: &Value) -> Value {
     let Value::Object(patch) = patch else { return patch.clone() };
     let mut target = match target {
         Value::Object(map) => map,

@@ -185,7 +185,9 @@ mod channel;
 mod client;
 mod context;
 mod dead_letters;
-mod diff;
+// Reachable for the tests that feed it any documents.
+#[doc(hidden)]
+pub mod diff;
 mod endpoints;
 mod error;
 mod events;

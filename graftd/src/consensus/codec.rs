@@ -19,7 +19,7 @@ use super::types::{Entry, EntryBytes, LogId, Membership, SnapshotMeta, StoredMem
 /// Bytes that are not what they should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot read {what}: {why}; it is damaged, or a newer version wrote it")]
-pub(crate) struct CodecError {
+pub struct CodecError {
     what: &'static str,
     why: String,
 }
@@ -37,7 +37,7 @@ impl From<CodecError> for std::io::Error {
 }
 
 /// A value with a stable form in bytes.
-pub(crate) trait Wire: Sized {
+pub trait Wire: Sized {
     /// Its form.
     type Form: Message + Default;
     /// What it is called in an error.
@@ -68,7 +68,7 @@ fn optional<W: Wire>(form: Option<W::Form>) -> Result<Option<W>, CodecError> {
 /// A log id: the term stands for the leader. The position counts from 1, so that the very first log id is not the empty message, which
 /// would read as "none".
 #[derive(Clone, Copy, PartialEq, Message)]
-pub(crate) struct LogIdForm {
+pub struct LogIdForm {
     #[prost(uint64, tag = "1")]
     term: u64,
     #[prost(uint64, tag = "2")]
@@ -89,7 +89,7 @@ impl Wire for LogId {
 
 /// A vote.
 #[derive(Clone, Copy, PartialEq, Message)]
-pub(crate) struct VoteForm {
+pub struct VoteForm {
     #[prost(uint64, tag = "1")]
     term: u64,
     #[prost(uint64, tag = "2")]
@@ -111,7 +111,7 @@ impl Wire for Vote {
 
 /// A member under its id.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct NodeForm {
+pub struct NodeForm {
     #[prost(uint64, tag = "1")]
     id: u64,
     #[prost(uint64, tag = "2")]
@@ -126,14 +126,14 @@ pub(crate) struct NodeForm {
 
 /// One set of voters; two of them while a change is under way.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct VotersForm {
+pub struct VotersForm {
     #[prost(uint64, repeated, tag = "1")]
     ids: Vec<u64>,
 }
 
 /// A membership.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct MembershipForm {
+pub struct MembershipForm {
     #[prost(message, repeated, tag = "1")]
     configs: Vec<VotersForm>,
     #[prost(message, repeated, tag = "2")]
@@ -167,7 +167,7 @@ impl Wire for Membership {
 
 /// A membership and where it stands in the log.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct StoredMembershipForm {
+pub struct StoredMembershipForm {
     #[prost(message, optional, tag = "1")]
     log_id: Option<LogIdForm>,
     #[prost(message, optional, tag = "2")]
@@ -188,7 +188,7 @@ impl Wire for StoredMembership {
 
 /// A log entry.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct EntryForm {
+pub struct EntryForm {
     #[prost(uint64, tag = "1")]
     term: u64,
     #[prost(uint64, tag = "2")]
@@ -199,7 +199,7 @@ pub(crate) struct EntryForm {
 
 /// What a log entry carries.
 #[derive(Clone, PartialEq, Oneof)]
-pub(crate) enum PayloadForm {
+pub enum PayloadForm {
     /// Nothing: the first entry of a leader.
     #[prost(bool, tag = "3")]
     Blank(bool),
@@ -234,7 +234,7 @@ impl Wire for Entry {
 
 /// A request to append entries.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct AppendForm {
+pub struct AppendForm {
     #[prost(message, optional, tag = "1")]
     vote: Option<VoteForm>,
     #[prost(message, optional, tag = "2")]
@@ -268,14 +268,14 @@ impl Wire for AppendEntriesRequest<Types> {
 
 /// The answer to a request to append.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct AppendedForm {
+pub struct AppendedForm {
     #[prost(oneof = "AppendedKind", tags = "1, 2, 3, 4")]
     kind: Option<AppendedKind>,
 }
 
 /// See [`AppendedForm`].
 #[derive(Clone, Copy, PartialEq, Oneof)]
-pub(crate) enum AppendedKind {
+pub enum AppendedKind {
     /// Matches up to here.
     #[prost(message, tag = "1")]
     Matching(LogIdForm),
@@ -315,7 +315,7 @@ impl Wire for StreamAppendResult<Types> {
 
 /// A request for a vote or a pre-vote.
 #[derive(Clone, Copy, PartialEq, Message)]
-pub(crate) struct VoteRequestForm {
+pub struct VoteRequestForm {
     #[prost(message, optional, tag = "1")]
     vote: Option<VoteForm>,
     #[prost(message, optional, tag = "2")]
@@ -340,7 +340,7 @@ impl Wire for VoteRequest<Types> {
 
 /// The answer to a request for a vote.
 #[derive(Clone, Copy, PartialEq, Message)]
-pub(crate) struct VoteResponseForm {
+pub struct VoteResponseForm {
     #[prost(message, optional, tag = "1")]
     vote: Option<VoteForm>,
     #[prost(bool, tag = "2")]
@@ -364,7 +364,7 @@ impl Wire for VoteResponse<Types> {
 
 /// The leader hands over.
 #[derive(Clone, Copy, PartialEq, Message)]
-pub(crate) struct TransferForm {
+pub struct TransferForm {
     #[prost(message, optional, tag = "1")]
     from: Option<VoteForm>,
     #[prost(uint64, tag = "2")]
@@ -387,14 +387,14 @@ impl Wire for TransferLeaderRequest<Types> {
 
 /// The answer to a transfer.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct TransferredForm {
+pub struct TransferredForm {
     #[prost(oneof = "TransferredKind", tags = "1, 2, 3")]
     kind: Option<TransferredKind>,
 }
 
 /// See [`TransferredForm`].
 #[derive(Clone, Copy, PartialEq, Oneof)]
-pub(crate) enum TransferredKind {
+pub enum TransferredKind {
     /// It was taken over.
     #[prost(bool, tag = "1")]
     Accepted(bool),
@@ -408,7 +408,7 @@ pub(crate) enum TransferredKind {
 
 /// Two votes.
 #[derive(Clone, Copy, PartialEq, Message)]
-pub(crate) struct VotesForm {
+pub struct VotesForm {
     #[prost(message, optional, tag = "1")]
     expected: Option<VoteForm>,
     #[prost(message, optional, tag = "2")]
@@ -417,7 +417,7 @@ pub(crate) struct VotesForm {
 
 /// Two log ids.
 #[derive(Clone, Copy, PartialEq, Message)]
-pub(crate) struct LogIdsForm {
+pub struct LogIdsForm {
     #[prost(message, optional, tag = "1")]
     expected: Option<LogIdForm>,
     #[prost(message, optional, tag = "2")]
@@ -457,7 +457,7 @@ impl Wire for TransferLeaderResponse<Types> {
 
 /// The head of a snapshot: whose it is, and what it holds.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct SnapshotHead {
+pub struct SnapshotHead {
     /// The leader's vote.
     pub vote: Vote,
     /// What it holds.
@@ -466,7 +466,7 @@ pub(crate) struct SnapshotHead {
 
 /// See [`SnapshotHead`].
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct SnapshotHeadForm {
+pub struct SnapshotHeadForm {
     #[prost(message, optional, tag = "1")]
     vote: Option<VoteForm>,
     #[prost(message, optional, tag = "2")]
@@ -504,7 +504,7 @@ impl Wire for SnapshotResponse<Types> {
 }
 
 /// Decodes a value that may be absent: no bytes mean none.
-pub(crate) fn decode_optional<W: Wire>(bytes: &Bytes) -> Result<Option<W>, CodecError> {
+pub fn decode_optional<W: Wire>(bytes: &Bytes) -> Result<Option<W>, CodecError> {
     if bytes.is_empty() { Ok(None) } else { W::decode(bytes.clone()).map(Some) }
 }
 

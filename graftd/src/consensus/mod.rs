@@ -26,7 +26,9 @@
 mod apply;
 mod autopilot;
 mod barrier;
-mod codec;
+// Reachable for the tests that feed it damaged bytes.
+#[doc(hidden)]
+pub mod codec;
 mod error;
 mod feed;
 mod handle;
@@ -49,7 +51,8 @@ mod storage_suite;
 mod subscriptions;
 mod time;
 mod trim;
-mod types;
+#[doc(hidden)]
+pub mod types;
 mod versions;
 
 pub use barrier::BARRIER_WAIT;

@@ -17,7 +17,7 @@ use super::member::MemberInfo;
 
 openraft::declare_raft_types!(
     /// The types of the one replicated log of a member.
-    pub(crate) Types:
+    pub Types:
         D = EntryBytes,
         R = Answers,
         NodeId = u64,
@@ -26,16 +26,16 @@ openraft::declare_raft_types!(
 );
 
 pub(crate) type Raft = openraft::Raft<Types, StateMachine>;
-pub(crate) type Entry = alias::EntryOf<Types>;
-pub(crate) type LogId = alias::LogIdOf<Types>;
-pub(crate) type Vote = alias::VoteOf<Types>;
-pub(crate) type Membership = openraft::Membership<u64, MemberInfo>;
-pub(crate) type StoredMembership = alias::StoredMembershipOf<Types>;
-pub(crate) type SnapshotMeta = alias::SnapshotMetaOf<Types>;
+pub type Entry = alias::EntryOf<Types>;
+pub type LogId = alias::LogIdOf<Types>;
+pub type Vote = alias::VoteOf<Types>;
+pub type Membership = openraft::Membership<u64, MemberInfo>;
+pub type StoredMembership = alias::StoredMembershipOf<Types>;
+pub type SnapshotMeta = alias::SnapshotMetaOf<Types>;
 
 /// An encoded machine `LogEntry`. Cheap to clone.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct EntryBytes(pub Bytes);
+pub struct EntryBytes(pub Bytes);
 
 impl fmt::Debug for EntryBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,14 +51,14 @@ impl fmt::Display for EntryBytes {
 
 /// The answers to the commands of one entry, in order. Empty for entries of openraft's own.
 #[derive(Debug, Default)]
-pub(crate) struct Answers(pub Vec<Answer>);
+pub struct Answers(pub Vec<Answer>);
 
 /// The index of a log entry as Graft counts: from 1.
-pub(crate) fn position(log_id: &LogId) -> u64 {
+pub fn position(log_id: &LogId) -> u64 {
     log_id.index + 1
 }
 
 /// The index of an optional log entry as Graft counts; 0 = none.
-pub(crate) fn position_or_zero(log_id: Option<&LogId>) -> u64 {
+pub fn position_or_zero(log_id: Option<&LogId>) -> u64 {
     log_id.map_or(0, position)
 }

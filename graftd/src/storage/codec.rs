@@ -27,7 +27,8 @@ pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend(bytes);
 }
 
-pub(super) fn encode_mark(mark: &AppliedMark) -> Vec<u8> {
+/// The bytes of a mark.
+pub fn encode_mark(mark: &AppliedMark) -> Vec<u8> {
     let mut out = Vec::with_capacity(16 + mark.log_id.len() + mark.membership.len());
     out.extend(mark.index.to_be_bytes());
     put_bytes(&mut out, &mark.log_id);
@@ -35,7 +36,8 @@ pub(super) fn encode_mark(mark: &AppliedMark) -> Vec<u8> {
     out
 }
 
-pub(super) fn decode_mark(mut bytes: &[u8]) -> Option<AppliedMark> {
+/// The mark in these bytes.
+pub fn decode_mark(mut bytes: &[u8]) -> Option<AppliedMark> {
     let index = take_number(&mut bytes)?;
     let log_id = take_bytes(&mut bytes)?;
     let membership = take_bytes(&mut bytes)?;
@@ -43,13 +45,14 @@ pub(super) fn decode_mark(mut bytes: &[u8]) -> Option<AppliedMark> {
 }
 
 /// An index followed by bytes: how the log keeps what it has purged.
-pub(super) fn encode_indexed(index: u64, bytes: &[u8]) -> Vec<u8> {
+pub fn encode_indexed(index: u64, bytes: &[u8]) -> Vec<u8> {
     let mut out = index.to_be_bytes().to_vec();
     out.extend(bytes);
     out
 }
 
-pub(super) fn decode_indexed(mut bytes: &[u8]) -> Option<(u64, Bytes)> {
+/// The index and the bytes behind it.
+pub fn decode_indexed(mut bytes: &[u8]) -> Option<(u64, Bytes)> {
     let index = take_number(&mut bytes)?;
     Some((index, Bytes::copy_from_slice(bytes)))
 }

@@ -21,7 +21,7 @@ const OWNER_KEY: &str = "owner";
 const CREATING: &str = ".creating";
 /// A file of at most so many bytes is read as a whole when it is opened, and the checksum of every page is verified; of a larger one, pages
 /// are trusted: it must be there in seconds.
-const VERIFIED_BYTES_MAX: u64 = 2 << 30;
+const VERIFIED_BYTES_MAX: u64 = 1 << 30;
 
 /// Which store a file is.
 #[derive(Clone, Copy, Debug)]

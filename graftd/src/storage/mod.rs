@@ -44,6 +44,11 @@ pub use error::{Fault, StorageError};
 pub use log::{Durable, LogOptions, LogRecovered, LogStore, StoredEntry};
 pub use snapshot::{SNAPSHOT_CHUNK_BYTES, SnapshotReader, SnapshotWriter};
 pub use state_store::{StateOptions, StateStore};
+// Reachable for the tests that feed them damaged bytes.
+#[doc(hidden)]
+pub use codec::{decode_indexed, decode_mark, encode_indexed, encode_mark};
+#[doc(hidden)]
+pub use snapshot::SnapshotParser;
 pub use view::{EntryTx, Latest, View};
 
 /// How far the state has come. `log_id` and `membership` are opaque here: consensus encodes them.

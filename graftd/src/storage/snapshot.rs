@@ -136,10 +136,10 @@ impl Drop for SnapshotWriter {
 }
 
 /// A record's key, with its table, and its value, encoded.
-pub(super) type Record = (Vec<u8>, Vec<u8>);
+pub type Record = (Vec<u8>, Vec<u8>);
 
 /// Reads a received snapshot and checks it on the way. It is good only when [`Self::next_record`] has said so at the end.
-pub(super) struct SnapshotParser<R> {
+pub struct SnapshotParser<R> {
     input: BufReader<R>,
     hash: Xxh3,
     mark: AppliedMark,
@@ -148,7 +148,11 @@ pub(super) struct SnapshotParser<R> {
 }
 
 impl<R: Read> SnapshotParser<R> {
-    pub(super) fn new(input: R) -> Result<Self, String> {
+    /// Reads the head.
+    ///
+    /// # Errors
+    /// It is none, or of another format.
+    pub fn new(input: R) -> Result<Self, String> {
         let mut parser = Self {
             input: BufReader::with_capacity(SNAPSHOT_CHUNK_BYTES, input),
             hash: Xxh3::new(),
@@ -168,12 +172,16 @@ impl<R: Read> SnapshotParser<R> {
         Ok(parser)
     }
 
-    pub(super) fn mark(&self) -> &AppliedMark {
+    /// How far the state in it has come.
+    pub fn mark(&self) -> &AppliedMark {
         &self.mark
     }
 
     /// The next record; `None` when the end is there and every check has passed.
-    pub(super) fn next_record(&mut self) -> Result<Option<Record>, String> {
+    ///
+    /// # Errors
+    /// It is damaged: how, and where.
+    pub fn next_record(&mut self) -> Result<Option<Record>, String> {
         let key = self.part()?;
         if key.is_empty() {
             return self.check_end().map(|()| None);

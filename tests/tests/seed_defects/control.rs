@@ -140,7 +140,7 @@ async fn seed_defect_03_a_workflow_with_a_dead_letter_is_never_completed() {
         .node_fn("worse", |_, _: (), _: ()| async { if true { Err(Failure::permanent("declined")) } else { Ok(Outcome::done()) } });
     let worker = RunningWorker::of(worker);
     let twice = Retry::fixed(Duration::from_millis(1)).attempts(2);
-    let bad = |policy| Next::named("bad", ()).retry(twice.clone()).on_exhausted(policy);
+    let bad = |policy| Next::named("bad", ()).retry(twice).on_exhausted(policy);
     let cases = [
         ("tries-over", bad(OnExhausted::Fail), WorkflowStatus::Failed),
         ("refused", Next::named("worse", ()), WorkflowStatus::Failed),
