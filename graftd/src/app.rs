@@ -14,6 +14,7 @@
 mod background;
 mod banner;
 mod configuration;
+mod disk;
 mod error;
 mod forming;
 mod health;
@@ -168,6 +169,7 @@ impl Prepared {
             take_max: api::TAKE_MAX,
             readiness: board.subscribe(),
         };
+        let disk_metrics = metrics.clone();
         let (consensus_of_api, formation_of_api) = (consensus.clone(), Arc::downgrade(&formation));
         let api = api::Api { consensus: consensus_of_api, scheduler: scheduler.clone(), formation: formation_of_api, metrics, info };
         let (failures, stop) = (background.failures(), api_stop.clone());
@@ -181,6 +183,7 @@ impl Prepared {
         background.spawn(presence::follow(consensus.clone(), formation.clone(), candidates));
         background.spawn(health::follow(consensus.clone(), board.clone(), replay));
         background.spawn(health::fatal(consensus.clone()));
+        background.spawn(disk::watch(consensus.clone(), data_dir.path().to_owned(), config.storage.disk_reserve, disk_metrics));
         let scheduler_task = AbortOnDropHandle::new(scheduler_task);
         let floors = Floors {
             consensus,
@@ -353,8 +356,11 @@ async fn open_stores(
         Ok((state, log, recovered))
     });
     opened.await.map_err(|e| StartError::Internal(format!("opening the data panicked: {e}")))?.map_err(|e: StoresError| match e {
-        StoresError::Storage(e) if e.fault == Fault::Disk => StartError::Disk(e.to_string()),
-        StoresError::Storage(e) => StartError::Data(e.to_string()),
+        StoresError::Storage(e) => match e.fault {
+            Fault::Disk => StartError::Disk(e.to_string()),
+            Fault::Busy => StartError::Busy(e.to_string()),
+            Fault::File => StartError::Data(e.to_string()),
+        },
         StoresError::Apart(why) => StartError::Data(why),
     })
 }

@@ -61,6 +61,11 @@ pub struct Drained {
 impl Cluster {
     /// Starts `size` members and waits until all are ready. `extra` is TOML for every member's configuration.
     pub async fn start(size: usize, extra: &str) -> Self {
+        Self::start_with(size, extra, |_| {}).await
+    }
+
+    /// As [`Self::start`]; `prepared` is called with each member before it is started.
+    pub async fn start_with(size: usize, extra: &str, mut prepared: impl FnMut(&Member)) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let ports: Vec<(u16, u16)> = (0..size).map(|_| (free_port(), free_port())).collect();
         let cluster: Vec<(String, String)> =
@@ -72,6 +77,7 @@ impl Cluster {
             .map(|((name, _), ports)| Member::prepare(dir.path(), name, &cluster, &trust, *ports, extra))
             .collect();
         let mut cluster = Self { members, _dir: dir };
+        cluster.members.iter().for_each(&mut prepared);
         for member in &mut cluster.members {
             member.start();
         }

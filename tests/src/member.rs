@@ -111,7 +111,12 @@ impl Member {
     pub fn start(&mut self) {
         assert!(self.process.is_none(), "{} runs already", self.name);
         let log = File::options().create(true).append(true).open(self.log_path()).expect("the log file");
-        let child = Command::new(binary("graftd-under-test"))
+        let mut command = Command::new(binary("graftd-under-test"));
+        // Whoever tests a full disk says so; a test does not depend on how full this machine's is.
+        if !fs::read_to_string(self.dir.join("graftd.toml")).expect("the configuration").contains("disk_reserve") {
+            command.env("GRAFT__STORAGE__DISK_RESERVE", "0B");
+        }
+        let child = command
             .arg("--config")
             .arg(self.dir.join("graftd.toml"))
             .stdin(Stdio::null())
@@ -126,13 +131,39 @@ impl Member {
     pub async fn run_to_its_end(&mut self) -> (Option<i32>, String) {
         let before = fs::read(self.log_path()).map_or(0, |said| said.len());
         self.start();
-        let mut child = self.process.take().expect("started above");
+        let (code, said) = self.ended().await;
+        (code, said[before..].to_owned())
+    }
+
+    /// Waits until the process that runs has ended by itself; its exit code, and all that it has said.
+    pub async fn ended(&mut self) -> (Option<i32>, String) {
+        let mut child = self.process.take().expect("it runs");
         let status = wait::until(&format!("{} to end (log: {})", self.name, self.log_path().display()), ENDED_WITHIN, || {
             let ended = child.try_wait().expect("our own child can be waited for");
             std::future::ready(ended.ok_or("it runs"))
         })
         .await;
-        (status.code(), self.log()[before..].to_owned())
+        (status.code(), self.log())
+    }
+
+    /// Whether the process has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        let child = self.process.as_mut().expect("it was started");
+        child.try_wait().expect("our own child can be waited for").is_some()
+    }
+
+    /// Starts the process; its exit code, if it ends by itself within this time, and what it said. If not, it is killed.
+    pub async fn run_to_its_end_or_stop(&mut self, within: Duration) -> (Option<i32>, String) {
+        let before = self.log().len();
+        self.start();
+        let begun = Instant::now();
+        while !self.has_ended() && begun.elapsed() < within {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let mut child = self.process.take().expect("started above");
+        let _ = child.kill();
+        let code = child.wait().expect("our own child can be waited for").code();
+        (code, self.log()[before..].to_owned())
     }
 
     /// Waits until it has ended by itself, or is ready (`None`).

@@ -178,4 +178,60 @@ mod tests {
             assert!(task_ref(bad).unwrap_err().contains("order-1042/7"), "{bad}");
         }
     }
+
+    /// What anybody types, and what a cat does: each text is read, or refused with words.
+    #[test]
+    fn every_text_is_read_or_refused_with_words() {
+        const PIECES: [&str; 24] = [
+            "",
+            "7",
+            "18446744073709551616",
+            "ms",
+            "s",
+            "d",
+            "-",
+            "+",
+            ".",
+            "/",
+            "@",
+            "=",
+            "order",
+            "all",
+            " ",
+            "\0",
+            "é",
+            "🦀",
+            "\u{202e}",
+            "2026-11-24",
+            "T",
+            "04:05:06",
+            "Z",
+            "9999-12-31T23:59:60Z",
+        ];
+        let mut number = 1_u64;
+        let mut below = |end: usize| {
+            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (number >> 33) as usize % end
+        };
+        for _ in 0..50_000 {
+            let text: String = (0..below(6)).map(|_| PIECES[below(PIECES.len())]).collect();
+            let refused = [
+                named(&text).err(),
+                label(&text).err(),
+                duration(&text).err(),
+                some_time(&text).err(),
+                wait(&text).err(),
+                when(&text).err(),
+                task_ref(&text).err(),
+                unfold(&text).err(),
+            ];
+            assert!(refused.iter().flatten().all(|why| why.len() > 10), "{text:?}: {refused:?}");
+            if let Ok(task) = task_ref(&text) {
+                assert_eq!(task_ref(&task.to_string()).as_ref(), Ok(&task), "{text:?}");
+            }
+            if let Ok(when) = when(&text) {
+                let _ = when.at(UNIX_EPOCH);
+            }
+        }
+    }
 }

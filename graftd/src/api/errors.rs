@@ -5,6 +5,9 @@ use graft_proto::errors::{ErrorCode, Fault};
 
 use crate::consensus::ProposeError;
 
+/// Advice to whom there is no room for, in milliseconds: room is made by people, or by retention.
+const NO_ROOM_RETRY_MS: u64 = 2_000;
+
 impl From<ProposeError> for Fault {
     fn from(error: ProposeError) -> Self {
         match error {
@@ -13,6 +16,10 @@ impl From<ProposeError> for Fault {
             ProposeError::Overloaded { retry_after_ms } => {
                 Self { retry_after_ms, ..Self::new(ErrorCode::Overloaded, "the cluster", "has too many commands waiting") }
             }
+            ProposeError::NoRoom { reason } => Self {
+                retry_after_ms: NO_ROOM_RETRY_MS,
+                ..Self::new(ErrorCode::NoRoom, "the cluster", format!("starts no workflow now: {reason}"))
+            },
             ProposeError::Unknown { reason } => {
                 Self::new(ErrorCode::OutcomeUnknown, "the request", format!("has an unknown outcome: {reason}"))
             }

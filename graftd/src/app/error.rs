@@ -56,6 +56,9 @@ pub enum StartError {
         "the data cannot be used: {0}\n  → run the graftd version that wrote it, or restore the whole data directory from a backup; a member of a cluster can also start as a new one, with an empty data directory"
     )]
     Data(String),
+    /// Log or state are open already, which the lock of the directory keeps other daemons from.
+    #[error("the data are in use: {0}\n  → stop what has them open")]
+    Busy(String),
     /// The disk below log or state refuses.
     #[error(
         "the disk refuses: {0}\n  → make room on it, mount it writable, or replace it; nothing that was acknowledged is lost by this refusal"
@@ -75,7 +78,7 @@ impl StartError {
         match self {
             Self::Config(_) | Self::PeerTls(_) | Self::JoinToken { .. } => EXIT_CONFIG,
             Self::DataDir(DataDirError::OtherCluster { .. }) => EXIT_OTHER_CLUSTER,
-            Self::DataDir(DataDirError::Locked { .. }) => EXIT_TEMPORARY,
+            Self::DataDir(DataDirError::Locked { .. }) | Self::Busy(_) => EXIT_TEMPORARY,
             Self::DataDir(DataDirError::Damaged { .. }) | Self::Data(_) => EXIT_DATA,
             Self::DataDir(DataDirError::Io { cause, .. }) if of_the_disk(cause) => EXIT_DISK,
             Self::DataDir(_) => EXIT_CONFIG,

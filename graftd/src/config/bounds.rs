@@ -67,6 +67,7 @@ const BOUNDS: &[Bounds] = &[
     of("storage.overlay", Unit::Bytes, MIB, TIB, NO_MEMORY),
     of("storage.flush_interval", Unit::Time, 10, HOUR, "a restart would replay all that came since"),
     of("storage.log_tail", Unit::Bytes, MIB, TIB, NO_MEMORY),
+    of("storage.disk_reserve", Unit::Bytes, 0, 64 * TIB, NO_DISK),
     of("scheduler.lease", Unit::Time, SECOND / 2, DAY, "the work of a dead worker would wait as long"),
     of("scheduler.total_limit", Unit::Count, 0, MILLION, "0 is no limit"),
     of("scheduler.node_limits", Unit::Count, 1, MILLION, "a node without an entry has no limit"),

@@ -122,6 +122,7 @@ Exit codes:
   70   it could not go on; the log says why
   74   the disk refuses: read-only, full or broken
   75   the port or the data directory is in use
+  76   this member was taken out of its cluster, or left behind by a recovery
   77   the data are of another cluster
   78   the configuration, or what it points to, is refused
   130  ended at once by a second signal";

@@ -274,6 +274,9 @@ pub struct Storage {
     pub flush_interval: Span,
     /// Newest log entries held in memory, for replication and apply.
     pub log_tail: Size,
+    /// Free space of the disk that is kept for what runs: with less, a leader refuses to start workflows, and still takes results. When it is
+    /// left out: 5 % of the disk, but 256 MiB at least and 4 GiB at most. 0 = none is kept.
+    pub disk_reserve: Option<Size>,
 }
 
 /// `[scheduler]`: how work is handed out.
@@ -336,6 +339,8 @@ impl Config {
         let mut config = Self::default();
         config.node.data_dir = data_dir.into();
         config.client.listen = HostPort::loopback(0);
+        // It goes with the test, however full the disk is.
+        config.storage.disk_reserve = Some(Size::from_bytes(0));
         config
     }
 
@@ -435,6 +440,7 @@ impl Default for Storage {
             overlay: Size::mebibytes(128),
             flush_interval: Span::from_millis(1000),
             log_tail: Size::mebibytes(64),
+            disk_reserve: None,
         }
     }
 }

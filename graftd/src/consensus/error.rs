@@ -18,6 +18,12 @@ pub enum ProposeError {
         /// Advice.
         retry_after_ms: u64,
     },
+    /// (starts only) the leader keeps what room it has for what runs. Nothing happened.
+    #[error("{reason}")]
+    NoRoom {
+        /// Of what, and how much.
+        reason: String,
+    },
     /// It may have happened, or may still happen until its not-after.
     #[error("the outcome is unknown: {reason}")]
     Unknown {

@@ -229,8 +229,21 @@ impl Consensus {
         self.inner.raft.wait_for_recovery(Some(RECOVERY_WAIT)).await.is_ok()
     }
 
+    /// While this member leads, no workflow is started for this reason (`None`: they are); results and everything else are taken.
+    pub fn refuse_starts(&self, why: Option<String>) {
+        self.inner.proposer.refuse_starts(why);
+    }
+
+    /// See [`Self::refuse_starts`].
+    pub fn starts_refused(&self) -> Option<String> {
+        self.inner.proposer.starts_refused()
+    }
+
     /// Proposes a command, here or (by the peer link) at the leader, and waits for its answer.
     pub async fn propose(&self, envelope: Envelope) -> Result<Answer, ProposeError> {
+        if matches!(&*self.inner.leadership.borrow(), Leadership::Leader { .. }) {
+            self.inner.proposer.admit(&envelope)?;
+        }
         let command = Bytes::from(envelope.encode_to_vec());
         let mut answers = self.inner.proposer.enqueue(vec![command], Target::Anywhere)?.outcome().await?;
         answers.pop().ok_or_else(|| ProposeError::Unknown { reason: "the answer is missing".into() })

@@ -30,7 +30,7 @@ use super::error::{ChangeError, ProposeError};
 use super::leadership::{Compass, Route};
 use super::links::Links;
 use super::orders::{self, Order};
-use super::proposer::{Proposer, REFUSED_NOT_LEADER, REFUSED_OVERLOADED, Target};
+use super::proposer::{Proposer, REFUSED_NO_ROOM, REFUSED_NOT_LEADER, REFUSED_OVERLOADED, Target};
 use super::registrar::Registrar;
 use super::registrar::Undone;
 use super::snapshot::{SnapshotData, blocking};
@@ -274,6 +274,9 @@ impl PeerService for Peers {
         // A command that is not known here would stop every member that applies it.
         for command in &commands {
             let envelope = Envelope::decode(command.clone()).map_err(malformed)?;
+            if let Err(ProposeError::NoRoom { reason }) = self.proposer.admit(&envelope) {
+                return Ok(Response::new(ProposeResponse { refused: format!("{REFUSED_NO_ROOM}{reason}"), ..ProposeResponse::default() }));
+            }
             if envelope.command.is_none() {
                 return Err(malformed("the leader does not know this command: upgrade all members before it is used"));
             }
@@ -286,6 +289,9 @@ impl PeerService for Peers {
         let response = match outcome {
             Ok(answers) => ProposeResponse { answers: answers.into_iter().map(stored).collect(), ..ProposeResponse::default() },
             Err(ProposeError::Overloaded { .. }) => ProposeResponse { refused: REFUSED_OVERLOADED.into(), ..ProposeResponse::default() },
+            Err(ProposeError::NoRoom { reason }) => {
+                ProposeResponse { refused: format!("{REFUSED_NO_ROOM}{reason}"), ..ProposeResponse::default() }
+            }
             Err(ProposeError::Unknown { reason }) => ProposeResponse { unknown: reason, ..ProposeResponse::default() },
             Err(ProposeError::NotLeader | ProposeError::Unavailable { .. }) => {
                 ProposeResponse { refused: REFUSED_NOT_LEADER.into(), ..ProposeResponse::default() }

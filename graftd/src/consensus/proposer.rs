@@ -10,12 +10,12 @@
 
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use graft_machine::command::{ENTRY_FORMAT, LogEntry, MACHINE_VERSION};
+use graft_machine::command::{Command, ENTRY_FORMAT, Envelope, LogEntry, MACHINE_VERSION};
 use graft_machine::reply::{Answer, StoredAnswer};
 use graft_proto::peer::v1::{ProposeRequest, ProposeResponse};
 use openraft::errors::ClientWriteError;
@@ -49,6 +49,8 @@ const SWEEP: Duration = Duration::from_millis(250);
 const OVERLOADED_RETRY_MS: u64 = 100;
 /// What a follower is told when nothing was done.
 pub(super) const REFUSED_NOT_LEADER: &str = "not-leader";
+/// What a follower is told when the leader has no room for starts; why stands behind it.
+pub(super) const REFUSED_NO_ROOM: &str = "no-room: ";
 /// What a follower is told when the leader's queue is full.
 pub(super) const REFUSED_OVERLOADED: &str = "overloaded";
 
@@ -102,6 +104,8 @@ pub(super) struct Proposer {
     shared: Arc<super::apply::Shared>,
     metrics: Arc<Metrics>,
     limits: (usize, usize),
+    /// Why no workflow is started while this member leads.
+    no_starts: Arc<RwLock<Option<String>>>,
 }
 
 impl Proposer {
@@ -118,8 +122,15 @@ impl Proposer {
         let (queue, incoming) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(options.pending_commands_max));
         let room_bytes = Arc::new(Semaphore::new(PENDING_BYTES_MAX));
-        let proposer =
-            Self { queue, room, room_bytes, shared: shared.clone(), metrics, limits: (options.batch_commands, options.batch_bytes) };
+        let proposer = Self {
+            queue,
+            room,
+            room_bytes,
+            shared: shared.clone(),
+            metrics,
+            limits: (options.batch_commands, options.batch_bytes),
+            no_starts: Arc::default(),
+        };
         let batcher = Batcher {
             carrier: Carrier { raft, compass, links, again: proposer.queue.clone(), metrics: proposer.metrics.clone() },
             shared,
@@ -130,6 +141,24 @@ impl Proposer {
         };
         tokio::spawn(async move { stop.run_until_cancelled(batcher.run()).await });
         proposer
+    }
+
+    /// Why no workflow is to be started while this member leads; `None`: they are.
+    pub(super) fn refuse_starts(&self, why: Option<String>) {
+        *self.no_starts.write().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// See [`Self::refuse_starts`].
+    pub(super) fn starts_refused(&self) -> Option<String> {
+        self.no_starts.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Refuses a start that the leader has no room for; everything else, which makes room, is let through.
+    pub(super) fn admit(&self, envelope: &Envelope) -> Result<(), ProposeError> {
+        match (&envelope.command, self.starts_refused()) {
+            (Some(Command::Start(_)), Some(reason)) => Err(ProposeError::NoRoom { reason }),
+            _ => Ok(()),
+        }
     }
 
     /// Puts encoded commands into the queue, as one group, or refuses them at once where there is no room.
@@ -424,6 +453,10 @@ impl Carrier {
                 }
             }
             "" => fail_unknown(batch, &response.unknown),
+            refused if refused.starts_with(REFUSED_NO_ROOM) => {
+                let reason = refused[REFUSED_NO_ROOM.len()..].to_owned();
+                batch.into_iter().for_each(|group| group.answer(Err(ProposeError::NoRoom { reason: reason.clone() })));
+            }
             REFUSED_OVERLOADED => {
                 let overloaded = ProposeError::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS };
                 batch.into_iter().for_each(|group| group.answer(Err(overloaded.clone())));

@@ -23,6 +23,12 @@ pub struct Metrics {
     pub overlay_bytes: IntGauge,
     /// How often apply has waited because the overlay was full.
     pub overlay_stalls: IntCounter,
+    /// Bytes of the data directory's disk that are free.
+    pub disk_free: IntGauge,
+    /// Bytes of it that are kept for what runs.
+    pub disk_reserve: IntGauge,
+    /// 1 while less is free than is kept: a leader then starts no workflow.
+    pub starts_refused: IntGauge,
     /// Log positions, by which: `last`, `committed`, `applied`, `flushed`, `snapshot`, `purged`.
     pub log_index: IntGaugeVec,
     /// 1 while this member leads.
@@ -90,6 +96,9 @@ impl Metrics {
             state_flush_seconds: histogram(r, "graft_storage_state_flush_seconds", "Seconds per flush of the state", LATENCY),
             overlay_bytes: gauge(r, "graft_storage_overlay_bytes", "Bytes in the write-behind overlay"),
             overlay_stalls: counter(r, "graft_storage_overlay_stalls_total", "Times that apply waited for a flush"),
+            disk_free: gauge(r, "graft_storage_disk_free_bytes", "Free bytes of the disk with the data"),
+            disk_reserve: gauge(r, "graft_storage_disk_reserve_bytes", "Bytes of it that are kept for what runs"),
+            starts_refused: gauge(r, "graft_storage_starts_refused", "1 while less is free than is kept for what runs"),
             log_index: gauges(r, "graft_raft_log_index", "Positions in the log", &["position"]),
             is_leader: gauge(r, "graft_raft_is_leader", "1 while this member leads"),
             has_leader: gauge(r, "graft_raft_has_leader", "1 while a leader is known"),

@@ -11,6 +11,8 @@ pub enum Fault {
     File,
     /// The disk or the system refuses: read-only, full, broken.
     Disk,
+    /// Somebody else has the file open.
+    Busy,
 }
 
 /// A storage failure. The member must stop: redb refuses all work after an IO error until the file is opened again, and a replica that
@@ -36,6 +38,7 @@ impl Cause for redb::Error {
         match self {
             // A file that ends early is not the disk's.
             Self::Io(error) => error.fault(),
+            Self::DatabaseAlreadyOpen => Fault::Busy,
             Self::Corrupted(_) | Self::UpgradeRequired(_) | Self::RepairAborted => Fault::File,
             Self::TableTypeMismatch { .. }
             | Self::TableIsMultimap(_)

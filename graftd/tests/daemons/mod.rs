@@ -73,7 +73,7 @@ impl Daemons {
         let text = format!(
             "[node]\nname = {name:?}\ndata_dir = {:?}\n[client]\nlisten = \"127.0.0.1:0\"\n\
              [cluster]\n{cluster}\n{}\npeers = {peers:?}\npeer_listen = {:?}\n{}\
-             [raft]\nheartbeat = \"100ms\"\nelection_min = \"600ms\"\nelection_max = \"1200ms\"\n",
+             [raft]\nheartbeat = \"100ms\"\nelection_min = \"600ms\"\nelection_max = \"1200ms\"\n[storage]\ndisk_reserve = \"0B\"\n",
             self.data(i),
             self.cluster,
             peers[i],

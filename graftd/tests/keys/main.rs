@@ -15,7 +15,7 @@ use graft_proto::v1;
 use graft_proto::v1::cluster_service_client::ClusterServiceClient;
 use graft_proto::v1::workflow_service_client::WorkflowServiceClient;
 use graftd::app::{Daemon, Prepared};
-use graftd::config::{Config, Flags, HostPort, Sources, Span, all_keys, load};
+use graftd::config::{Config, Flags, HostPort, Size, Sources, Span, all_keys, load};
 use http::uri::PathAndQuery;
 use tokio::net::{TcpListener, TcpStream};
 use tonic::Request;
@@ -88,6 +88,7 @@ const SHOWN: &[(&str, &str, &str)] = &[
     ("storage.overlay", "tests/keys/work.rs", "the_state_is_flushed_when_the_keys_say"),
     ("storage.flush_interval", "tests/keys/work.rs", "the_state_is_flushed_when_the_keys_say"),
     ("storage.log_tail", "tests/storage/caches.rs", "entries_in_the_tail_are_not_read_from_the_disk"),
+    ("storage.disk_reserve", "tests/keys/work.rs", "workflows_are_started_while_the_disk_has_more_room_than_the_key_says"),
     ("scheduler.lease", "tests/keys/work.rs", "a_worker_holds_as_much_and_as_long_as_the_keys_say"),
     ("scheduler.total_limit", "tests/keys/work.rs", "a_worker_holds_as_much_and_as_long_as_the_keys_say"),
     ("scheduler.node_limits", "tests/keys/work.rs", "a_worker_holds_as_much_and_as_long_as_the_keys_say"),
@@ -130,7 +131,10 @@ fn said(dir: &Path, text: &str) -> Config {
     let file = dir.join("graftd.toml");
     std::fs::write(&file, text).expect("a file");
     let flags = Flags { config: Some(file), data_dir: Some(dir.join("data")), listen: Some("127.0.0.1:0".into()), ..Flags::default() };
-    load(&flags, &Sources::none()).and_then(|loaded| loaded.accepted()).unwrap_or_else(|e| panic!("{e}"))
+    let mut config = load(&flags, &Sources::none()).and_then(|loaded| loaded.accepted()).unwrap_or_else(|e| panic!("{e}"));
+    // However full the disk of this machine is, unless that is what is tested.
+    config.storage.disk_reserve.get_or_insert(Size::from_bytes(0));
+    config
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -192,3 +192,24 @@ async fn a_worker_holds_as_much_and_as_long_as_the_keys_say() {
     assert_eq!(other.tasks(1).await, [("scan".to_owned(), 1)].into());
     daemon.shutdown().await;
 }
+
+/// No disk has so much room: the same one, with and without a reserve.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workflows_are_started_while_the_disk_has_more_room_than_the_key_says() {
+    let dir = || tempfile::tempdir().expect("a directory");
+    let (none, all) = (dir(), dir());
+    let none = started(said(none.path(), "[storage]\ndisk_reserve = \"0B\"")).await;
+    let all = started(said(all.path(), "[storage]\ndisk_reserve = \"60000GiB\"")).await;
+    let request = || {
+        let nodes = vec![v1::NewTask { node: "nobody".into(), ..Default::default() }];
+        v1::StartRequest { workflow_id: "order-1".into(), nodes, ..Default::default() }
+    };
+    until(&all, "graft_storage_starts_refused", |refused| refused == 1).await;
+    let refused = WorkflowServiceClient::new(channel(&all).await).start(request()).await.expect_err("there is no room");
+    assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
+    assert!(refused.message().contains("the disk") && refused.message().contains("storage.disk_reserve"), "{}", refused.message());
+    WorkflowServiceClient::new(channel(&none).await).start(request()).await.expect("there is room");
+    assert_eq!(metric(&none, "graft_storage_starts_refused").await, 0);
+    all.shutdown().await;
+    none.shutdown().await;
+}

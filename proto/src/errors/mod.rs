@@ -141,6 +141,8 @@ catalogue! {
     MemberNotFound = "GR0027", NotFound, 404, IsVain, None, "see who is there with `graft cluster members`";
     /// The cluster's membership does not allow it now.
     MembershipRefused = "GR0028", FailedPrecondition, 409, IsVain, None, "look at `graft cluster doctor`";
+    /// The leader's disk is nearly full: what runs goes on, and nothing is started.
+    NoRoom = "GR0029", ResourceExhausted, 429, Helps, None, "make room on the leader's disk, or lower storage.disk_reserve";
 
     /// No server could be reached.
     Unreachable = "GR9001", Unavailable, 503, Helps, Unknown, "check that graftd runs and answers at that address";

@@ -1,7 +1,8 @@
 //! Health, for probes and for people.
 //!
 //! `/livez` says only that the process answers: a member without a leader, or behind, is not made better by a restart. `/readyz` says
-//! whether it should get traffic, and why not. `/healthz` is `/readyz` with the member's place in the cluster, as JSON.
+//! whether it should get traffic, and why not; a disk that is nearly full is no reason, for what runs has to go on: `?verbose` and `/healthz`
+//! say it. `/healthz` is `/readyz` with the member's place in the cluster, as JSON.
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ pub(super) async fn readyz(State(shared): State<Arc<Shared>>, RawQuery(query): R
     let readiness = readiness(&shared);
     let verbose = query.is_some_and(|query| query.split('&').any(|part| part == "verbose" || part.starts_with("verbose=")));
     let text = match verbose {
-        true => checks(&readiness, &shared.api.consensus.status()),
+        true => checks(&readiness, &shared.api.consensus.status(), shared.api.consensus.starts_refused()),
         false if readiness.ready => "ok\n".to_owned(),
         false => format!("not ready: {}\n", readiness.reason),
     };
@@ -35,6 +36,7 @@ pub(super) async fn healthz(State(shared): State<Arc<Shared>>) -> Response {
     let body = serde_json::json!({
         "ready": readiness.ready,
         "reason": readiness.reason,
+        "starts_refused": shared.api.consensus.starts_refused(),
         "version": shared.api.info.version,
         "member": { "name": shared.api.info.member_name, "raft_id": status.member, "client_address": shared.api.info.client_address },
         "cluster": {
@@ -63,7 +65,7 @@ fn code(readiness: &Readiness) -> StatusCode {
 }
 
 /// A line for each check, and the verdict.
-fn checks(readiness: &Readiness, status: &ClusterStatus) -> String {
+fn checks(readiness: &Readiness, status: &ClusterStatus, starts_refused: Option<String>) -> String {
     let line = |good: bool, text: String| format!("[{}]{text}\n", if good { '+' } else { '-' });
     let formed = !status.cluster_id.is_empty();
     let mut text = line(formed, format!("cluster {}", if formed { status.cluster_id.as_str() } else { "is not formed yet" }));
@@ -75,6 +77,7 @@ fn checks(readiness: &Readiness, status: &ClusterStatus) -> String {
         },
     );
     text += &line(true, format!("log last {} applied {} flushed {}", status.last_index, status.applied_index, status.flushed_index));
+    text += &line(starts_refused.is_none(), starts_refused.unwrap_or_else(|| "disk has room for new workflows".to_owned()));
     text += &line(readiness.ready, if readiness.ready { "ready".to_owned() } else { format!("not ready: {}", readiness.reason) });
     text
 }
@@ -86,11 +89,16 @@ mod tests {
     #[test]
     fn the_checks_name_what_is_missing() {
         let waiting = Readiness { ready: false, reason: "no leader is known".into() };
-        let text = checks(&waiting, &ClusterStatus { cluster_id: "c".into(), term: 3, ..ClusterStatus::default() });
+        let text = checks(
+            &waiting,
+            &ClusterStatus { cluster_id: "c".into(), term: 3, ..ClusterStatus::default() },
+            Some("the disk is full".into()),
+        );
+        assert!(text.contains("[-]the disk is full\n"), "{text}");
         assert!(text.contains("[+]cluster c") && text.contains("[-]leader is not known in term 3"), "{text}");
         assert!(text.ends_with("[-]not ready: no leader is known\n"), "{text}");
         let ready = Readiness { ready: true, reason: String::new() };
-        let text = checks(&ready, &ClusterStatus { cluster_id: "c".into(), leader: 1, ..ClusterStatus::default() });
+        let text = checks(&ready, &ClusterStatus { cluster_id: "c".into(), leader: 1, ..ClusterStatus::default() }, None);
         assert!(!text.contains("[-]") && text.ends_with("[+]ready\n"), "{text}");
     }
 }

@@ -21,12 +21,14 @@ use crate::fuzz::{Outcome, Target, Verdict, same, taken};
 
 /// Reads a message, writes it, and reads that: what is written must stay as it is. (What is read may be longer: a field that nobody knows is
 /// left out, and one that was said twice counts once.)
-pub(super) fn message<M: Message + Default>(bytes: &[u8]) -> Outcome {
+pub(super) fn message<M: Message + Default + PartialEq>(bytes: &[u8]) -> Outcome {
     let Ok(first) = M::decode(bytes) else { return Ok(Verdict::Refused) };
     let written = first.encode_to_vec();
     let second = M::decode(written.as_slice()).map_err(|error| format!("what was written cannot be read: {error}"))?;
-    // As bytes: a float that is no number equals nothing.
-    same("a message", &written, &second.encode_to_vec())?;
+    // As a value, for maps have no order; or as bytes, for a float that is no number equals nothing.
+    if first != second {
+        same("a message", &written, &second.encode_to_vec())?;
+    }
     Ok(Verdict::Taken)
 }
 
