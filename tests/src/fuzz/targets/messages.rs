@@ -120,10 +120,10 @@ pub(super) fn results() -> Target {
 
 pub(super) fn peers() -> Target {
     use peer::v1::{
-        FormedRequest, PeerHeader, PeerHello, PromiseRequest, PromiseResponse, ProposeRequest, ProposeResponse, ProposedMember,
-        RaftMessage, ReadIndexRequest, SnapshotChunk,
+        ChangeRequest, ChangeResponse, DrainRequest, FormedRequest, JoinRequest, JoinResponse, PeerHeader, PeerHello, PromiseRequest,
+        PromiseResponse, ProposeRequest, ProposeResponse, ProposedMember, RaftMessage, ReadIndexRequest, ReportRequest, SnapshotChunk,
     };
-    const KINDS: [fn(&[u8]) -> Outcome; 10] = [
+    const KINDS: [fn(&[u8]) -> Outcome; 16] = [
         message::<PeerHeader>,
         message::<PeerHello>,
         message::<PromiseResponse>,
@@ -140,6 +140,12 @@ pub(super) fn peers() -> Target {
             let _ = (proposal.hash(), proposal.initiator(), proposal.raft_ids());
             Ok(Verdict::Taken)
         },
+        message::<JoinRequest>,
+        message::<JoinResponse>,
+        message::<ReportRequest>,
+        message::<DrainRequest>,
+        message::<ChangeRequest>,
+        message::<ChangeResponse>,
     ];
     let member = |name: &str| ProposedMember { name: name.into(), raft_id: 7, peer_address: "h:1".into(), client_address: "h:2".into() };
     let hello = PeerHello { cluster_name: "graft".into(), ..Default::default() };
