@@ -12,8 +12,13 @@ pub enum Clock {
         /// Where the monotonic clock counts from.
         origin: Instant,
     },
-    /// Moved by hand, in tests: milliseconds, the same for both readings.
-    Manual(Arc<AtomicU64>),
+    /// Moved by hand, in tests: milliseconds.
+    Manual {
+        /// The monotonic reading.
+        monotonic: Arc<AtomicU64>,
+        /// The wall clock, which may also be set.
+        wall: Arc<AtomicU64>,
+    },
 }
 
 impl Clock {
@@ -22,16 +27,16 @@ impl Clock {
         Self::System { origin: Instant::now() }
     }
 
-    /// A clock that stands at `at_ms` until it is moved.
+    /// A clock whose readings both stand at `at_ms` until they are moved.
     pub fn manual(at_ms: u64) -> Self {
-        Self::Manual(Arc::new(AtomicU64::new(at_ms)))
+        Self::Manual { monotonic: Arc::new(AtomicU64::new(at_ms)), wall: Arc::new(AtomicU64::new(at_ms)) }
     }
 
     /// Milliseconds since the Unix epoch. May jump.
     pub fn wall_ms(&self) -> u64 {
         match self {
             Self::System { .. } => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis() as u64,
-            Self::Manual(now) => now.load(Ordering::SeqCst),
+            Self::Manual { wall, .. } => wall.load(Ordering::SeqCst),
         }
     }
 
@@ -39,14 +44,22 @@ impl Clock {
     pub fn monotonic_ms(&self) -> u64 {
         match self {
             Self::System { origin } => origin.elapsed().as_millis() as u64,
-            Self::Manual(now) => now.load(Ordering::SeqCst),
+            Self::Manual { monotonic, .. } => monotonic.load(Ordering::SeqCst),
         }
     }
 
     /// Moves a manual clock forward; the system's clocks are not ours to move.
     pub fn advance(&self, by_ms: u64) {
-        if let Self::Manual(now) = self {
-            now.fetch_add(by_ms, Ordering::SeqCst);
+        if let Self::Manual { monotonic, wall } = self {
+            monotonic.fetch_add(by_ms, Ordering::SeqCst);
+            wall.fetch_add(by_ms, Ordering::SeqCst);
+        }
+    }
+
+    /// Sets the wall clock of a manual clock, forward or back, as an operator or a time server does.
+    pub fn set_wall(&self, to_ms: u64) {
+        if let Self::Manual { wall, .. } = self {
+            wall.store(to_ms, Ordering::SeqCst);
         }
     }
 }

@@ -68,6 +68,7 @@ pub use peer_server::Peers;
 pub use proposer::{ANSWER_WAIT, LEADER_WAIT};
 pub use status::{ClusterStatus, MemberStatus};
 pub use subscriptions::RunSubscription;
+pub use time::StampClock;
 pub use versions::unreadable;
 
 pub use crate::storage::{Latest, View};

@@ -15,7 +15,7 @@ const DRAW_PART: u64 = 10;
 
 /// Keeps the machine's time. Shared by apply, which hears stamps, and the proposer, which makes them.
 #[derive(Debug)]
-pub(crate) struct StampClock {
+pub struct StampClock {
     clock: Clock,
     course: Mutex<Course>,
 }
@@ -41,19 +41,19 @@ impl Course {
 
 impl StampClock {
     /// Starts from the machine's time in the recovered state; 0 = there is none.
-    pub(crate) fn new(clock: Clock, recovered: u64) -> Self {
+    pub fn new(clock: Clock, recovered: u64) -> Self {
         Self { clock, course: Mutex::new(Course { highest: recovered, anchor: None }) }
     }
 
     /// An entry was replayed after which the machine's time was this: it says nothing about now, but stamps are never lower.
-    pub(crate) fn recalled(&self, time: u64) {
+    pub fn recalled(&self, time: u64) {
         let mut course = self.lock();
         course.highest = course.highest.max(time);
     }
 
     /// An entry after which the machine's time was this was applied now, or a snapshot of that time installed. (Not for entries that are
     /// replayed at the start: see [`Self::recalled`].)
-    pub(crate) fn heard(&self, time: u64) {
+    pub fn heard(&self, time: u64) {
         let now = self.clock.monotonic_ms();
         let mut course = self.lock();
         if time > course.highest {
@@ -63,7 +63,7 @@ impl StampClock {
     }
 
     /// The stamp of an entry that is proposed now.
-    pub(crate) fn stamp(&self) -> u64 {
+    pub fn stamp(&self) -> u64 {
         let mut course = self.lock();
         let now = self.clock.monotonic_ms();
         let came_to = course.at(now, self.clock.wall_ms());
@@ -78,7 +78,7 @@ impl StampClock {
     }
 
     /// What the machine's time should be now, on any member: it may lead the next stamp, or be behind it, by what the clocks differ.
-    pub(crate) fn estimate(&self) -> u64 {
+    pub fn estimate(&self) -> u64 {
         let course = self.lock();
         course.at(self.clock.monotonic_ms(), self.clock.wall_ms()).max(course.highest)
     }
