@@ -1,26 +1,53 @@
-//! The synchronous simulation: three members, three workers and some clients in one loop, over a virtual clock and a lossy network.
+//! Simulation A: members, workers, clients and operators in one synchronous loop, over virtual clocks, a lossy network and disks that forget.
 //!
-//! Real here are the machine (`apply` over ordered maps) and the scheduler's core: the two places where everything is decided. The log
-//! between them is the smallest that keeps Raft's promises; workers are scripted, but keep the protocol's rules. Members crash and come
-//! back from what was flushed, stop and go on, lose each other; leaders are deposed without knowing it; workers die, stop, are cut off, and
-//! leave; clients repeat themselves; operators, who look at what some member knows, try tasks again, redrive dead letters and discard them. An oracle watches every step. Then everything heals, and must come to an end.
+//! **Real** here is everything that decides: the machine (`apply`), the scheduler's core, the stamp of entries, and, on some seeds, the stores
+//! of log and state over files, or over disks that lose what was not synced. **A model** is the log between the members ([`raft`]): the
+//! smallest that keeps Raft's promises (terms, quorums, pre-vote, learners, snapshots, membership); openraft itself is simulation B's matter.
+//! Workers ([`worker`], [`script`]) are scripted, but keep the protocol's rules, except where a process that was stopped cannot know better.
+//!
+//! What can happen stands in [`faults`]: members crash, lose power, stop, are cut off, have slow disks and clocks that jump; they join and
+//! leave, or lose their disks and are replaced; workers die, stop longer than their leases last and go on as if nothing had been, leave;
+//! clients repeat themselves and ask for nonsense; operators look at what some member knows and do something about it ([`operator`]). A seed
+//! draws which of this it has, and how much ([`Plan`]).
+//!
+//! [`crate::invariants`] watches every step. Then everything heals ([`healing`]), and must come to rest within a bound of virtual time.
 //!
 //! A seed decides everything: the same seed is the same run.
 
+mod clients;
+mod clocks;
+mod disk;
+mod faults;
+mod healing;
+mod leader;
+mod log;
 mod member;
+mod met;
+mod network;
 mod operator;
-mod oracle;
+mod plan;
+mod raft;
+mod reads;
 pub mod rng;
 mod script;
+mod snapshots;
+mod state;
 mod worker;
+mod workers;
 mod world;
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Members.
-const MEMBERS: usize = 3;
-/// Workers.
-const WORKERS: usize = 3;
+pub use met::EXPECTED;
+pub use plan::{Disks, Plan};
+
+/// Members that a run may have had in all.
+const SLOTS_MAX: usize = 12;
+/// Workers; the last serves another namespace.
+const WORKERS: usize = 4;
+/// The namespaces.
+const NAMESPACES: [&str; 2] = ["default", "other"];
 /// Virtual time of one step, in milliseconds.
 const STEP_MS: u64 = 10;
 /// Attempt lease, in milliseconds.
@@ -28,22 +55,38 @@ const LEASE_MS: u64 = 2_000;
 /// Leader lease, in milliseconds.
 const LEADER_LEASE_MS: u64 = 300;
 /// How long faults happen, in virtual milliseconds.
-const CHAOS_MS: u64 = 15_000;
-/// How long everything may take to come to an end after that, in virtual milliseconds.
+const CHAOS_MS: u64 = 12_000;
+/// How long everything may take to come to rest after that, in virtual milliseconds.
 const HEAL_MS: u64 = 60_000;
 
 /// What a run has met: so that a simulation that meets nothing is noticed.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Met {
-    /// Terms that a scheduler began.
-    pub terms: u64,
     /// Numbers of things, by name.
     pub counts: BTreeMap<&'static str, u64>,
+    /// Virtual milliseconds.
+    pub virtual_ms: u64,
 }
 
-/// Runs a seed; the error says what went wrong.
+impl Met {
+    /// Adds what another run has met.
+    pub fn add(&mut self, other: &Self) {
+        self.virtual_ms += other.virtual_ms;
+        for (what, count) in &other.counts {
+            *self.counts.entry(what).or_default() += count;
+        }
+    }
+}
+
+/// Runs a seed; the error says what went wrong, beginning with the invariant that spoke. A panic is a violation, too.
 pub fn run(seed: u64) -> Result<Met, String> {
-    let mut world = world::World::new(seed);
-    world.run()?;
-    Ok(Met { terms: world.terms, counts: std::mem::take(&mut world.oracle.met) })
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let mut world = world::World::new(seed);
+        world.run()?;
+        Ok(world.into_met())
+    }));
+    outcome.unwrap_or_else(|panic| {
+        let words = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        Err(format!("S25 panic: {}", words.unwrap_or("without words")))
+    })
 }

@@ -10,9 +10,9 @@ use graft_machine::ids::{AttemptRef, Lease};
 use graft_machine::result::TaskResult;
 use graftd::scheduler::{Assignment, FromWorker, Held, SessionHello, StopReason, ToWorker};
 
+use super::LEASE_MS;
 use super::rng::Rng;
 use super::script::{self, NODES};
-use super::{LEASE_MS, MEMBERS};
 
 /// How often it sends a heartbeat, in milliseconds.
 const HEARTBEAT_MS: u64 = 300;
@@ -43,9 +43,9 @@ pub struct Worker {
     /// It leaves: hands everything back, says goodbye.
     pub draining: bool,
     /// Its stream to each member.
-    pub links: [Option<u64>; MEMBERS],
-    /// When it tries again to connect to each.
-    pub retry_at: [u64; MEMBERS],
+    pub links: BTreeMap<usize, u64>,
+    /// When it tries again to connect to each, in the world's time.
+    pub retry_at: BTreeMap<usize, u64>,
     /// What it executes.
     pub running: BTreeMap<AttemptRef, Running>,
     /// To be sent.
@@ -53,6 +53,9 @@ pub struct Worker {
     /// Executions that began since they were last looked at.
     pub began: Vec<(AttemptRef, Lease)>,
     name: String,
+    namespace: &'static str,
+    /// How fast its clock runs, in thousandths more or less.
+    drift: i64,
     generation: u64,
     capacity: u32,
     leader: Option<u64>,
@@ -64,23 +67,27 @@ pub struct Worker {
     received: BTreeMap<String, u64>,
     granted: BTreeMap<String, u64>,
     sequence: u64,
+    /// A result that was acknowledged, and may be heard once more.
+    told: Option<TaskResult>,
 }
 
 impl Worker {
     /// A worker that starts at `at`.
-    pub fn new(name: String, capacity: u32, at: u64) -> Self {
+    pub fn new(name: String, namespace: &'static str, capacity: u32, drift: i64, at: u64) -> Self {
         Self {
             incarnation: String::new(),
             up: false,
             frozen_until: 0,
             restart_at: at,
             draining: false,
-            links: [None; MEMBERS],
-            retry_at: [0; MEMBERS],
+            links: BTreeMap::new(),
+            retry_at: BTreeMap::new(),
             running: BTreeMap::new(),
             outbox: Vec::new(),
             began: Vec::new(),
             name,
+            namespace,
+            drift,
             generation: 0,
             capacity,
             leader: None,
@@ -92,13 +99,19 @@ impl Worker {
             received: BTreeMap::new(),
             granted: BTreeMap::new(),
             sequence: 0,
+            told: None,
         }
+    }
+
+    /// Its clock, when the world has come to `now`.
+    pub fn clock(&self, now: u64) -> u64 {
+        now.saturating_add_signed(now as i64 * self.drift / 1_000)
     }
 
     /// A new process begins.
     pub fn begin(&mut self) {
         let generation = self.generation + 1;
-        let fresh = Self::new(self.name.clone(), self.capacity, 0);
+        let fresh = Self::new(self.name.clone(), self.namespace, self.capacity, self.drift, 0);
         *self = Self { generation, incarnation: format!("{}-{generation}", self.name), up: true, ..fresh };
     }
 
@@ -108,7 +121,7 @@ impl Worker {
         SessionHello {
             incarnation: self.incarnation.clone(),
             worker: self.name.clone(),
-            namespace: "default".to_owned(),
+            namespace: self.namespace.to_owned(),
             nodes: NODES.iter().map(|node| ((*node).to_owned(), self.capacity, limit(node))).collect(),
             build: String::new(),
         }
@@ -119,18 +132,16 @@ impl Worker {
         self.running.is_empty() && self.unacknowledged.is_empty()
     }
 
-    /// Until when the lease of a running attempt holds for the worker.
+    /// Until when the lease of a running attempt holds for the worker, in its own clock.
     pub fn holds_until(&self, running: &Running) -> u64 {
         self.renewed.max(running.base) + LEASE_MS * 9 / 10
     }
 
     /// A stream is gone.
     pub fn link_broken(&mut self, stream: u64, retry_at: u64) {
-        for (link, retry) in self.links.iter_mut().zip(&mut self.retry_at) {
-            if *link == Some(stream) {
-                *link = None;
-                *retry = retry_at;
-            }
+        if let Some(member) = self.links.iter().find(|(_, link)| **link == stream).map(|(member, _)| *member) {
+            self.links.remove(&member);
+            self.retry_at.insert(member, retry_at);
         }
         if self.leader == Some(stream) {
             self.leader = None;
@@ -139,9 +150,10 @@ impl Worker {
 
     /// A member says something.
     pub fn hear(&mut self, now: u64, stream: u64, message: ToWorker, rng: &mut Rng) {
-        if !self.links.contains(&Some(stream)) {
+        if !self.links.values().any(|link| *link == stream) {
             return;
         }
+        let now = self.clock(now);
         match message {
             ToWorker::Welcome { term, leading: true, .. } if term >= self.term => self.welcomed(now, stream, term),
             ToWorker::Welcome { .. } if self.leader == Some(stream) => self.leader = None,
@@ -149,7 +161,7 @@ impl Worker {
             ToWorker::Acks(acks) => {
                 for (at, lease, _) in acks {
                     if self.unacknowledged.get(&at).is_some_and(|(held, _, _)| *held == lease) {
-                        self.unacknowledged.remove(&at);
+                        self.told = self.unacknowledged.remove(&at).map(|(_, _, result)| result);
                     }
                 }
             }
@@ -219,23 +231,29 @@ impl Worker {
         self.outbox.push((stream, FromWorker::Heartbeat { sent_ms: now, progress: vec![] }));
     }
 
-    /// Time has passed. True: the process has said goodbye and ends.
-    pub fn tick(&mut self, now: u64) -> bool {
+    /// Time has passed. True: the process has said goodbye and ends. `rude`: it was stopped right before it reported, and does so now, whatever
+    /// became of its leases.
+    pub fn tick(&mut self, now: u64, rude: bool, rng: &mut Rng) -> bool {
+        let now = self.clock(now);
+        if rude {
+            self.report_done(now);
+        }
+        if let Some(leader) = self.leader
+            && rng.chance(3)
+            && let Some(result) = self.told.take()
+        {
+            self.outbox.push((leader, FromWorker::Results(vec![result])));
+        }
         let over: Vec<AttemptRef> =
             self.running.iter().filter(|(_, running)| now >= self.holds_until(running)).map(|(at, _)| *at).collect();
         for at in over {
             let running = self.running.remove(&at).expect("found above");
             self.finish(at, running.lease, running.node, script::failed(at, running.lease, "the lease was lost"));
         }
-        let done: BTreeSet<AttemptRef> =
-            self.running.iter().filter(|(_, running)| running.ends.is_some_and(|ends| ends <= now)).map(|(at, _)| *at).collect();
-        for at in done {
-            let running = self.running.remove(&at).expect("found above");
-            self.finish(at, running.lease, running.node, running.result);
-        }
+        self.report_done(now);
         if now >= self.heartbeat_at {
             self.heartbeat_at = now + HEARTBEAT_MS;
-            for stream in self.links.into_iter().flatten() {
+            for stream in self.links.clone().into_values() {
                 self.send_heartbeat(now, stream);
             }
         }
@@ -252,6 +270,16 @@ impl Worker {
         }
         self.grant(leader);
         false
+    }
+
+    /// Reports what has come to its end.
+    fn report_done(&mut self, now: u64) {
+        let done: BTreeSet<AttemptRef> =
+            self.running.iter().filter(|(_, running)| running.ends.is_some_and(|ends| ends <= now)).map(|(at, _)| *at).collect();
+        for at in done {
+            let running = self.running.remove(&at).expect("found above");
+            self.finish(at, running.lease, running.node, running.result);
+        }
     }
 
     fn grant(&mut self, leader: u64) {
