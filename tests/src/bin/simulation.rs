@@ -1,5 +1,6 @@
-//! Runs many seeds of simulation A and says what they met: `simulation --seeds 1000 [--from 1] [--threads 2] [--all]`.
+//! Runs many seeds of simulation A and says what they met: `simulation --seeds 1000 [--from 1] [--threads 2] [--disks files] [--all]`.
 //!
+//! `--disks model|files|torn` passes over the seeds whose members keep their data otherwise (and counts only the others).
 //! Ends at the first seed that breaks a promise, with code 1; `--all` goes on and lists every one of them.
 
 use std::process::ExitCode;
@@ -7,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use graft_tests::loop_sim::{EXPECTED, Met, run};
+use graft_tests::loop_sim::{Disks, EXPECTED, Met, Plan, run};
 
 /// What the command line asks for.
 struct Asked {
@@ -15,10 +16,11 @@ struct Asked {
     seeds: u64,
     threads: u64,
     all: bool,
+    disks: Option<Disks>,
 }
 
 fn asked() -> Result<Asked, String> {
-    let mut asked = Asked { from: 1, seeds: 1_000, threads: 2, all: false };
+    let mut asked = Asked { from: 1, seeds: 1_000, threads: 2, all: false, disks: None };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut number = || {
@@ -30,14 +32,22 @@ fn asked() -> Result<Asked, String> {
             "--seeds" => asked.seeds = number()?,
             "--threads" => asked.threads = number()?.max(1),
             "--all" => asked.all = true,
-            _ => return Err(format!("unknown: {word}; there are --from N, --seeds N, --threads N and --all")),
+            "--disks" => {
+                asked.disks = Some(match words.next().as_deref() {
+                    Some("model") => Disks::Model,
+                    Some("files") => Disks::Files,
+                    Some("torn") => Disks::Torn,
+                    other => return Err(format!("--disks {other:?}: there are model, files and torn")),
+                });
+            }
+            _ => return Err(format!("unknown: {word}; there are --from N, --seeds N, --threads N, --disks KIND and --all")),
         }
     }
     Ok(asked)
 }
 
 fn main() -> ExitCode {
-    let Asked { from, seeds, threads, all } = match asked() {
+    let Asked { from, seeds, threads, all, disks } = match asked() {
         Ok(asked) => asked,
         Err(wrong) => {
             eprintln!("{wrong}");
@@ -47,16 +57,16 @@ fn main() -> ExitCode {
     // A panic is a violation, and is told as one.
     std::panic::set_hook(Box::new(|_| {}));
     let began = Instant::now();
-    let (next, stop) = (AtomicU64::new(from), AtomicBool::new(false));
+    let wanted = |seed: &u64| disks.is_none_or(|disks| Plan::of(*seed).disks == disks);
+    let seeds: Vec<u64> = (from..).filter(wanted).take(seeds as usize).collect();
+    let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let (met, broken, done) = (Mutex::new(Met::default()), Mutex::new(Vec::new()), AtomicU64::new(0));
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= from + seeds {
-                        return;
-                    }
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(seed) = seeds.get(at as usize).copied() else { return };
                     match run(seed) {
                         Ok(one) => met.lock().expect("nobody panics here").add(&one),
                         Err(wrong) => {

@@ -17,8 +17,15 @@ use crate::invariants::calm::{Bounds, Look, MemberLook, ReadyLook};
 /// How often everything is looked at, in milliseconds.
 const LOOK_MS: u64 = 200;
 /// The bounds of liveness. A test of Raft's own timers is not meant here: an election of the model takes a few hundred milliseconds.
-pub const BOUNDS: Bounds =
-    Bounds { leader: 20 * LEADER_LEASE_MS, recovery: 3 * LEASE_MS, request: 3_000, dispatch: 1_000, all: HEAL_MS, stuck: 20_000 };
+pub const BOUNDS: Bounds = Bounds {
+    leader: 20 * LEADER_LEASE_MS,
+    recovery: 3 * LEASE_MS,
+    request: 3_000,
+    dispatch: 1_000,
+    all: HEAL_MS,
+    purge: 3_000,
+    stuck: 20_000,
+};
 
 impl World {
     pub(super) fn heal(&mut self) {

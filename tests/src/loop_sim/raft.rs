@@ -90,7 +90,7 @@ impl World {
         }
         self.advance_commit(m);
         self.replicate(m);
-        self.tell_marks(m)
+        if self.members[m].up { self.tell_marks(m) } else { Ok(()) }
     }
 
     pub(super) fn tell_marks(&mut self, m: usize) -> Verdict {
@@ -258,7 +258,8 @@ impl World {
             member.runs(now) && member.lead.is_none() && now >= member.heard_at + LEADER_LEASE_MS
         };
         let (_, config) = self.members[c].log.config();
-        if !can(self, c) || !config.voters.contains(&c) {
+        // Also who is not in its own membership any more: until that is committed, it may be the only one that has it.
+        if !can(self, c) || config.voters.is_empty() || config.learners.contains(&c) {
             return Ok(());
         }
         let last = self.members[c].log.last();
@@ -270,8 +271,11 @@ impl World {
         if !config.is_quorum(willing.len()) {
             return Ok(());
         }
-        let term = willing.iter().map(|v| self.members[*v].term).max().unwrap_or(0) + 1;
+        let term = willing.iter().chain([&c]).map(|v| self.members[*v].term).max().unwrap_or(0) + 1;
         let mut votes = 0;
+        if self.on_disk(c, |world| world.members[c].step_down_to(term, raft_id(c))).is_none() {
+            return Ok(());
+        }
         for v in willing {
             if self.on_disk(v, |world| world.members[v].step_down_to(term, raft_id(c))).is_some() {
                 self.invariants.voted(Voted { member: raft_id(v), term, candidate: raft_id(c) })?;

@@ -7,22 +7,22 @@ use crate::invariants::SnapshotSeen;
 use graft_machine::view;
 
 impl World {
-    /// A member flushes its state, and purges its log behind that.
+    /// A member flushes its state.
     pub(super) fn flush(&mut self, m: usize) -> Verdict {
         if self.on_disk(m, |world| world.members[m].state.flush()).is_none() {
             return Ok(());
         }
-        // What is purged goes by what the state says to be on disk.
         let flushed = self.members[m].state.flushed();
-        if self.rng.chance(300) {
-            self.look_at_state(m, flushed.index, flushed.term)?;
-        }
-        let to = flushed.index.saturating_sub(self.plan.log_kept);
-        if self.members[m].log.len() > 2 * self.plan.log_kept {
+        if self.rng.chance(300) { self.look_at_state(m, flushed.index, flushed.term) } else { Ok(()) }
+    }
+
+    /// A member purges its log, as far as its state says to be on disk.
+    pub(super) fn purge(&mut self, m: usize) {
+        let to = self.members[m].state.flushed().index.saturating_sub(self.plan.log_kept);
+        if self.members[m].log.len() > 2 * self.plan.log_kept && to > self.members[m].log.base() {
             self.met("log purged");
             let _ = self.on_disk(m, |world| world.members[m].log.purge(to));
         }
-        Ok(())
     }
 
     fn look_at_state(&mut self, m: usize, index: usize, term: u64) -> Verdict {

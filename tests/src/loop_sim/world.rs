@@ -175,8 +175,13 @@ impl World {
         self.apply(m)?;
         self.begin_term(m);
         self.drive(m)?;
-        if self.members[m].up && self.rng.chance(self.plan.flush) {
+        // In peace at regular times, as the daemon does.
+        let due = !self.chaos && now.is_multiple_of(1_000);
+        if self.members[m].up && (due || self.rng.chance(self.plan.flush)) {
             self.flush(m)?;
+        }
+        if self.members[m].up && (due || self.rng.chance(self.plan.flush)) {
+            self.purge(m);
         }
         Ok(())
     }

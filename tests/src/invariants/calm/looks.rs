@@ -20,6 +20,8 @@ pub struct Bounds {
     pub dispatch: u64,
     /// L5: every workflow has ended.
     pub all: u64,
+    /// L7: a log that holds too much is purged.
+    pub purge: u64,
     /// L9: something has moved.
     pub stuck: u64,
 }
