@@ -91,6 +91,8 @@ pub struct Lead {
     pub send_at: u64,
     /// When it next looks for requests to be forgotten.
     pub expire_at: u64,
+    /// When it won its term.
+    pub began: u64,
     /// Index of the entry that began the term.
     pub barrier: usize,
 }

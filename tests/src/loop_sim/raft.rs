@@ -255,7 +255,12 @@ impl World {
         let now = self.now;
         let can = |world: &Self, m: usize| {
             let member = &world.members[m];
-            member.runs(now) && member.lead.is_none() && now >= member.heard_at + LEADER_LEASE_MS
+            // A leader that a quorum has not heard for as long may have been deposed, and votes like everybody.
+            let heard = match &member.lead {
+                Some(lead) => world.quorum_heard(m).unwrap_or(0).max(lead.began),
+                None => member.heard_at,
+            };
+            member.runs(now) && now >= heard + LEADER_LEASE_MS
         };
         let (_, config) = self.members[c].log.config();
         // Also who is not in its own membership any more: until that is committed, it may be the only one that has it.
@@ -286,7 +291,7 @@ impl World {
             return Ok(());
         }
         self.met("term");
-        self.members[c].lead = Some(Lead::default());
+        self.members[c].lead = Some(Lead { began: self.now, ..Default::default() });
         let log = &self.members[c].log;
         let term_at = |index| log.term_at(index as usize);
         let (last, purged) = (log.end() as u64, log.base() as u64);
