@@ -212,5 +212,5 @@ impl Invariants {
 
 /// What the machine itself says of a state.
 fn check_state(state: &Memory) -> Verdict {
-    invariants::check(state).map_err(|wrong| format!("State::check: {}", wrong.join("; ")))
+    invariants::check(state).map_err(|wrong| format!("S17 check_of_the_state: {}", wrong.join("; ")))
 }

@@ -32,6 +32,29 @@ struct Store {
     disk: Disk,
 }
 
+/// What a log held when its process ended: what its store must give back.
+struct Before {
+    base: usize,
+    synced: usize,
+    terms: Vec<u64>,
+    /// A change failed half-way: either is right.
+    in_doubt: bool,
+}
+
+impl Before {
+    /// Whether what the store gives back is what was there: all that was synced, and nothing that never was, or was deleted.
+    fn check(&self, log: &Log) -> Result<(), String> {
+        let end = self.base + self.terms.len();
+        for (term, index) in self.terms.iter().zip(self.base + 1..).filter(|(_, index)| *index > log.base) {
+            let found = log.term_at(index);
+            if index <= self.synced && found != Some(*term) || found.is_some_and(|found| found != *term) {
+                return Err(format!("entry {index} of its log was of term {term} (synced up to {}), and is of {found:?}", self.synced));
+            }
+        }
+        if log.end() > end { Err(format!("its log ended at {end}, and ends at {} now", log.end())) } else { Ok(()) }
+    }
+}
+
 /// See the module. Indexes count from 1; 0 = nothing.
 #[derive(Default)]
 pub struct Log {
@@ -44,6 +67,8 @@ pub struct Log {
     store: Option<Store>,
     /// What a stop has left of the store's disk.
     image: Option<Vec<u8>>,
+    before: Option<Before>,
+    in_doubt: bool,
 }
 
 fn options() -> LogOptions {
@@ -158,11 +183,17 @@ impl Log {
         self.configs.retain(|(at, _)| *at <= index);
         if self.synced > index {
             self.synced = index;
-            if let Some(Store { store, .. }) = &self.store {
-                wait(|done| store.truncate_after(index as u64, done))?;
-            }
+            self.change(|store, done| store.truncate_after(index as u64, done))?;
         }
         Ok(())
+    }
+
+    /// Deletes something of the store, if there is one.
+    fn change(&mut self, ask: impl FnOnce(&LogStore, Durable)) -> Result<(), PowerCut> {
+        let Some(Store { store, .. }) = &self.store else { return Ok(()) };
+        let outcome = wait(|done| ask(store, done));
+        self.in_doubt = outcome.is_err();
+        outcome
     }
 
     /// Makes everything durable.
@@ -194,10 +225,7 @@ impl Log {
         let Some(term) = self.term_at(index).filter(|_| index > self.base) else { return Ok(()) };
         self.records.drain(..index - self.base);
         (self.base, self.base_term) = (index, term);
-        if let Some(Store { store, .. }) = &self.store {
-            wait(|done| store.purge(index as u64, term.to_be_bytes().to_vec().into(), done))?;
-        }
-        Ok(())
+        self.change(|store, done| store.purge(index as u64, term.to_be_bytes().to_vec().into(), done))
     }
 
     /// A snapshot of the state after `index` was installed: what follows it here stays if it fits, and goes otherwise.
@@ -208,10 +236,7 @@ impl Log {
         self.truncate(index.clamp(self.base, self.end()))?;
         self.records.clear();
         (self.base, self.base_term, self.synced) = (index, term, index);
-        if let Some(Store { store, .. }) = &self.store {
-            wait(|done| store.purge(index as u64, term.to_be_bytes().to_vec().into(), done))?;
-        }
-        Ok(())
+        self.change(|store, done| store.purge(index as u64, term.to_be_bytes().to_vec().into(), done))
     }
 
     /// The power goes after so many more writes to the disk, if there is one.
@@ -221,6 +246,8 @@ impl Log {
 
     /// The process ends: with the power, or alone.
     pub fn stop(&mut self, power: bool, rng: &mut Rng) {
+        let terms = self.records.iter().map(|record| record.term).collect();
+        self.before = Some(Before { base: self.base, synced: self.synced, terms, in_doubt: std::mem::take(&mut self.in_doubt) });
         if let Some(Store { store, disk }) = self.store.take() {
             self.image = Some(if power { disk.image(rng) } else { disk.as_written() });
             drop(store);
@@ -246,6 +273,9 @@ impl Log {
         self.records = records.collect::<Result<_, _>>()?;
         self.synced = self.end();
         self.store = Some(Store { store, disk });
+        if let Some(before) = self.before.take().filter(|before| !before.in_doubt) {
+            before.check(self)?;
+        }
         let vote = |bytes: Bytes| {
             let (term, candidate) = bytes.split_first_chunk::<8>()?;
             Some((u64::from_be_bytes(*term), u64::from_be_bytes(candidate.try_into().ok()?)))
