@@ -41,13 +41,14 @@
 //! | D2 | `a_vote_is_given_once` |
 //! | D3 | `marks_stay_in_order` |
 //! | D4 | `a_snapshot_holds_what_it_says` |
-//! | D5 | `a_raft_id_is_used_once` |
+//! | D5 | `a_raft_id_is_used_once`, `a_grant_admits_no_more_than_it_says` |
 //! | D6 | `a_member_opens_after_any_crash` |
 //! | L1 to L9 | one file each below [`calm`] |
 
 pub mod calm;
 mod facts;
 
+mod a_grant_admits_no_more_than_it_says;
 mod a_member_opens_after_any_crash;
 mod a_raft_id_is_used_once;
 mod a_request_id_means_one_thing;

@@ -130,6 +130,7 @@ impl Default for Invariants {
             "D3" marks_stay_in_order
             "D4" a_snapshot_holds_what_it_says
             "D5" a_raft_id_is_used_once
+            "D5" a_grant_admits_no_more_than_it_says
             "D6" a_member_opens_after_any_crash
         };
         Self { all, last: Place { index: 0, term: 0, stamp: 0, time: 0 }, first_applied: 0 }

@@ -100,9 +100,7 @@ impl World {
         let time = self.machine_time();
         if self.rng.chance(self.plan.nonsense) {
             let mut nonsense = script::nonsense(time, &mut self.rng);
-            if let Command::SetLimit(_) = &nonsense
-                && self.rng.chance(200)
-            {
+            if self.rng.chance(60) {
                 let init = InitCluster { cluster_id: "another".to_owned(), cluster_name: "sim".to_owned(), epoch: 1 };
                 nonsense = Command::InitCluster(init);
             }
@@ -112,6 +110,10 @@ impl World {
                 _ => 0,
             };
             return self.ask_until(nonsense, not_after);
+        }
+        if self.rng.chance(100) {
+            let joining = script::joining(time, &mut self.rng);
+            return self.ask(joining);
         }
         if self.workflows == 0 || self.rng.chance(650) {
             return self.start(time);

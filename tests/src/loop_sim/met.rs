@@ -30,6 +30,9 @@ pub const EXPECTED: &[&str] = &[
     "Redrive",
     "RetryTask",
     "Discard",
+    "GrantJoin",
+    "UseJoinGrant",
+    "RevokeJoinGrant",
     // Every way to start, and every refusal.
     "start: fail",
     "start: use existing",
@@ -46,6 +49,8 @@ pub const EXPECTED: &[&str] = &[
     "refused: ClusterMismatch",
     "refused: TaskNotFound",
     "refused: TaskState",
+    "refused: GrantNotFound",
+    "refused: GrantRefused",
     // What becomes of results.
     "already resolved",
     "stale",
@@ -120,6 +125,9 @@ fn command(command: &Command) -> &'static str {
         Command::Redrive(_) => "Redrive",
         Command::RetryTask(_) => "RetryTask",
         Command::Discard(_) => "Discard",
+        Command::GrantJoin(_) => "GrantJoin",
+        Command::UseJoinGrant(_) => "UseJoinGrant",
+        Command::RevokeJoinGrant(_) => "RevokeJoinGrant",
     }
 }
 
@@ -136,6 +144,8 @@ fn refusal(code: i32) -> &'static str {
         RejectionCode::ClusterMismatch => "refused: ClusterMismatch",
         RejectionCode::TaskNotFound => "refused: TaskNotFound",
         RejectionCode::TaskState => "refused: TaskState",
+        RejectionCode::GrantNotFound => "refused: GrantNotFound",
+        RejectionCode::GrantRefused => "refused: GrantRefused",
     }
 }
 

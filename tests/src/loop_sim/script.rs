@@ -1,9 +1,10 @@
 //! What the nodes of the simulation do, and what clients start. Every completion changes its workflow's state, so that what is applied twice, or
 //! not at all, shows.
 
+use bytes::Bytes;
 use graft_machine::command::{
-    BlockTask, Change, Command, CompleteTask, ControlTask, ControlWorkflow, FailTask, FailureKind, FanOut, Operation, RedriveTask,
-    SetLimit, StartWorkflow,
+    BlockTask, Change, Command, CompleteTask, ControlTask, ControlWorkflow, FailTask, FailureKind, FanOut, GrantJoin, Operation,
+    RedriveTask, RevokeJoinGrant, SetLimit, StartWorkflow, UseJoinGrant,
 };
 use graft_machine::ids::{AttemptRef, Lease};
 use graft_machine::result::TaskResult;
@@ -106,6 +107,32 @@ pub fn nonsense(time: u64, rng: &mut Rng) -> Command {
             nodes: vec![NewTask { on_exhausted: Some(OnExhausted { then: None }), ..task("step", 0) }],
             ..start
         }),
+    }
+}
+
+/// Something about who may join: of few grants, so that many ask for the same.
+pub fn joining(time: u64, rng: &mut Rng) -> Command {
+    let id = format!("grant-{}", rng.below(4));
+    let secret = |rng: &mut Rng| if rng.chance(500) { vec![rng.below(2) as u8; 32].into() } else { Bytes::new() };
+    let member = |rng: &mut Rng| format!("member-{}", rng.below(2));
+    match rng.below(6) {
+        0 | 1 => {
+            let secret_hash: Bytes = secret(rng);
+            let named = secret_hash.is_empty() || rng.chance(500);
+            let member = if named { member(rng) } else { String::new() };
+            Command::GrantJoin(GrantJoin {
+                id,
+                member,
+                secret_hash,
+                expires: time + rng.between(100, 6_000),
+                uses: rng.between(1, 3) as u32,
+            })
+        }
+        2 => Command::RevokeJoinGrant(RevokeJoinGrant { id }),
+        _ => {
+            let (secret_hash, member) = (secret(rng), member(rng));
+            Command::UseJoinGrant(UseJoinGrant { id, secret_hash, member, raft_id: rng.between(1, 6) })
+        }
     }
 }
 

@@ -104,7 +104,7 @@ impl StateRead for Reader<'_> {
 macro_rules! for_each_table {
     ($do:ident!($($args:tt)*)) => {
         $do!(($($args)*) Names Workflows Tasks Scopes ReadyTasks BlockedTasks Timers IdempotencyKeys Events RunEvents TaskEvents StatusList
-            LabelList TimeList Requests RequestExpiry Sessions Limits Counters Meta TaskList DeadLetters StatusCounts AttemptEvents)
+            LabelList TimeList Requests RequestExpiry Sessions Limits Counters Meta TaskList DeadLetters StatusCounts AttemptEvents JoinGrants)
     };
 }
 
