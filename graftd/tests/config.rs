@@ -106,7 +106,7 @@ fn print_shows_each_value_with_who_said_it() {
         "data_dir = \"./graft-data\"  # default",
         "listen = \"127.0.0.1:9000\"  # graftd.toml:2",
         "# advertise is not set",
-        "peers = []      # default",
+        "max_voters = 5         # default",
         "[scheduler.node_limits]",
         "ocr = 4           # graftd.toml:4",
         "\"team-a/ocr\" = 2  # conf.d/10-site.toml:2",
