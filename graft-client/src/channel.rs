@@ -9,6 +9,9 @@
 //! A member that is stopped or cut off costs one call a few seconds, and the next ones nothing: a connection that answers no ping is given
 //! up, and where there is another member to ask, a try that gets no answer is, too.
 //!
+//! Whoever answers is asked for the members now and then, beside the calls: so a client that was told one address finds the others when that
+//! one is gone, also those that joined later. What was configured is never forgotten.
+//!
 //! Calls that last (waits, watches) have connections of their own. A server takes so many streams on a connection, and the transport lets the
 //! ones beyond wait without a word: a thousand waits on the shared connection would block every start behind them.
 
@@ -17,6 +20,8 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use graft_proto::v1::cluster_service_client::ClusterServiceClient;
+use graft_proto::v1::{ClusterStatusRequest, Member};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
@@ -44,8 +49,12 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(3);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// What a longer time counts as: a clock cannot be asked for more than it can tell.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3_600);
-/// Most addresses kept that were learned from leader hints, beside the configured ones.
+/// Most addresses kept that were learned from leader hints and from the membership, beside the configured ones.
 const LEARNED_MAX: usize = 64;
+/// A client that is used asks for the members so often.
+const FOLLOW_EVERY: Duration = Duration::from_secs(10);
+/// Longest wait for that answer.
+const FOLLOW_WAIT: Duration = Duration::from_secs(5);
 
 /// Most lasting calls on one connection; far below the 1,024 streams that a server allows, since one that is over is counted a while longer.
 const LASTING_MAX: usize = 512;
@@ -83,14 +92,16 @@ impl Kind {
 /// The connections of one client.
 #[derive(Debug)]
 pub(crate) struct Connections {
-    configured: Vec<String>,
-    state: Mutex<State>,
+    configured: Arc<[String]>,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Debug)]
 struct State {
     preferred: String,
     learned: Vec<String>,
+    /// When the members were asked for last.
+    followed: Option<Instant>,
     open: BTreeMap<String, Channel>,
     lasting: BTreeMap<String, Vec<Lasting>>,
 }
@@ -114,7 +125,9 @@ impl Connections {
     /// For these URLs, at least one. Connects when it is used first.
     pub(crate) fn new(configured: Vec<String>) -> Self {
         let preferred = configured.first().cloned().unwrap_or_default();
-        Self { configured, state: Mutex::new(State { preferred, learned: Vec::new(), open: BTreeMap::new(), lasting: BTreeMap::new() }) }
+        let (learned, open, lasting) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+        let state = State { preferred, learned, followed: None, open, lasting };
+        Self { configured: configured.into(), state: Arc::new(Mutex::new(state)) }
     }
 
     /// The configured addresses.
@@ -198,6 +211,26 @@ impl Connections {
         state.preferred = round[next].clone();
     }
 
+    /// Asks the member that has just answered for all of them, if that was not done lately. Nobody waits for it.
+    fn follow(&self, url: &str) {
+        {
+            let mut state = self.lock();
+            if state.followed.is_some_and(|at| at.elapsed() < FOLLOW_EVERY) {
+                return;
+            }
+            state.followed = Some(Instant::now());
+        }
+        let Ok(channel) = self.to(url) else { return };
+        let (configured, state, url) = (self.configured.clone(), self.state.clone(), url.to_owned());
+        tokio::spawn(async move {
+            let mut service = ClusterServiceClient::new(channel);
+            match tokio::time::timeout(FOLLOW_WAIT, service.status(ClusterStatusRequest {})).await {
+                Ok(Ok(status)) => learn(&configured, &state, &url, &status.into_inner().members),
+                Ok(Err(_)) | Err(_) => tracing::debug!(url, "a member was asked for the others, and has not said"),
+            }
+        });
+    }
+
     /// Calls until an answer comes that another try cannot better, or the time is used up.
     ///
     /// `operation` reads after "failed to". `call` makes one try on a connection. What the server was asked to wait comes on top of `timeout`.
@@ -237,7 +270,10 @@ impl Connections {
             .map_err(|error| error.unknown_outcome(doubt))?;
             let over = if others && kind != Kind::Once { until.min(after(TRY_MAX + kind.by_wish())) } else { until };
             let error = match tokio::time::timeout_at(over, call(channel)).await {
-                Ok(Ok(answer)) => return Ok((answer.into_inner(), place)),
+                Ok(Ok(answer)) => {
+                    self.follow(&url);
+                    return Ok((answer.into_inner(), place));
+                }
                 Ok(Err(status)) => {
                     let error = ClientError::from_status(operation, &url, &status);
                     doubt |= kind.changes() && error.outcome_unknown() && !never_sent(&status);
@@ -276,6 +312,28 @@ impl Connections {
         }
         unreachable!("the loop above returns when the time is used up")
     }
+}
+
+/// The members as one of them tells: whom to ask besides those that were configured. Who answers at an address of this machine alone is of no
+/// use to a client that has come from elsewhere.
+fn learn(configured: &[String], state: &Mutex<State>, told_by: &str, members: &[Member]) {
+    let (scheme, _) = told_by.split_once("://").unwrap_or(("http", told_by));
+    let from_here = is_loopback(told_by);
+    let urls = members.iter().map(|member| &member.client_address).filter(|address| !address.is_empty());
+    let urls = urls.filter_map(|address| normal(&format!("{scheme}://{address}")).ok());
+    let learned: Vec<String> = urls.filter(|url| !configured.contains(url) && (from_here || !is_loopback(url))).take(LEARNED_MAX).collect();
+    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+    let gone: Vec<String> = state.learned.iter().filter(|url| !learned.contains(url) && **url != state.preferred).cloned().collect();
+    for url in &gone {
+        state.open.remove(url);
+        state.lasting.remove(url);
+    }
+    state.learned = learned;
+}
+
+fn is_loopback(url: &str) -> bool {
+    let host = url.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(|host| host.trim_matches(['[', ']']).to_owned()));
+    host.is_some_and(|host| host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback()))
 }
 
 /// What a client of no server answers: that of an engine in a test.
@@ -324,6 +382,22 @@ mod tests {
         assert_eq!(connections.preferred().0, "http://b:1");
         connections.move_on("http://b:1", None);
         assert_eq!(connections.preferred().0, "http://a:1");
+    }
+
+    #[test]
+    fn members_that_are_told_are_asked_when_those_that_were_configured_do_not_answer() {
+        let member = |address: &str| Member { client_address: address.into(), ..Member::default() };
+        let connections = Connections::new(vec!["http://10.0.0.1:7420".into()]);
+        let told = [member("10.0.0.1:7420"), member("10.0.0.2:7420"), member("127.0.0.1:7420"), member("")];
+        learn(&connections.configured, &connections.state, "http://10.0.0.1:7420", &told);
+        connections.move_on("http://10.0.0.1:7420", None);
+        assert_eq!(connections.preferred(), ("http://10.0.0.2:7420".to_owned(), true));
+        // The round has these two, and the one that has left is not asked any more.
+        learn(&connections.configured, &connections.state, "http://10.0.0.1:7420", &[member("10.0.0.3:7420")]);
+        connections.move_on("http://10.0.0.2:7420", None);
+        assert_eq!(connections.preferred().0, "http://10.0.0.1:7420");
+        connections.move_on("http://10.0.0.1:7420", None);
+        assert_eq!(connections.preferred().0, "http://10.0.0.3:7420");
     }
 
     #[test]
