@@ -20,6 +20,7 @@ mod forming;
 mod health;
 mod options;
 mod presence;
+mod recover;
 mod run;
 
 use std::io;
@@ -59,6 +60,7 @@ use health::Replay;
 
 pub use configuration::configuration;
 pub use error::{Failure, StartError};
+pub use recover::recover;
 pub use run::run;
 
 /// How often an idle connection of another member is probed, and how long it may take to answer.

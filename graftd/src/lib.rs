@@ -46,11 +46,12 @@ use clap::Parser;
 /// The daemon's `main`: reads the command line, does what it says (nothing: runs until it is told to end or cannot go on), and returns the exit
 /// code.
 ///
-/// 0: drained · 2: unknown flag · 70: could not go on · 75: port or data directory in use · 77: data of another cluster · 78: configuration.
+/// 0: drained · 2: unknown flag · 70: could not go on · 75: port or data directory in use · 76: taken out of the cluster · 77: data of another cluster · 78: configuration.
 pub fn main_from_args() -> ExitCode {
     let cli = config::Cli::parse();
     match &cli.command {
         None => app::run(&cli.flags),
         Some(config::Command::Config(command)) => app::configuration(&cli.flags, command),
+        Some(config::Command::Recover(args)) => app::recover(&cli.flags, args),
     }
 }

@@ -65,7 +65,20 @@ impl Cluster {
     }
 
     /// As [`Self::start`]; `prepared` is called with each member before it is started.
-    pub async fn start_with(size: usize, extra: &str, mut prepared: impl FnMut(&Member)) -> Self {
+    pub async fn start_with(size: usize, extra: &str, prepared: impl FnMut(&Member)) -> Self {
+        let mut cluster = Self::prepare(size, extra);
+        cluster.members.iter().for_each(prepared);
+        for member in &mut cluster.members {
+            member.start();
+        }
+        for member in &cluster.members {
+            member.ready().await;
+        }
+        cluster
+    }
+
+    /// As [`Self::start`], but starts nobody.
+    pub fn prepare(size: usize, extra: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let ports: Vec<(u16, u16)> = (0..size).map(|_| (free_port(), free_port())).collect();
         let cluster: Vec<(String, String)> =
@@ -76,15 +89,7 @@ impl Cluster {
             .zip(&ports)
             .map(|((name, _), ports)| Member::prepare(dir.path(), name, &cluster, &trust, *ports, extra))
             .collect();
-        let mut cluster = Self { members, _dir: dir };
-        cluster.members.iter().for_each(&mut prepared);
-        for member in &mut cluster.members {
-            member.start();
-        }
-        for member in &cluster.members {
-            member.ready().await;
-        }
-        cluster
+        Self { members, _dir: dir }
     }
 
     /// URLs of all members, comma-separated: what clients and workers are given.

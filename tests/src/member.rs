@@ -259,6 +259,11 @@ impl Member {
         self.dir.join("data")
     }
 
+    /// Its configuration file.
+    pub fn config_path(&self) -> PathBuf {
+        self.dir.join("graftd.toml")
+    }
+
     /// Where its output goes.
     pub fn log_path(&self) -> PathBuf {
         self.dir.join("graftd.log")

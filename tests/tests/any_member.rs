@@ -128,3 +128,20 @@ async fn one_follower_is_enough_for_everything_and_shows_what_it_has_when_it_is_
     cluster.members[leader].start();
     wait::until("linearizable reads", Duration::from_secs(30), || async { counts.get().await }).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_was_told_one_member_goes_on_with_the_others_when_that_one_is_gone() {
+    let mut cluster = Cluster::start(3, "").await;
+    let known = (cluster.leader().await + 1) % 3;
+    let client = Client::connect(cluster.members[known].url().as_str()).expect("a valid address");
+    client.start("before").node(Next::named("nobody", ())).await.expect("start");
+    // Beside its calls it asks who the others are.
+    let asked = || cluster.members[known].metric("graft_grpc_requests_total{code=\"OK\",method=\"graft.v1.ClusterService/Status\"}");
+    wait::until("the client to ask for the members", Duration::from_secs(10), || async {
+        if asked() >= 1.0 { Ok(()) } else { Err("not yet") }
+    })
+    .await;
+    cluster.members[known].kill();
+    client.start("after").node(Next::named("nobody", ())).await.expect("the others answer");
+    assert_eq!(client.workflow("before").get().await.expect("get").status(), WorkflowStatus::Running);
+}

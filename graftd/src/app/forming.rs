@@ -12,7 +12,7 @@ use super::error::Failure;
 use crate::consensus::{Consensus, Leadership, MemberInfo};
 use crate::discovery::formation::Formation;
 use crate::discovery::formation_rules::Facts;
-use crate::discovery::records::{Candidate, FIRST_EPOCH};
+use crate::discovery::records::{Candidate, FIRST_EPOCH, Marker};
 use crate::discovery::rounds::{ROUND, Rounds, Step};
 use crate::discovery::sources::Candidates;
 use crate::observability::readiness::ReadinessBoard;
@@ -44,7 +44,28 @@ pub(super) async fn form(
         tracing::info!(cluster = %marker.cluster_name, cluster_id = %marker.cluster_id, "the cluster is formed and this member is part of it");
     }
     board.update(|conditions| conditions.forming = None);
+    raise_epoch(&consensus, &marker).await;
     Ok(())
+}
+
+/// After a recovery by force the marker is ahead of the log: the member that went on alone tells the machine, when it leads.
+async fn raise_epoch(consensus: &Consensus, marker: &Marker) {
+    loop {
+        let Facts { lineage, leads, .. } = facts(consensus).await;
+        match lineage {
+            Some((_, epoch)) if epoch >= marker.epoch => return,
+            Some(_) if leads => {
+                let (id, name) = (marker.cluster_id.clone(), marker.cluster_name.clone());
+                match consensus.init_cluster(id, name, marker.epoch).await {
+                    Ok(Ok(_)) => tracing::warn!(epoch = marker.epoch, "this cluster was recovered by force, and goes on in a later epoch"),
+                    Ok(Err(rejection)) => tracing::error!(%rejection, "the cluster's epoch cannot be raised"),
+                    Err(error) => tracing::warn!(%error, "the cluster's epoch is not raised yet"),
+                }
+            }
+            _ => {}
+        }
+        sleep(ROUND).await;
+    }
 }
 
 async fn run_rounds(

@@ -53,6 +53,25 @@ pub enum Command {
     /// Look at the configuration: check it, show what is in force and who said it, describe it for programs
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Go on alone with the data of this member, after the majority of its cluster was lost for good
+    ///
+    /// For the last resort, on one survivor, with no graftd running on its data. It becomes the only member, in a later epoch of the cluster; what
+    /// stands in its log counts. What was acknowledged is complete only if this is the survivor that is furthest: ask each with --dry-run, and
+    /// choose the highest term, then the highest index. The members that are left behind are refused from then on: start them with empty
+    /// data directories, and they join. With a majority left, do not use it: wait, or use `graft cluster remove`.
+    #[command(after_help = RECOVER_EXAMPLES)]
+    Recover(RecoverArgs),
+}
+
+/// How `recover` is agreed to.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RecoverArgs {
+    /// Change nothing, only say what this member has
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
+    /// Do it
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// `graftd config ..`.
@@ -126,6 +145,11 @@ Exit codes:
   77   the data are of another cluster
   78   the configuration, or what it points to, is refused
   130  ended at once by a second signal";
+
+const RECOVER_EXAMPLES: &str = "\
+Examples:
+  graftd recover --config /etc/graft/graftd.toml --dry-run
+  graftd recover --config /etc/graft/graftd.toml --yes";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:

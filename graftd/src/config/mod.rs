@@ -53,7 +53,7 @@ mod units;
 mod unwise;
 
 pub use error::{ConfigError, Problem};
-pub use flags::{CheckArgs, Cli, Command, ConfigCommand, Flags, Format, PrintArgs};
+pub use flags::{CheckArgs, Cli, Command, ConfigCommand, Flags, Format, PrintArgs, RecoverArgs};
 pub use keys::{all_keys, variable};
 pub use load::{Loaded, Sources, USUAL_FILE, load};
 pub use origin::Origin;

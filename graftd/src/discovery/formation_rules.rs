@@ -121,14 +121,16 @@ pub fn decide(me: &Me, standing: &Standing, facts: &Facts, seen: &BTreeMap<Strin
         *epoch = hello.epoch.max(*epoch);
     }
     if let Some((cluster_id, epoch)) = &facts.lineage {
-        clusters.insert(cluster_id, *epoch);
+        // A later epoch is told before it has arrived in the log.
+        let latest = clusters.entry(cluster_id).or_default();
+        *latest = (*epoch).max(*latest);
     }
     if clusters.len() > 1 {
         let ids: Vec<&str> = clusters.keys().copied().collect();
         let why = format!("the candidates belong to different clusters of the name `{}`: {}", me.cluster_name, ids.join(" and "));
         return Decision::Stop { why };
     }
-    if let Some((cluster_id, epoch)) = &facts.lineage {
+    if let (Some((cluster_id, _)), Some(epoch)) = (&facts.lineage, clusters.values().next()) {
         return Decision::Settle { cluster_id: cluster_id.clone(), epoch: *epoch };
     }
     let formed = clusters.into_iter().next();

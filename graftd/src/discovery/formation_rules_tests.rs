@@ -239,6 +239,14 @@ fn a_newcomer_asks_those_that_went_on_after_a_recovery() {
     assert_eq!(decide(&me("d", 4), &NEW, &none(), &seen(&[hello(&a, "x"), recovered])), Decision::Join(vec!["b:1:2".into()]));
 }
 
+#[test]
+fn a_later_epoch_is_believed_before_it_has_arrived_in_the_log() {
+    let (b, d) = (me("b", 2), me("d", 4));
+    let facts = Facts { initialized: true, lineage: Some(("x".into(), 1)), ..Facts::default() };
+    let recovered = PeerHello { epoch: 2, ..hello(&b, "x") };
+    assert_eq!(decide(&d, &NEW, &facts, &seen(&[recovered])), Decision::Settle { cluster_id: "x".into(), epoch: 2 });
+}
+
 fn manual(name: &str, raft_id: u64) -> Me {
     Me { bootstrap: Bootstrap::Manual, ..me(name, raft_id) }
 }

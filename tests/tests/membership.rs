@@ -1,0 +1,154 @@
+//! Real members that come and go under load, and one that goes on alone after all others are lost.
+
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use graft_client::Client;
+use graft_client::proto::ClusterStatusResponse;
+use graft_tests::cluster::Cluster;
+use graft_tests::load::Load;
+use graft_tests::member::Member;
+use graft_tests::workers::WorkerProcess;
+use graft_tests::{alone, binary, figure, wait};
+
+/// Keys of members that are in a hurry, as far as tests are. They stand in `[cluster]`, which the configuration ends with.
+const QUICK: &str = "join = \"open\"\npromote_after = \"300ms\"\nreplace_after = \"3s\"\n";
+/// Longest wait for a change of the membership.
+const CHANGED_WITHIN: Duration = Duration::from_secs(60);
+/// Workflows of one portion of the load.
+const PORTION: u64 = 200;
+
+/// Waits until the members that vote are these.
+async fn voters(client: &Client, names: &[&str]) -> ClusterStatusResponse {
+    wait::until(&format!("{names:?} to vote"), CHANGED_WITHIN, || async {
+        let status = client.cluster_status().await.map_err(|error| error.to_string())?;
+        let voters: Vec<&str> =
+            status.members.iter().filter(|member| member.role != "learner").map(|member| member.name.as_str()).collect();
+        let told = format!("{:?}", status.members.iter().map(|member| (&member.name, &member.role)).collect::<Vec<_>>());
+        if voters == names && status.members.len() == names.len() { Ok(status) } else { Err(told) }
+    })
+    .await
+}
+
+/// Makes a member one that joins.
+fn joins(member: &Member, expect: usize) {
+    member.reconfigure(|text| text.replace(&format!("expect = {expect}\n"), "bootstrap = \"manual\"\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_member_becomes_five_and_five_become_one_under_load() {
+    let _turn = alone().await;
+    let mut cluster = Cluster::prepare(5, QUICK);
+    cluster.members[0].reconfigure(|text| text.replace("expect = 5\n", "expect = 1\n"));
+    cluster.members[0].start();
+    cluster.members[0].ready().await;
+    let urls = cluster.urls();
+    let workers: Vec<WorkerProcess> = (1..=2).map(|i| WorkerProcess::start(&urls, &format!("w{i}"))).collect();
+
+    // Load all the time, through clients that begin with different members; who is not there yet, or not any more, is no excuse.
+    let done = Arc::new(AtomicBool::new(false));
+    let loading = tokio::spawn({
+        let (clients, done) = (cluster.clients(), done.clone());
+        async move {
+            let (mut loads, mut failed) = (Vec::new(), 0);
+            while !done.load(Ordering::SeqCst) {
+                let load = Load::new(clients.clone(), &format!("scale{}", loads.len()), PORTION, 3, 5);
+                failed += load.start_all().await;
+                loads.push(load);
+            }
+            (loads, failed)
+        }
+    });
+    let operator = cluster.client();
+    for (from, to) in [(1, 3), (3, 5)] {
+        for member in &mut cluster.members[from..to] {
+            joins(member, 5);
+            member.start();
+        }
+        let names: Vec<String> = cluster.members[..to].iter().map(|member| member.name.clone()).collect();
+        voters(&operator, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        figure(format_args!("{to} members vote"));
+    }
+    // Whoever leads is among those that go.
+    for (goes, left) in [(0, &["m2", "m3", "m4", "m5"][..]), (3, &["m2", "m3", "m5"]), (1, &["m3", "m5"]), (4, &["m3"])] {
+        let name = cluster.members[goes].name.clone();
+        operator.remove_member(&name, false).await.unwrap_or_else(|error| panic!("{name} may go: {error}"));
+        let (code, said) = cluster.members[goes].ended().await;
+        assert_eq!(code, Some(76), "{name}: {said}");
+        voters(&operator, left).await;
+        figure(format_args!("{name} is out"));
+    }
+    done.store(true, Ordering::SeqCst);
+    let (loads, failed) = loading.await.expect("the load goes on");
+    assert_eq!(failed, 0, "starts that failed after the SDK's own repeats");
+    for load in &loads {
+        load.check_all().await;
+    }
+    figure(format_args!("{} workflows were started meanwhile, and completed; no start failed", loads.len() as u64 * PORTION));
+    drop(workers);
+}
+
+/// Runs `graftd recover` on a member's data.
+fn recover(member: &Member, flag: &str) -> (Option<i32>, String) {
+    let mut command = Command::new(binary("graftd-under-test"));
+    let ran = command.args(["recover", flag, "--config"]).arg(member.config_path()).output().expect("it runs");
+    (ran.status.code(), String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned())
+}
+
+/// Term and index of its last entry, as `recover --dry-run` tells them.
+fn last(member: &Member) -> (u64, u64) {
+    let (code, said) = recover(member, "--dry-run");
+    assert!(code == Some(0) && said.contains("Nothing was changed."), "{said}");
+    let line = said.lines().find(|line| line.starts_with("last ")).unwrap_or_else(|| panic!("{said}"));
+    let mut numbers = line.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok());
+    (numbers.next().expect("a term"), numbers.next().expect("an index"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_survivor_goes_on_alone_and_the_others_join_it_anew() {
+    let _turn = alone().await;
+    let mut cluster = Cluster::start(3, QUICK).await;
+    let urls = cluster.urls();
+    let worker = WorkerProcess::start(&urls, "w1");
+    let load = Load::new(cluster.clients(), "before", 300, 3, 5);
+    load.start_all().await;
+    let refused = recover(&cluster.members[0], "--yes");
+    assert_eq!(refused.0, Some(75), "it runs: {}", refused.1);
+    for member in &mut cluster.members {
+        member.kill();
+    }
+    // Two disks are lost. What is left is the one that is furthest, so that nothing acknowledged is missing.
+    let furthest = (0..3).max_by_key(|i| last(&cluster.members[*i])).expect("three members");
+    let (code, said) = recover(&cluster.members[furthest], "--yes");
+    assert!(code == Some(0) && said.contains("This member is the only one now, in epoch 2"), "{said}");
+    cluster.members[furthest].start();
+    cluster.members[furthest].ready().await;
+    let client = Client::connect(cluster.members[furthest].url().as_str()).expect("an address");
+    let status = voters(&client, &[&cluster.members[furthest].name]).await;
+    wait::until("the epoch to be raised", CHANGED_WITHIN, || async {
+        match client.cluster_status().await.map(|status| status.epoch) {
+            Ok(2) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    assert_eq!(status.members.len(), 1);
+
+    // With what it had, one that was left behind is sent away; with an empty directory, each of them joins.
+    let others: Vec<usize> = (0..3).filter(|i| *i != furthest).collect();
+    cluster.members[others[0]].start();
+    let (code, said) = cluster.members[others[0]].ended().await;
+    assert_eq!(code, Some(76), "{said}");
+    for other in others {
+        std::fs::remove_dir_all(cluster.members[other].data_dir()).expect("its disk is lost");
+        cluster.members[other].start();
+    }
+    voters(&client, &["m1", "m2", "m3"]).await;
+    load.check_all().await;
+    let after = Load::new(cluster.clients(), "after", 100, 3, 5);
+    assert_eq!(after.start_all().await, 0);
+    after.check_all().await;
+    drop(worker);
+}
