@@ -22,7 +22,7 @@ impl World {
     pub(super) fn restart(&mut self, m: usize) -> Verdict {
         let now = self.now;
         let outcome = self.members[m].restart(now, &mut self.rng);
-        let outcome = outcome.as_ref().map(|()| ()).map_err(String::as_str);
+        let outcome = outcome.as_ref().copied().map_err(String::as_str);
         self.invariants.opened(&Opened { member: raft_id(m), fresh: false, outcome })
     }
 
@@ -174,7 +174,7 @@ impl World {
             }
             3 if spare && present > config.voters.len() / 2 + 1 => {
                 // A disk is lost with its member; the operator removes it, and lets another join later.
-                let lost = config.voters.iter().copied().filter(|voter| *voter != leader && self.members[*voter].up).last();
+                let lost = config.voters.iter().copied().rfind(|voter| *voter != leader && self.members[*voter].up);
                 if let Some(lost) = lost {
                     next.voters.remove(&lost);
                     if self.reconfigure(leader, next) {

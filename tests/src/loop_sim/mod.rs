@@ -1,16 +1,16 @@
 //! Simulation A: members, workers, clients and operators in one synchronous loop, over virtual clocks, a lossy network and disks that forget.
 //!
 //! **Real** here is everything that decides: the machine (`apply`), the scheduler's core, the stamp of entries, and, on some seeds, the stores
-//! of log and state over files, or over disks that lose what was not synced. **A model** is the log between the members ([`raft`]): the
+//! of log and state over files, or over disks that lose what was not synced. **A model** is the log between the members (`raft`): the
 //! smallest that keeps Raft's promises (terms, quorums, pre-vote, learners, snapshots, membership); openraft itself is simulation B's matter.
-//! Workers ([`worker`], [`script`]) are scripted, but keep the protocol's rules, except where a process that was stopped cannot know better.
+//! Workers (`worker`, `script`) are scripted, but keep the protocol's rules, except where a process that was stopped cannot know better.
 //!
-//! What can happen stands in [`faults`]: members crash, lose power, stop, are cut off, have slow disks and clocks that jump; they join and
+//! What can happen stands in `faults`: members crash, lose power, stop, are cut off, have slow disks and clocks that jump; they join and
 //! leave, or lose their disks and are replaced; workers die, stop longer than their leases last and go on as if nothing had been, leave;
-//! clients repeat themselves and ask for nonsense; operators look at what some member knows and do something about it ([`operator`]). A seed
+//! clients repeat themselves and ask for nonsense; operators look at what some member knows and do something about it (`operator`). A seed
 //! draws which of this it has, and how much ([`Plan`]).
 //!
-//! [`crate::invariants`] watches every step. Then everything heals ([`healing`]), and must come to rest within a bound of virtual time.
+//! [`crate::invariants`] watches every step. Then everything heals (`healing`), and must come to rest within a bound of virtual time.
 //!
 //! A seed decides everything: the same seed is the same run.
 
