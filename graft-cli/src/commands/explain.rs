@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(offered("GR0300"), ["GR0003"]);
         assert_eq!(offered("GR00003"), ["GR0003"]);
         assert_eq!(offered("GR1900"), ["GR0019", "GR9001", "GR9010"]);
-        assert_eq!(offered("gr0028"), ["GR0008", "GR0018", "GR0020"]);
+        assert_eq!(offered("gr0038"), ["GR0008", "GR0018", "GR0028"]);
         for text in ["", "xyzzy", "workflow list", "a"] {
             assert_eq!(offered(text), [""; 0], "{text}");
             assert!(unknown(text).ends_with("no code of an error of this version.\n  See them all with `graft explain`."));

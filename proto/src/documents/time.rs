@@ -181,7 +181,7 @@ mod tests {
     /// Found by feeding it damaged texts.
     #[test]
     fn a_time_that_could_not_be_written_is_not_read() {
-        for text in ["9999-12-31T23:59:60Z", "9999-12-31T23:59:59-00:01", "9999-12-31T00:00:00-23:59"] {
+        for text in ["9999-12-31T23:59:60Z", "9999-12-31T23:59:59-00:01", "9999-12-31T00:01:00-23:59"] {
             assert_eq!(text.parse::<Time>(), Err(NoTime), "{text}");
         }
         assert!("9999-12-31T23:59:59.999Z".parse::<Time>().is_ok());

@@ -186,7 +186,7 @@ catalogue! {
     /// Of many, some were refused; the others were done.
     Partly = "GR9108", Internal, 500, IsVain, None, "see above which were refused, and why";
     /// An examination has found problems.
-    Unwell = "GR9109", FailedPrecondition, 409, IsVain, None, "see above what is wrong, and what to do about each";
+    Unwell = "GR9109", Internal, 500, IsVain, None, "see above what is wrong, and what to do about each";
 }
 
 impl ErrorCode {
