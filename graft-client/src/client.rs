@@ -286,7 +286,7 @@ impl Client {
         EventServiceClient::with_interceptor(channel, self.identified()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
-    fn cluster_service(&self, channel: Channel) -> ClusterServiceClient<Identity> {
+    pub(crate) fn cluster_service(&self, channel: Channel) -> ClusterServiceClient<Identity> {
         ClusterServiceClient::with_interceptor(channel, self.identified()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 

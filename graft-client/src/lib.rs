@@ -203,6 +203,7 @@ pub mod middleware;
 mod next;
 mod node;
 mod outcome;
+mod snapshot;
 mod start;
 mod tasks;
 #[cfg(feature = "testing")]

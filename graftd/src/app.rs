@@ -12,6 +12,7 @@
 //! Everything is started here, and everything that is started is waited for here.
 
 mod background;
+mod backup;
 mod banner;
 mod configuration;
 mod disk;
@@ -58,6 +59,7 @@ use background::{Background, Failures};
 use forming::member_info;
 use health::Replay;
 
+pub use backup::{BackupError, Inspected, Restored, inspect, restore};
 pub use configuration::configuration;
 pub use error::{Failure, StartError};
 pub use recover::recover;

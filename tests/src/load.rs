@@ -41,6 +41,11 @@ impl Load {
         Self { clients, prefix: prefix.to_owned(), steps, width, count, acknowledged: Arc::default() }
     }
 
+    /// The same workflows, looked at through other clients: of a cluster that was made of a backup.
+    pub fn through(self, clients: Vec<Client>) -> Self {
+        Self { clients, ..self }
+    }
+
     fn client(&self, number: u64) -> &Client {
         &self.clients[number as usize % self.clients.len()]
     }

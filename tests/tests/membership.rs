@@ -1,10 +1,13 @@
 //! Real members that come and go under load, and one that goes on alone after all others are lost.
 
+use std::io::Write;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::StreamExt;
 use graft_client::Client;
 use graft_client::proto::ClusterStatusResponse;
 use graft_tests::cluster::Cluster;
@@ -12,6 +15,7 @@ use graft_tests::load::Load;
 use graft_tests::member::Member;
 use graft_tests::workers::WorkerProcess;
 use graft_tests::{alone, binary, figure, wait};
+use graftd::app::{inspect, restore};
 
 /// Keys of members that are in a hurry, as far as tests are. They stand in `[cluster]`, which the configuration ends with.
 const QUICK: &str = "join = \"open\"\npromote_after = \"300ms\"\nreplace_after = \"3s\"\n";
@@ -151,4 +155,59 @@ async fn a_survivor_goes_on_alone_and_the_others_join_it_anew() {
     assert_eq!(after.start_all().await, 0);
     after.check_all().await;
     drop(worker);
+}
+
+/// Saves the state through this client.
+async fn save(client: &Client, file: &Path) {
+    let mut out = std::fs::File::create(file).expect("a file");
+    let mut pieces = client.snapshot();
+    while let Some(piece) = pieces.next().await {
+        out.write_all(&piece.expect("a piece")).expect("written");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_was_taken_under_load_becomes_a_cluster_of_its_own() {
+    let _turn = alone().await;
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("graft.snapshot");
+    let (before, old_id) = {
+        let cluster = Cluster::start(3, QUICK).await;
+        let worker = WorkerProcess::start(&cluster.urls(), "w1");
+        let before = Load::new(cluster.clients(), "before", 500, 3, 5);
+        before.start_all().await;
+        // Work goes on, and more is started, while the state is read from a member that follows.
+        let during = Arc::new(Load::new(cluster.clients(), "during", 2_000, 3, 5));
+        let starting = tokio::spawn({
+            let during = during.clone();
+            async move { during.start_all().await }
+        });
+        wait::until("load", CHANGED_WITHIN, || async { if during.acknowledged() > 200 { Ok(()) } else { Err(during.acknowledged()) } })
+            .await;
+        let follower = (cluster.leader().await + 1) % 3;
+        save(&Client::connect(cluster.members[follower].url().as_str()).expect("an address"), &file).await;
+        assert!(during.acknowledged() < during.count(), "it was taken while workflows were started");
+        assert_eq!(starting.await.expect("no panic"), 0, "a backup fails no start");
+        drop(worker);
+        (before, cluster.client().cluster_status().await.expect("an answer").cluster_id)
+    };
+    let found = inspect(&file).unwrap_or_else(|error| panic!("{error}"));
+    figure(format_args!("a backup of {} records, {} bytes", found.records.values().sum::<u64>(), found.bytes));
+
+    // The first member of a new cluster, and two that join it.
+    let mut cluster = Cluster::prepare(3, QUICK);
+    let restored = restore(&file, &cluster.members[0].data_dir(), "m1", None).unwrap_or_else(|error| panic!("{error}"));
+    assert_ne!(restored.cluster_id, old_id);
+    for member in &mut cluster.members {
+        member.start();
+    }
+    let client = Client::connect(cluster.members[0].url().as_str()).expect("an address");
+    let status = voters(&client, &["m1", "m2", "m3"]).await;
+    assert_eq!(status.cluster_id, restored.cluster_id);
+    // What was acknowledged before is all there, and what was under way is brought to its end.
+    let _worker = WorkerProcess::start(&cluster.urls(), "w2");
+    before.through(cluster.clients()).check_all().await;
+    let after = Load::new(cluster.clients(), "after", 100, 3, 5);
+    assert_eq!(after.start_all().await, 0);
+    after.check_all().await;
 }

@@ -1,5 +1,7 @@
 //! Verbs about places: contexts, workers, members; what is true of the cluster as a whole.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 use super::value;
@@ -110,6 +112,9 @@ pub(crate) enum Cluster {
     /// Hand leadership to another voter, and wait until it leads.
     #[command(after_help = "Examples:\n  graft cluster transfer-leader\n  graft cluster transfer-leader graft-1")]
     TransferLeader(TransferArgs),
+    /// Save the whole state to a file, look into one, or make the first member of a new cluster of it.
+    #[command(subcommand)]
+    Snapshot(Snapshot),
     /// Let a member neither lead nor stand for election, and not be ready, until --undo or its next start: before its machine is worked on.
     #[command(after_help = "Examples:\n  graft cluster drain graft-2\n  graft cluster drain graft-2 --undo")]
     Drain(DrainArgs),
@@ -124,6 +129,47 @@ pub(crate) struct BootstrapArgs {
     /// Whether it was agreed to.
     #[command(flatten)]
     pub(crate) consent: Consent,
+}
+
+/// Verbs of `graft cluster snapshot`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Snapshot {
+    /// Save the whole state of the cluster to a file, while it works on: everything that was acknowledged before is in it.
+    #[command(after_help = "Example:\n  graft cluster snapshot save graft.snapshot")]
+    Save(SnapshotFile),
+    /// Check a file from end to end, and say what is in it. Needs no server.
+    #[command(
+        after_help = "Examples:\n  graft cluster snapshot inspect graft.snapshot\n  graft cluster snapshot inspect graft.snapshot -o json"
+    )]
+    Inspect(SnapshotFile),
+    /// Make the first member of a new cluster of a file, in an empty data directory. Needs no server; start graftd on it, and others join.
+    #[command(after_help = "Example:\n  graft cluster snapshot restore graft.snapshot --data-dir ./m1-data --member m1")]
+    Restore(SnapshotRestore),
+}
+
+/// Which file.
+#[derive(Debug, Args)]
+pub(crate) struct SnapshotFile {
+    /// The file.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+/// Arguments of `graft cluster snapshot restore`.
+#[derive(Debug, Args)]
+pub(crate) struct SnapshotRestore {
+    /// The file.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Where the member keeps its data (node.data_dir): an empty directory, or one that does not exist yet.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// The member's name (node.name).
+    #[arg(long, value_name = "NAME")]
+    pub(crate) member: String,
+    /// The cluster's name (cluster.name), if it is to be another one.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cluster_name: Option<String>,
 }
 
 /// Verbs of `graft cluster join-token`.

@@ -7,6 +7,7 @@ mod dead_letter;
 mod dev;
 mod events;
 mod explain;
+mod files;
 mod limit;
 mod man;
 mod paging;
@@ -23,7 +24,7 @@ use std::time::Duration;
 
 use graft_client::Client;
 
-use crate::cli::place::Worker;
+use crate::cli::place::{Cluster, Snapshot, Worker};
 use crate::cli::task::{DeadLetter, Limit, Task};
 use crate::cli::workflow::Workflow;
 use crate::cli::{Cli, Global, Noun};
@@ -98,6 +99,9 @@ async fn verb(cli: Cli, output: Output) -> CliResult {
             Workflow::Export(args) => workflow::export::run(&session().await?, &args).await,
         },
         Noun::Worker(Worker::List(args)) => worker::list::run(&session().await?, &args).await,
+        // What is in a file is looked at without a server.
+        Noun::Cluster(Cluster::Snapshot(Snapshot::Inspect(args))) => cluster::snapshot::inspected(output, &args),
+        Noun::Cluster(Cluster::Snapshot(Snapshot::Restore(args))) => cluster::snapshot::restored(output, &args),
         Noun::Cluster(verb) => cluster::run(&session().await?, &global, verb).await,
         Noun::Task(verb) => match verb {
             Task::List(args) => task::list::run(&session().await?, &args).await,

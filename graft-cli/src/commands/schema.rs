@@ -27,6 +27,7 @@ kinds! {
     bench::report::Report,
     cluster::doctor::FindingJson,
     cluster::doctor::FindingsJson,
+    cluster::snapshot::SnapshotJson,
     context::list::ContextJson,
     context::list::ContextsJson,
     context::test::AskedJson,

@@ -111,6 +111,8 @@ async fn every_kind_is_written_as_its_schema_says() {
     std::fs::write(starts.path(), "{\"workflow_id\":\"c\",\"node\":\"count\"}\n").unwrap();
     here.json(&["workflow", "start", "failed", "--node", "fail"]).await;
     here.graft(&["workflow", "watch", "failed"]).await;
+    let saved = format!("{disk}/graft.snapshot");
+    let saved = saved.as_str();
     let bench = ["bench", "--duration", "200ms", "--warmup", "50ms", "--concurrency", "2", "--fsync-dir", disk];
     let commands: &[&[&str]] = &[
         &["workflow", "start", "a", "--node", "wide"],
@@ -138,6 +140,7 @@ async fn every_kind_is_written_as_its_schema_says() {
         &["cluster", "members"],
         &["cluster", "join-token", "create"],
         &["cluster", "join-token", "list"],
+        &["cluster", "snapshot", "save", saved],
         &["context", "add", "here"],
         &["context", "list"],
         &["context", "test"],

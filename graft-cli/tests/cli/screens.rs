@@ -225,6 +225,26 @@ async fn screens_of_members() {
     screen_of("cluster-drain", &["cluster", "drain", &member]).await;
     screen_of("cluster-drain-undo", &["cluster", "drain", &member, "--undo"]).await;
     screen_of("cluster-bootstrap-formed", &["cluster", "bootstrap", "--members", &member, "--dry-run"]).await;
+    let data = tempfile::tempdir().unwrap();
+    let (file, restored) = (data.path().join("graft.snapshot"), data.path().join("m1-data"));
+    let (file, restored) = (file.to_str().unwrap(), restored.to_str().unwrap());
+    let places = |text: &str| text.replace(data.path().to_str().unwrap(), "DIR");
+    let screen_of_files = async |name: &str, words: &[&str]| {
+        let number =
+            |word: &str| if word.bytes().all(|b| b.is_ascii_digit()) && !word.is_empty() { "NUMBER".to_owned() } else { word.to_owned() };
+        let line = |line: &str| line.split(' ').map(number).collect::<Vec<_>>().join(" ") + "\n";
+        compare(name, &here.graft(words).await, |text| steady(&places(text)).lines().map(line).collect());
+    };
+    screen_of_files("snapshot-save", &["cluster", "snapshot", "save", file]).await;
+    screen_of_files("snapshot-inspect", &["cluster", "snapshot", "inspect", file]).await;
+    screen_of_files(
+        "snapshot-restore",
+        &["cluster", "snapshot", "restore", file, "--data-dir", restored, "--member", "m1", "--cluster-name", "copy"],
+    )
+    .await;
+    screen_of_files("snapshot-restore-again", &["cluster", "snapshot", "restore", file, "--data-dir", restored, "--member", "m1"]).await;
+    std::fs::write(file, "GRAFTSNP or not").unwrap();
+    screen_of_files("snapshot-inspect-damaged", &["cluster", "snapshot", "inspect", file]).await;
     screen_of("cluster-promote-nobody", &["cluster", "promote", "nobody"]).await;
     // Every document that was written is of a kind that has a schema.
     for words in [&["cluster", "doctor"][..], &["cluster", "join-token", "list"], &["cluster", "join-token", "create"]] {
@@ -272,7 +292,9 @@ async fn verbs(help: &str) -> Vec<Vec<String>> {
 #[tokio::test]
 async fn screens_of_help() {
     plain_screen("help", &graft(&["--help"]).await);
-    for noun in ["workflow", "task", "dead-letter", "worker", "limit", "cluster", "cluster join-token", "context", "tls"] {
+    for noun in
+        ["workflow", "task", "dead-letter", "worker", "limit", "cluster", "cluster join-token", "cluster snapshot", "context", "tls"]
+    {
         let words: Vec<&str> = noun.split(' ').chain(["--help"]).collect();
         plain_screen(&format!("help-{}", noun.replace(' ', "-")), &graft(&words).await);
     }

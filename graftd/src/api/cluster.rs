@@ -11,8 +11,7 @@ use graft_proto::v1::cluster_service_server::ClusterService;
 use prost::Message;
 use tonic::{Request, Response, Status};
 
-use super::sessions;
-use super::{Shared, forward};
+use super::{Shared, forward, sessions, snapshot};
 use crate::consensus::{ClusterStatus, MemberStatus};
 use crate::observability::process;
 use graft_convert::names;
@@ -70,6 +69,12 @@ impl ClusterService for Cluster {
         let live: Live = live.into_iter().flatten().collect();
         let workers = self.shared.read_view(move |view| workers(view, namespace.as_deref(), is_live.then_some(&live))).await??;
         Ok(Response::new(v1::ListWorkersResponse { workers, live: is_live }))
+    }
+
+    type SnapshotStream = snapshot::Pieces;
+
+    async fn snapshot(&self, _: Request<v1::SnapshotRequest>) -> Result<Response<snapshot::Pieces>, Status> {
+        Ok(Response::new(snapshot::snapshot(self.shared.clone()).await?))
     }
 
     async fn stats(&self, _: Request<v1::StatsRequest>) -> Result<Response<v1::StatsResponse>, Status> {

@@ -19,7 +19,7 @@ use super::{Shared, bodies, reflection};
 use graft_proto::errors::{ErrorCode, Fault, grpc_name, quoted};
 
 /// Every method, as the path names it.
-pub const METHODS: [&str; 41] = [
+pub const METHODS: [&str; 42] = [
     "graft.v1.WorkflowService/Start",
     "graft.v1.WorkflowService/StartMany",
     "graft.v1.WorkflowService/Get",
@@ -48,6 +48,7 @@ pub const METHODS: [&str; 41] = [
     "graft.v1.ClusterService/Status",
     "graft.v1.ClusterService/ListWorkers",
     "graft.v1.ClusterService/Stats",
+    "graft.v1.ClusterService/Snapshot",
     "graft.v1.MembershipService/Bootstrap",
     "graft.v1.MembershipService/CreateJoinToken",
     "graft.v1.MembershipService/ListJoinGrants",

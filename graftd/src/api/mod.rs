@@ -42,6 +42,7 @@ mod router;
 mod served;
 mod server;
 mod sessions;
+mod snapshot;
 mod start;
 mod start_many;
 mod taken;
@@ -116,6 +117,8 @@ pub(crate) struct Shared {
     pub(crate) subscribers: Arc<Semaphore>,
     /// Bound of their streams, with those of subscribers that were let go.
     pub(crate) subscriber_streams: Arc<Semaphore>,
+    /// Places for backups.
+    pub(crate) snapshots: Arc<Semaphore>,
     /// Places for the starts of calls of many.
     pub(crate) bulk: start_many::Bulk,
     /// Room for messages that are being read.
@@ -138,6 +141,7 @@ impl Shared {
             served: served::ServedNodes::default(),
             starts: Semaphore::new(STARTS_IN_FLIGHT_MAX),
             subscribers: Arc::new(Semaphore::new(events::SUBSCRIBERS_MAX)),
+            snapshots: Arc::new(Semaphore::new(snapshot::SNAPSHOTS_MAX)),
             subscriber_streams: Arc::new(Semaphore::new(events::STREAMS_MAX)),
             bulk: start_many::Bulk::new(),
             bodies: bodies::Room::for_messages(),

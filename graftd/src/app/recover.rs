@@ -63,6 +63,7 @@ fn attempt(config: &Config, args: &RecoverArgs) -> Result<String, Refused> {
     let failed = |error: &dyn std::fmt::Display| Refused { exit_code: EXIT_FATAL, why: format!("failed to open the data: {error}") };
     let state = StateStore::open(&data_dir.state_path(), options::state(config), None).map_err(|error| failed(&error))?;
     let (log, recovered) = LogStore::open(&data_dir.log_path(), options::log(config), None).map_err(|error| failed(&error))?;
+    state.claim(marker.raft_id).and_then(|()| log.claim(marker.raft_id)).map_err(|error| failed(&error))?;
     let outcome = Survivor::examine(&state, log.clone(), recovered).map_err(|error| failed(&error)).and_then(|survivor| {
         let survey = survivor.survey();
         if !args.yes {

@@ -46,7 +46,7 @@ use super::types::Raft;
 use crate::clock::Clock;
 use crate::discovery::formation::Formation;
 use crate::observability::metrics::Metrics;
-use crate::storage::{Latest, LogRecovered, LogStore, StateStore, View};
+use crate::storage::{Latest, LogRecovered, LogStore, SnapshotReader, StateStore, View};
 
 /// How long a restarted member waits for the cluster to confirm what it has.
 const RECOVERY_WAIT: Duration = Duration::from_secs(60);
@@ -338,6 +338,18 @@ impl Consensus {
         let age = acknowledged?.into_inner().elapsed().as_millis() as u64;
         // Rounded against us: a part of a millisecond of age counts as a whole one.
         (age + 1 < lease).then(|| now + lease - age - 1)
+    }
+
+    /// The whole state at one index, with everything that was acknowledged before the call: flushed, and read from one commit of the file.
+    ///
+    /// # Errors
+    /// If no leader confirms in time how far the state has to be, or it cannot be flushed.
+    pub async fn snapshot(&self) -> Result<SnapshotReader, ProposeError> {
+        self.read_barrier().await?;
+        let state = self.inner.shared.state.clone();
+        let unavailable = |reason: String| ProposeError::Unavailable { reason };
+        let flushed = blocking(move || state.flush().map(|_| state.snapshot())).await;
+        flushed.map_err(|error| unavailable(error.to_string()))?.map_err(|error| unavailable(error.to_string()))
     }
 
     /// Wakes when the run has new events here.

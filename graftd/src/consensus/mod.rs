@@ -13,7 +13,7 @@
 //! | `log_store`, `snapshot` | openraft's storage over our two stores |
 //! | `network`, `links`, `peer_server` | members among themselves |
 //! | `roster`, `autopilot`, `registrar`, `orders` | who the members are, and how they come, go, move and take over |
-//! | `recover` | offline: one survivor goes on alone |
+//! | `recover`, `restore` | offline: one survivor goes on alone; a saved state begins anew |
 //! | `trim` | the log's bounds, in entries and bytes |
 //! | `time` | the stamp of an entry |
 //! | `types`, `codec` | openraft's types, and their bytes on disk and wire |
@@ -44,6 +44,7 @@ mod peer_server;
 mod proposer;
 mod recover;
 mod registrar;
+mod restore;
 mod roster;
 mod sending;
 mod snapshot;
@@ -69,6 +70,7 @@ pub use orders::Order;
 pub use peer_server::Peers;
 pub use proposer::{ANSWER_WAIT, LEADER_WAIT};
 pub use recover::{Survey, Survivor};
+pub use restore::begin_anew;
 pub use status::{ClusterStatus, MemberStatus};
 pub use subscriptions::RunSubscription;
 pub use time::StampClock;

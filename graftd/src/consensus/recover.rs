@@ -102,7 +102,7 @@ impl Survivor {
 }
 
 /// Waits until a write is on disk.
-fn durable(write: impl FnOnce(Durable)) -> Result<(), std::io::Error> {
+pub(super) fn durable(write: impl FnOnce(Durable)) -> Result<(), std::io::Error> {
     let (sender, receiver) = mpsc::channel::<Result<(), StorageError>>();
     write(Box::new(move |result| drop(sender.send(result))));
     match receiver.recv() {

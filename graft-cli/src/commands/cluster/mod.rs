@@ -4,10 +4,11 @@ pub(super) mod doctor;
 mod join_token;
 mod members;
 mod order;
+pub(super) mod snapshot;
 mod status;
 
 use crate::cli::Global;
-use crate::cli::place::{Cluster, JoinToken};
+use crate::cli::place::{Cluster, JoinToken, Snapshot};
 use crate::commands::Session;
 use crate::error::CliResult;
 
@@ -25,6 +26,9 @@ pub(super) async fn run(session: &Session, global: &Global, verb: Cluster) -> Cl
         Cluster::Promote(which) => order::promote(session, which).await,
         Cluster::Remove(args) => order::remove(session, args).await,
         Cluster::TransferLeader(args) => order::transfer_leader(session, args).await,
+        Cluster::Snapshot(Snapshot::Save(args)) => snapshot::save(session, args).await,
+        Cluster::Snapshot(Snapshot::Inspect(args)) => snapshot::inspected(session.output, &args),
+        Cluster::Snapshot(Snapshot::Restore(args)) => snapshot::restored(session.output, &args),
         Cluster::Drain(args) => order::drain(session, args).await,
     }
 }

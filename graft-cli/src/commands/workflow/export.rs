@@ -1,18 +1,17 @@
 //! `graft workflow export`
 
 use std::io::Write;
-use std::path::Path;
 
 use futures::StreamExt;
-use tempfile::NamedTempFile;
 
 use super::handle;
 use crate::cli::Format;
 use crate::cli::workflow::Export;
 use crate::commands::Session;
+use crate::commands::files::{beside, failed, keep};
 use crate::error::{CliError, CliResult};
 use crate::output::spinner::Spinner;
-use crate::output::{note, yaml};
+use crate::output::yaml;
 
 /// Writes a workflow that has ended as one JSON document; to a file, all of it or nothing.
 pub(crate) async fn run(session: &Session, args: &Export) -> CliResult {
@@ -51,21 +50,4 @@ pub(crate) async fn run(session: &Session, args: &Export) -> CliResult {
     }
     drop(spinner);
     keep(file, path)
-}
-
-/// A file beside the one that is meant, so that it can take its place as a whole.
-fn beside(path: &Path) -> CliResult<NamedTempFile> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    NamedTempFile::new_in(dir).map_err(|error| failed(path, &error))
-}
-
-fn keep(file: NamedTempFile, path: &Path) -> CliResult {
-    file.as_file().sync_all().map_err(|error| failed(path, &error))?;
-    file.persist(path).map_err(|error| failed(path, &error.error))?;
-    note(&format!("Written to {}.", path.display()));
-    Ok(())
-}
-
-fn failed(path: &Path, error: &std::io::Error) -> CliError {
-    CliError::Other(format!("failed to write {}: {error}", path.display()))
 }

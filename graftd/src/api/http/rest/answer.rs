@@ -20,6 +20,7 @@ use super::super::problem::Refusal;
 const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
 const EVENT_STREAM: &str = "text/event-stream";
+const OCTETS: &str = "application/octet-stream";
 const MARKDOWN: &str = "text/markdown";
 /// A stream of events that has been silent for so long says that it is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -185,6 +186,27 @@ impl Answers for Pieces {
             response.headers_mut().insert(header::CONTENT_DISPOSITION, name);
         }
         response
+    }
+}
+
+/// Bytes in pieces, to be kept as a file.
+pub(super) struct Download {
+    /// The pieces.
+    pub(super) pieces: Documents<Result<Bytes, Status>>,
+    /// What a browser saves it as.
+    pub(super) name: &'static str,
+}
+
+impl Answers for Download {
+    fn described(_: &mut SchemaGenerator) -> Described {
+        let schema = schemars::json_schema!({ "type": "string", "format": "binary" });
+        Described { media: OCTETS, schema, many: false, statuses: OK }
+    }
+
+    fn response(self, _: &str) -> Response {
+        let disposition = format!("attachment; filename=\"{}\"", self.name);
+        ([(header::CONTENT_TYPE, OCTETS.to_owned()), (header::CONTENT_DISPOSITION, disposition)], Body::from_stream(self.pieces))
+            .into_response()
     }
 }
 

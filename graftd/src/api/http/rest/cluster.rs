@@ -1,5 +1,6 @@
 //! The cluster, its members, its workers; and the pages of the catalogue of errors.
 
+use futures::StreamExt;
 use graft_proto::documents::{ClusterStatus, MemberList, WorkerList};
 use graft_proto::errors::{ErrorCode, Fault, quoted};
 use graft_proto::v1;
@@ -9,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::super::problem::Refusal;
-use super::answer::Page;
+use super::answer::{Download, Page};
 use super::call::Call;
 use super::route::{Method, Table};
 use super::workflows::NoQuery;
@@ -20,6 +21,8 @@ pub(super) fn routes(table: &mut Table) {
     table.about("cluster");
     table.verb(Method::Get, "/cluster", "get_cluster", "Members, leader and log positions, as this member sees them.", status);
     table.verb(Method::Get, "/cluster/members", "list_members", "The members alone.", members);
+    let backup = "The whole state at one moment, as a file for `graft cluster snapshot inspect` and `restore`.";
+    table.verb(Method::Get, "/cluster/snapshot", "save_snapshot", backup, snapshot);
     let workers = "Worker sessions, what they serve, and what they hold where the leader can be asked.";
     table.verb(Method::Get, "/workers", "list_workers", workers, self::workers);
     let page = "What a code of an error means, how it comes about, and what to do; as Markdown.";
@@ -37,6 +40,12 @@ async fn status(call: Call<NoQuery>) -> Result<ClusterStatus, Refusal> {
 
 async fn members(call: Call<NoQuery>) -> Result<MemberList, Refusal> {
     Ok((&told(&call).await?).into())
+}
+
+async fn snapshot(call: Call<NoQuery>) -> Result<Download, Refusal> {
+    let service = Cluster { shared: call.shared.clone() };
+    let pieces = service.snapshot(call.request(v1::SnapshotRequest {})).await?.into_inner();
+    Ok(Download { pieces: Box::pin(pieces.map(|piece| piece.map(|answer| answer.piece))), name: "graft.snapshot" })
 }
 
 /// Which workers.
