@@ -409,12 +409,12 @@ impl Core {
         }
     }
 
-    /// Tells a worker to stop an attempt. One whose outcome does not matter any more is let go after a lease time.
+    /// Tells a worker to stop an attempt. One whose outcome does not matter any more is let go a lease time after its worker was first told so.
     pub(super) fn stop_attempt(&mut self, at: AttemptRef, reason: StopReason) {
         let Some(held) = self.leases.get(at) else { return };
-        let (session, lease) = (held.session, held.lease);
+        let (session, lease, known) = (held.session, held.lease, held.told == Some(reason));
         self.tell_to_stop(session, at, lease, reason);
-        if reason == StopReason::WorkflowEnded {
+        if reason == StopReason::WorkflowEnded && !known {
             self.leases.set_deadline(at, self.now + self.options.lease_ms, DeadlineKind::Stop);
         }
     }

@@ -167,11 +167,10 @@ impl World {
         let mut held: BTreeMap<(String, String), u32> = BTreeMap::new();
         let mut by_session: BTreeMap<(&str, String), u32> = BTreeMap::new();
         for (at, holder) in &look.held {
-            let workflow = view::workflow(&reader, at.run);
-            let task = view::task(&reader, at.task_ref());
-            if let (Some(workflow), Some(task)) = (workflow, task) {
-                *held.entry((workflow.namespace.clone(), task.node.clone())).or_default() += 1;
-                *by_session.entry((holder, task.node.clone())).or_default() += 1;
+            // Also of a task that is gone: its worker may not know that yet.
+            if let Some(node) = self.dispatched.get(at) {
+                *held.entry(node.clone()).or_default() += 1;
+                *by_session.entry((holder, node.1.clone())).or_default() += 1;
             }
         }
         let room = |max: u32, held: u32| held < max;

@@ -201,6 +201,7 @@ impl World {
         let declared: Vec<u32> = of_node.filter(|declared| declared.node == node.1 && declared.limit > 0).map(|d| d.limit).collect();
         drop(reader);
         self.met("dispatched");
+        self.dispatched.insert(task.at, node.clone());
         self.invariants.minted(&Minted {
             term: core.term(),
             at: task.at,

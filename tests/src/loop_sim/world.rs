@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use graft_machine::ids::EventPos;
+use graft_machine::ids::{AttemptRef, EventPos};
 use graft_machine::view;
 use graftd::scheduler::message::StreamId;
 
@@ -52,6 +52,8 @@ pub struct World {
     pub(super) stopped_mail: Vec<(Party, Packet)>,
     pub(super) invariants: Invariants,
     pub(super) liveness: Liveness,
+    /// Namespace and node of every attempt that was ever dispatched.
+    pub(super) dispatched: BTreeMap<AttemptRef, (String, String)>,
     /// Rises whenever something moves.
     pub(super) progress: u64,
     pub(super) counts: BTreeMap<&'static str, u64>,
@@ -95,6 +97,7 @@ impl World {
             stopped_mail: Vec::new(),
             invariants: Invariants::default(),
             liveness: Liveness::new(healing::BOUNDS),
+            dispatched: BTreeMap::new(),
             progress: 0,
             counts: BTreeMap::new(),
         };

@@ -1,6 +1,7 @@
 //! Leases while they are held: heartbeats, expiry, timeouts, stops.
 
 use graft_machine::command::{FailTask, FailureKind, LostReason, RedriveTask};
+use graft_machine::ids::TaskRef;
 
 use super::*;
 
@@ -354,4 +355,21 @@ fn an_attempt_that_its_worker_has_not_ended_yet_counts_against_the_limits_of_its
     w.complete(1, &task, &[]);
     assert_eq!(w.acks(), vec![(task.at, task.lease, Resolution::Stale)]);
     assert_eq!(w.task().at.attempt, task.at.attempt + 1);
+}
+
+#[test]
+fn a_workflow_that_ends_again_and_again_does_not_prolong_what_is_to_be_let_go() {
+    let mut w = World::new();
+    let task = failed_while_another_executes(&mut w);
+    // Its worker has dropped it and has nothing to say. What the workflow does meanwhile is no reason to wait longer for it.
+    for _ in 0..3 {
+        w.pass(LEASE / 3 + 1);
+        w.heartbeat(1);
+        redrive(&mut w);
+        let charge = TaskRef { run: task.at.run, task: 2 };
+        let charge = AttemptRef { task: 2, attempt: view::task(&w.state, charge).expect("it is there").attempt, ..task.at };
+        let kind = FailureKind::Permanent as i32;
+        w.ask(Command::Fail(FailTask { at: charge, kind, message: "no".to_owned(), ..Default::default() })).expect("it is its turn");
+    }
+    assert_eq!(w.core.held().into_iter().filter(|(at, _, _)| *at == task.at).count(), 0);
 }
