@@ -9,6 +9,8 @@ use graft_client::{Client, Next, NodeContext, Outcome, Worker, shutdown_signal};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::bridge::Machine;
+
 /// Config of `chain`: how many more steps follow.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct ChainConfig {
@@ -98,8 +100,16 @@ impl WorkerProcess {
         Self::spawn(urls, name, "without-ends")
     }
 
+    /// Starts one on another machine.
+    pub fn start_on(machine: &Machine, urls: &str, name: &str) -> Self {
+        Self::spawned(machine.command(crate::binary("test-worker")), urls, name, "all")
+    }
+
     fn spawn(urls: &str, name: &str, nodes: &str) -> Self {
-        let mut command = Command::new(crate::binary("test-worker"));
+        Self::spawned(Command::new(crate::binary("test-worker")), urls, name, nodes)
+    }
+
+    fn spawned(mut command: Command, urls: &str, name: &str, nodes: &str) -> Self {
         Self { child: Some(command.args([urls, name, nodes]).stdin(Stdio::null()).spawn().expect("the test worker starts")) }
     }
 

@@ -11,6 +11,7 @@
 //!   hears heartbeats, would otherwise wait for it for ever.
 //! - An attempt that was dropped keeps its slot until its code has really ended. If it was dropped because its workflow has ended, that is
 //!   told then, since the leader counts it against its limits until it knows.
+//! - Where the leader cannot be reached, a member that can be carries the stream to it ([`super::detour`]).
 //! - Draining: no credit; attempts may finish until the grace is over, the rest is handed back; then acknowledgements are awaited, and
 //!   Goodbye is said on every stream.
 
@@ -24,6 +25,7 @@ use graft_proto::v1::{
 };
 use prost::Message as _;
 
+use super::detour::Detour;
 pub(super) use super::links::LinkId;
 use super::links::Links;
 use crate::context::CancelReason;
@@ -178,6 +180,7 @@ enum Stage {
 pub(super) struct Engine {
     settings: Settings,
     links: Links,
+    detour: Detour,
     slots: Vec<Slots>,
     by_node: HashMap<String, usize>,
     running: HashMap<LeaseKey, Running>,
@@ -205,6 +208,7 @@ impl Engine {
         let slot = |capacity: &NodeCapacity| Slots { capacity: capacity.clone(), running: 0, unacknowledged: 0, assigned: 0, window: 0 };
         Self {
             links: Links::new(addresses, seed),
+            detour: Detour::default(),
             slots: settings.nodes.iter().map(slot).collect(),
             by_node: settings.nodes.iter().enumerate().map(|(at, node)| (node.node.clone(), at)).collect(),
             settings,
@@ -236,7 +240,10 @@ impl Engine {
             Stage::Working | Stage::Left => None,
             Stage::Draining { until } | Stage::AwaitingAcks { until } | Stage::Leaving { until } => Some(until),
         };
-        let opening = if matches!(self.stage, Stage::Leaving { .. } | Stage::Left) { None } else { self.links.next_timeout() };
+        let opening = match self.stage {
+            Stage::Leaving { .. } | Stage::Left => None,
+            _ => self.links.next_timeout().into_iter().chain(self.detour.next_timeout()).min(),
+        };
         [stage, opening, self.leader.as_ref().map(|leader| leader.heartbeat_at), self.stops_at()].into_iter().flatten().min()
     }
 
@@ -278,10 +285,21 @@ impl Engine {
             _ => {}
         }
         if !matches!(self.stage, Stage::Leaving { .. } | Stage::Left) {
-            for (link, address) in self.links.open(now) {
-                self.outputs.push_back(Output::Connect { link, address, hello: self.hello() });
+            if self.detour.due(now, self.leader.is_some(), !self.links.standing().is_empty())
+                && let Some(link) = self.links.choose_detour()
+            {
+                tracing::info!("the leader cannot be reached: a member is asked to carry the stream to it");
+                self.open_again(link, now);
+            }
+            for (link, address, relay) in self.links.open(now) {
+                self.outputs.push_back(Output::Connect { link, address, hello: Hello { relay, ..self.hello() } });
             }
         }
+    }
+
+    fn open_again(&mut self, link: LinkId, now: u64) {
+        self.outputs.push_back(Output::Close { link });
+        self.closed(link, Gone::Lost("it is opened again, on another way to the leader".to_owned()), now);
     }
 
     fn hello(&self) -> Hello {
@@ -295,6 +313,7 @@ impl Engine {
             incarnation,
             nodes,
             build_id: build,
+            relay: false,
         }
     }
 
@@ -374,6 +393,11 @@ impl Engine {
             self.closed(link, Gone::Refused(error), now);
             return;
         }
+        if let Some(detour) = self.links.detour_beside(link, welcome.member) {
+            // The member has heard the same, and takes this stream for the newer one.
+            self.open_again(detour, now);
+            self.links.end_detours();
+        }
         let foreign = !["", &welcome.cluster_id].contains(&self.cluster_id.as_str()) && !welcome.cluster_id.is_empty();
         if foreign || !self.links.welcomed(link, welcome.member) {
             if foreign {
@@ -411,9 +435,19 @@ impl Engine {
             if welcome.lease_ms > 0 {
                 self.lease_ms = welcome.lease_ms;
             }
+            if self.links.get(link).is_some_and(|link| !link.detour) {
+                self.links.end_detours();
+            }
             self.follow(link, now);
-        } else if self.leads(link) {
+            return;
+        }
+        if self.leads(link) {
             self.leader = None;
+        }
+        self.detour.heard(&welcome.leader_address);
+        // The member knew of no leader when the stream was opened, and does now.
+        if self.links.get(link).is_some_and(|link| link.detour) && !welcome.leader_address.is_empty() && self.leader.is_none() {
+            self.open_again(link, now);
         }
     }
 

@@ -39,6 +39,8 @@ pub(super) struct Link {
     member: Option<u64>,
     /// The last try was refused for good.
     refused: bool,
+    /// It is opened as a detour to the leader.
+    pub(super) detour: bool,
     backoff: Backoff,
 }
 
@@ -64,7 +66,7 @@ impl Links {
         self.ids += 1;
         let backoff = Backoff::new(WAIT.0, WAIT.1, self.seed.wrapping_add(self.ids.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
         let (address, phase) = (address.to_owned(), Phase::Waiting { until: 0 });
-        self.links.push(Link { id: self.ids, address, phase, configured, member: None, refused: false, backoff });
+        self.links.push(Link { id: self.ids, address, phase, configured, member: None, refused: false, detour: false, backoff });
     }
 
     pub(super) fn get(&self, id: LinkId) -> Option<&Link> {
@@ -80,14 +82,14 @@ impl Links {
         self.links.iter_mut().find(|link| link.id == id)
     }
 
-    /// The links to open now, and their addresses.
-    pub(super) fn open(&mut self, now: u64) -> Vec<(LinkId, String)> {
+    /// The links to open now, their addresses, and whether each is a detour.
+    pub(super) fn open(&mut self, now: u64) -> Vec<(LinkId, String, bool)> {
         let mut open = Vec::new();
         for at in 0..self.links.len() {
             let link = &self.links[at];
             if matches!(link.phase, Phase::Waiting { until } if until <= now) {
                 // A second stream to a member would make it close the first.
-                if link.member.is_some_and(|member| self.is_served(member, at)) {
+                if !link.detour && link.member.is_some_and(|member| self.is_served(member, at)) {
                     self.links[at].phase = Phase::Waiting { until: now + REST_MS };
                     continue;
                 }
@@ -95,15 +97,15 @@ impl Links {
                 self.ids += 1;
                 link.id = self.ids;
                 link.phase = Phase::Opening { since: now };
-                open.push((link.id, link.address.clone()));
+                open.push((link.id, link.address.clone(), link.detour));
             }
         }
         open
     }
 
-    /// Whether another link than this one is open to the member, or about to be.
+    /// Whether another link than this one is open to the member, or about to be; a detour to it is worth less than a way of its own.
     fn is_served(&self, member: u64, but: usize) -> bool {
-        let open = |link: &Link| !matches!(link.phase, Phase::Waiting { .. });
+        let open = |link: &Link| !matches!(link.phase, Phase::Waiting { .. }) && !link.detour;
         self.links.iter().enumerate().any(|(at, link)| at != but && link.member == Some(member) && open(link))
     }
 
@@ -170,6 +172,29 @@ impl Links {
                 self.add(address, false);
             }
         }
+    }
+
+    /// Chooses the stream that is to be a detour from now on: one whose member has greeted, another than the last one if there is one. It is to
+    /// be closed.
+    pub(super) fn choose_detour(&mut self) -> Option<LinkId> {
+        let standing = |link: &&Link| matches!(link.phase, Phase::Welcomed { .. });
+        let fresh = self.links.iter().filter(standing).find(|link| !link.detour);
+        let chosen = fresh.or_else(|| self.links.iter().find(standing))?.id;
+        self.end_detours();
+        self.get_mut(chosen).expect("found above").detour = true;
+        Some(chosen)
+    }
+
+    /// The leader has been reached directly: no stream is a detour any more.
+    pub(super) fn end_detours(&mut self) {
+        self.links.iter_mut().for_each(|link| link.detour = false);
+    }
+
+    /// The detour to this member that stands beside the link on which the member has greeted directly.
+    pub(super) fn detour_beside(&self, id: LinkId, member: u64) -> Option<LinkId> {
+        let direct = self.get(id).is_some_and(|link| !link.detour);
+        let detour = self.links.iter().find(|link| link.detour && link.id != id && link.phase == Phase::Welcomed { member });
+        detour.filter(|_| direct).map(|link| link.id)
     }
 
     /// The links whose member has answered.

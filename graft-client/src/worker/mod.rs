@@ -15,6 +15,7 @@
 //! at most what those bounds let through.
 mod attempt;
 mod builder;
+mod detour;
 mod engine;
 mod execution;
 mod links;

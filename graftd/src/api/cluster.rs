@@ -53,14 +53,14 @@ impl ClusterService for Cluster {
     }
 
     async fn list_workers(&self, request: Request<v1::ListWorkersRequest>) -> Result<Response<v1::ListWorkersResponse>, Status> {
-        let forwarded = forward::is_forwarded(request.metadata());
+        let caller = forward::Caller::of(request.metadata());
         let namespace = match request.into_inner().namespace {
             all if all.is_empty() => None,
             name => Some(names::namespace(name)?),
         };
         let live = self.shared.api.scheduler.live().await;
-        if live.is_none() && !forwarded {
-            match forward::list_workers(&self.shared, namespace.clone().unwrap_or_default()).await {
+        if live.is_none() && !caller.is_member {
+            match forward::list_workers(&self.shared, &caller, namespace.clone().unwrap_or_default()).await {
                 Ok(answer) => return Ok(Response::new(answer)),
                 Err(reason) => tracing::debug!(%reason, "the leader was not asked for its workers"),
             }

@@ -34,12 +34,12 @@ pub(super) struct Limits {
 #[tonic::async_trait]
 impl LimitService for Limits {
     async fn list(&self, request: Request<v1::ListLimitsRequest>) -> Result<Response<v1::ListLimitsResponse>, Status> {
-        let forwarded = forward::is_forwarded(request.metadata());
+        let caller = forward::Caller::of(request.metadata());
         let request = request.into_inner();
         let query = Query::of(request.clone())?;
         let live = self.shared.api.scheduler.live_limits().await;
-        if live.is_none() && !forwarded {
-            match forward::list_limits(&self.shared, request).await {
+        if live.is_none() && !caller.is_member {
+            match forward::list_limits(&self.shared, &caller, request).await {
                 Ok(answer) => return Ok(Response::new(answer)),
                 Err(reason) => tracing::debug!(%reason, "the leader was not asked for its limits"),
             }

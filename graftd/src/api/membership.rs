@@ -37,7 +37,7 @@ pub(super) struct Membership {
 #[tonic::async_trait]
 impl MembershipService for Membership {
     async fn bootstrap(&self, request: Request<v1::BootstrapRequest>) -> Result<Response<v1::BootstrapResponse>, Status> {
-        let forwarded = forward::is_forwarded(request.metadata());
+        let caller = forward::Caller::of(request.metadata());
         let request = request.into_inner();
         let names: BTreeSet<String> = request.members.iter().map(|name| member_name(name)).collect::<Result<_, _>>()?;
         if names.is_empty() {
@@ -54,11 +54,11 @@ impl MembershipService for Membership {
                 members: named.iter().map(candidate).collect(),
             })),
             Err(Unsuitable::No(why)) => Err(refused(why).into()),
-            Err(Unsuitable::AskInstead(member)) if forwarded => {
+            Err(Unsuitable::AskInstead(member)) if caller.is_member => {
                 Err(refused(format!("member {} would propose it, and is asked at another address", quoted(&member.name))).into())
             }
             Err(Unsuitable::AskInstead(member)) => {
-                let answer = forward::bootstrap(&member.client_address, request).await;
+                let answer = forward::bootstrap(&caller, &member.client_address, request).await;
                 answer.map(Response::new).map_err(|status| match status {
                     forward::Failed::Unreachable(why) => {
                         refused(format!("member {} would propose it, and cannot be asked: {why}", quoted(&member.name))).into()
@@ -125,36 +125,40 @@ impl MembershipService for Membership {
     }
 
     async fn promote(&self, request: Request<v1::PromoteRequest>) -> Result<Response<v1::PromoteResponse>, Status> {
+        let by = principal(request.metadata());
         let member = self.find(&request.into_inner().member)?;
-        self.order(Order::Promote(member.raft_id), &member, "cannot be promoted").await?;
+        self.order(Order::Promote(member.raft_id), &by, &member, "cannot be promoted").await?;
         Ok(Response::new(v1::PromoteResponse { member: self.shown(&member) }))
     }
 
     async fn remove(&self, request: Request<v1::RemoveRequest>) -> Result<Response<v1::RemoveResponse>, Status> {
+        let by = principal(request.metadata());
         let v1::RemoveRequest { member, dry_run } = request.into_inner();
         let member = self.find(&member)?;
         let shown = self.shown(&member);
         let order = if dry_run { Order::WouldRemove(member.raft_id) } else { Order::Remove(member.raft_id) };
-        self.order(order, &member, "cannot be removed").await?;
+        self.order(order, &by, &member, "cannot be removed").await?;
         Ok(Response::new(v1::RemoveResponse { member: shown }))
     }
 
     async fn transfer_leader(&self, request: Request<v1::TransferLeaderRequest>) -> Result<Response<v1::TransferLeaderResponse>, Status> {
+        let by = principal(request.metadata());
         let to = match request.into_inner().to {
             anybody if anybody.is_empty() => None,
             name => Some(self.find(&name)?),
         };
         let object = to.as_ref().map_or("leadership".to_owned(), called);
         let order = Order::TransferLeader(to.as_ref().map(|member| member.raft_id));
-        let leader = self.ordered(order, object, "cannot be handed over").await?;
+        let leader = self.ordered(order, &by, object, "cannot be handed over").await?;
         let leader = self.shared.api.consensus.members().into_iter().find(|member| member.raft_id == leader);
         Ok(Response::new(v1::TransferLeaderResponse { leader: leader.and_then(|leader| self.shown(&leader)) }))
     }
 
     async fn drain(&self, request: Request<v1::DrainRequest>) -> Result<Response<v1::DrainResponse>, Status> {
+        let by = principal(request.metadata());
         let v1::DrainRequest { member, undo } = request.into_inner();
         let member = self.find(&member)?;
-        let outcome = self.shared.api.consensus.drain(member.raft_id, undo).await;
+        let outcome = self.shared.api.consensus.drain(member.raft_id, undo, &by).await;
         outcome.map_err(|error| fault(error, called(&member), "cannot be drained"))?;
         Ok(Response::new(v1::DrainResponse { member: self.shown(&member) }))
     }
@@ -187,12 +191,12 @@ impl Membership {
         shown.or_else(|| Some(v1::Member { raft_id: member.raft_id, name: member.name.clone(), ..v1::Member::default() }))
     }
 
-    async fn order(&self, order: Order, member: &MemberInfo, what: &str) -> Result<u64, Fault> {
-        self.ordered(order, called(member), what).await
+    async fn order(&self, order: Order, by: &str, member: &MemberInfo, what: &str) -> Result<u64, Fault> {
+        self.ordered(order, by, called(member), what).await
     }
 
-    async fn ordered(&self, order: Order, object: String, what: &str) -> Result<u64, Fault> {
-        self.shared.api.consensus.order(order).await.map_err(|error| fault(error, object, what))
+    async fn ordered(&self, order: Order, by: &str, object: String, what: &str) -> Result<u64, Fault> {
+        self.shared.api.consensus.order(order, by).await.map_err(|error| fault(error, object, what))
     }
 }
 

@@ -109,7 +109,8 @@ impl Reads {
             Route::Here { .. } => read_index(&self.raft).await,
             Route::There(leader) => {
                 let mut client = self.links.asking(&leader).map_err(|error| error.to_string())?;
-                let request = ReadIndexRequest { header: Some(self.links.header(leader.raft_id)) };
+                let mut request = tonic::Request::new(ReadIndexRequest { header: Some(self.links.header(leader.raft_id)) });
+                request.set_timeout(BARRIER_WAIT);
                 let answer = client.read_index(request).await.map_err(|status| status.message().to_owned())?.into_inner();
                 if answer.refused.is_empty() { Ok(answer.index) } else { Err(answer.refused) }
             }

@@ -380,21 +380,22 @@ impl Consensus {
         }
     }
 
-    /// Carries out an operator's order, here or (by the peer link) at the leader. The raft id of the member that it was done to: of the new
+    /// Carries out what an operator (`by`) orders, here or (by the peer link) at the leader. The raft id of the member that it was done to: of the new
     /// leader, for a transfer.
     ///
     /// # Errors
     /// If it is not allowed, no leader can be reached, or what became of it is not known.
-    pub async fn order(&self, order: Order) -> Result<u64, ChangeError> {
-        orders::carry_out(&self.inner.registrar, &self.inner.compass, &self.inner.links, order).await
+    pub async fn order(&self, order: Order, by: &str) -> Result<u64, ChangeError> {
+        orders::carry_out(&self.inner.registrar, &self.inner.compass, &self.inner.links, order, by).await
     }
 
-    /// Lets a member (this one or another) neither lead nor stand for election any more, until it is undone or the member starts again.
+    /// Lets a member (this one or another) neither lead nor stand for election any more, until it is undone or the member starts again. `by`:
+    /// who ordered it.
     ///
     /// # Errors
     /// If there is no such member, or it cannot be reached.
-    pub async fn drain(&self, member: u64, undo: bool) -> Result<(), ChangeError> {
-        orders::drain(&self.inner.registrar, &self.inner.compass, &self.inner.links, member, undo).await
+    pub async fn drain(&self, member: u64, undo: bool, by: &str) -> Result<(), ChangeError> {
+        orders::drain(&self.inner.registrar, &self.inner.compass, &self.inner.links, member, undo, by).await
     }
 
     /// Whether an operator has drained this member, now and from now on.

@@ -6,7 +6,7 @@ use graft_proto::peer::v1::peer_service_client::PeerServiceClient;
 use graft_proto::peer::v1::{
     ChangeKind, ChangeRequest, ChangeResponse, DrainRequest, PeerHeader, PeerHello, ReportRequest, ReportResponse, ReportVerdict,
 };
-use tokio::time::{timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tonic::transport::Channel;
 
 use super::error::ChangeError;
@@ -37,13 +37,14 @@ pub enum Order {
 }
 
 impl Order {
-    fn told(self, header: PeerHeader) -> ChangeRequest {
+    fn told(self, header: PeerHeader, by: &str) -> ChangeRequest {
         let (kind, member) = match self {
             Self::Promote(member) => (ChangeKind::Promote, member),
             Self::Remove(member) | Self::WouldRemove(member) => (ChangeKind::Remove, member),
             Self::TransferLeader(to) => (ChangeKind::TransferLeader, to.unwrap_or(0)),
         };
-        ChangeRequest { header: Some(header), kind: kind as i32, member, dry_run: matches!(self, Self::WouldRemove(_)) }
+        let dry_run = matches!(self, Self::WouldRemove(_));
+        ChangeRequest { header: Some(header), kind: kind as i32, member, dry_run, principal: by.to_owned() }
     }
 
     /// What another member has told; `None` if it makes no sense.
@@ -59,7 +60,8 @@ impl Order {
 }
 
 /// Carries an order out on this member, if it leads.
-pub(super) async fn here(registrar: &Registrar, order: Order) -> Result<u64, Undone> {
+pub(super) async fn here(registrar: &Registrar, order: Order, by: &str) -> Result<u64, Undone> {
+    tracing::info!(?order, by, "an operator orders");
     match order {
         Order::Promote(member) => registrar.promote(member).await,
         Order::Remove(member) => registrar.remove(member).await,
@@ -84,9 +86,9 @@ pub(super) fn answer(outcome: Result<u64, Undone>) -> ChangeResponse {
     }
 }
 
-/// Carries an order out, wherever the leader is; who leads may change meanwhile.
-pub(super) async fn carry_out(registrar: &Registrar, compass: &Compass, links: &Links, order: Order) -> Result<u64, ChangeError> {
-    let deadline = tokio::time::Instant::now() + ORDER_WAIT;
+/// Carries an order out, wherever the leader is; who leads may change meanwhile. `by`: who ordered it.
+pub(super) async fn carry_out(registrar: &Registrar, compass: &Compass, links: &Links, order: Order, by: &str) -> Result<u64, ChangeError> {
+    let deadline = Instant::now() + ORDER_WAIT;
     let mut asked = false;
     let work = async {
         loop {
@@ -94,11 +96,11 @@ pub(super) async fn carry_out(registrar: &Registrar, compass: &Compass, links: &
             let outcome = match compass.route() {
                 Route::Here { .. } => {
                     asked = true;
-                    here(registrar, order).await
+                    here(registrar, order, by).await
                 }
                 Route::There(leader) => {
                     asked = true;
-                    there(links, &leader, order).await
+                    there(links, &leader, order.told(links.header(leader.raft_id), by), deadline).await
                 }
                 Route::Nowhere => Err(Undone::NotLeader),
             };
@@ -117,8 +119,9 @@ pub(super) async fn carry_out(registrar: &Registrar, compass: &Compass, links: &
     }
 }
 
-async fn there(links: &Links, leader: &MemberInfo, order: Order) -> Result<u64, Undone> {
-    let request = order.told(links.header(leader.raft_id));
+async fn there(links: &Links, leader: &MemberInfo, told: ChangeRequest, deadline: Instant) -> Result<u64, Undone> {
+    let mut request = tonic::Request::new(told);
+    request.set_timeout(deadline.saturating_duration_since(Instant::now()));
     let mut client = links.asking(leader).map_err(|error| Undone::Because(ChangeError::Unavailable { reason: error.to_string() }))?;
     match client.change(request).await.map(tonic::Response::into_inner) {
         Ok(ChangeResponse { not_leader: true, .. }) => Err(Undone::NotLeader),
@@ -130,10 +133,17 @@ async fn there(links: &Links, leader: &MemberInfo, order: Order) -> Result<u64, 
     }
 }
 
-/// Drains that member, or lets it take part again.
-pub(super) async fn drain(registrar: &Registrar, compass: &Compass, links: &Links, member: u64, undo: bool) -> Result<(), ChangeError> {
+/// Drains that member, or lets it take part again. `by`: who ordered it.
+pub(super) async fn drain(
+    registrar: &Registrar,
+    compass: &Compass,
+    links: &Links,
+    member: u64,
+    undo: bool,
+    by: &str,
+) -> Result<(), ChangeError> {
     if member == links.me() {
-        registrar.drain(undo).await;
+        drain_here(registrar, undo, by).await;
         return Ok(());
     }
     let Some(info) = compass.metrics().membership_config.get_node(&member).cloned() else {
@@ -143,12 +153,19 @@ pub(super) async fn drain(registrar: &Registrar, compass: &Compass, links: &Link
         reason: format!("member `{}` does not answer at {}: {why}", info.name, info.peer_address),
     };
     let mut client = links.asking(&info).map_err(|error| unreachable(error.to_string()))?;
-    let request = DrainRequest { header: Some(links.header(member)), undo };
+    let mut request = tonic::Request::new(DrainRequest { header: Some(links.header(member)), undo, principal: by.to_owned() });
+    request.set_timeout(ANSWER_WAIT);
     match timeout(ANSWER_WAIT, client.drain(request)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(status)) => Err(unreachable(status.message().to_owned())),
         Err(_) => Err(unreachable(format!("no answer within {ANSWER_WAIT:?}"))),
     }
+}
+
+/// Drains this member, or lets it take part again.
+pub(super) async fn drain_here(registrar: &Registrar, undo: bool, by: &str) {
+    tracing::info!(undo, by, "an operator drains this member");
+    registrar.drain(undo).await;
 }
 
 /// Tells the leader where this member is. If no leader is known, everybody is asked who may know one.

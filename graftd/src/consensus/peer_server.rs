@@ -179,14 +179,14 @@ impl PeerService for Peers {
 
     async fn drain(&self, request: Request<DrainRequest>) -> Result<Response<DrainResponse>, Status> {
         self.admit(request.get_ref().header.as_ref(), request.extensions())?;
-        self.registrar.drain(request.get_ref().undo).await;
+        orders::drain_here(&self.registrar, request.get_ref().undo, &request.get_ref().principal).await;
         Ok(Response::new(DrainResponse {}))
     }
 
     async fn change(&self, request: Request<ChangeRequest>) -> Result<Response<ChangeResponse>, Status> {
         self.admit(request.get_ref().header.as_ref(), request.extensions())?;
         let order = Order::of_request(request.get_ref()).ok_or_else(|| malformed("the order makes no sense"))?;
-        Ok(Response::new(orders::answer(orders::here(&self.registrar, order).await)))
+        Ok(Response::new(orders::answer(orders::here(&self.registrar, order, &request.get_ref().principal).await)))
     }
 
     type AppendStream = Appended;

@@ -413,7 +413,8 @@ impl Carrier {
     /// what goes to the next one, which may be this one. What was sent to it is unknown a moment later.
     async fn forward(self, batch: Vec<Group>, leader: MemberInfo, slot: OwnedSemaphorePermit) {
         let commands = batch.iter().flat_map(|group| group.commands.iter().cloned()).collect();
-        let request = ProposeRequest { header: Some(self.links.header(leader.raft_id)), commands };
+        let mut request = tonic::Request::new(ProposeRequest { header: Some(self.links.header(leader.raft_id)), commands });
+        request.set_timeout(LEADER_WAIT + ANSWER_WAIT);
         let answered = match self.links.asking(&leader) {
             Err(error) => Err(Status::invalid_argument(format!("{:?} is no peer address: {error}", leader.peer_address))),
             Ok(mut client) => {

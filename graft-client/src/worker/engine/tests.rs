@@ -35,7 +35,9 @@ fn outputs(engine: &mut Engine) -> Vec<String> {
 
 fn describe(output: Output) -> String {
     match output {
-        Output::Connect { link, address, hello } => format!("connect {link} {address} cluster={:?}", hello.cluster_id),
+        Output::Connect { link, address, hello } => {
+            format!("connect {link} {address} cluster={:?}{}", hello.cluster_id, if hello.relay { " relay" } else { "" })
+        }
         Output::Send { link, message } => format!("{link} <- {}", describe_message(message.message.unwrap())),
         Output::Close { link } => format!("close {link}"),
         Output::Start { lease, .. } => format!("start {}/{}", lease.term, lease.sequence),
@@ -418,6 +420,69 @@ fn members_that_a_welcome_names_get_streams_too() {
     engine.received(2, message, 11);
     engine.tick(11);
     assert_eq!(outputs(&mut engine), ["connect 4 http://b:1 cluster=\"c\""]);
+}
+
+/// Does not lead; knows who does, or not.
+fn follower(term: u64, member: u64, leader: &str) -> ToWorker {
+    let mut message = welcome(term, member, false);
+    if let Some(to_worker::Message::Welcome(welcome)) = &mut message.message {
+        welcome.leader_address = leader.to_owned();
+        welcome.member_addresses = vec!["http://a:1".into(), "http://b:1".into()];
+    }
+    message
+}
+
+/// A worker that reaches member 1 at `a` only, and is led through it by member 2.
+fn led_by_a_detour() -> Engine {
+    let mut engine = engine_with(&["http://a:1"]);
+    engine.tick(10);
+    engine.received(2, follower(5, 1, "http://b:1"), 10);
+    engine.tick(10);
+    outputs(&mut engine);
+    engine.closed(4, Gone::Lost("no route".into()), 20);
+    engine.tick(2_010);
+    let said = outputs(&mut engine);
+    assert_eq!(said.first().map(String::as_str), Some("close 2"), "{said:?}");
+    engine.tick(2_200);
+    let said = outputs(&mut engine);
+    assert!(said.contains(&"connect 6 http://a:1 cluster=\"c\" relay".to_owned()), "{said:?}");
+    engine.received(6, welcome(5, 2, true), 2_210);
+    assert!(outputs(&mut engine).contains(&"6 <- inventory term=5 held=[]".to_owned()));
+    engine
+}
+
+#[test]
+fn a_leader_that_cannot_be_reached_is_reached_through_a_member_that_can() {
+    let mut engine = led_by_a_detour();
+    // The leader goes. Its member has nobody to carry the stream to, then hears of the next one, and carries it there at once.
+    engine.closed(6, Gone::Lost("leads no more".into()), 3_000);
+    engine.tick(3_200);
+    let said = outputs(&mut engine);
+    let again = said.iter().find_map(|line| line.strip_suffix(" http://a:1 cluster=\"c\" relay")).expect("the way that was needed before");
+    let link: LinkId = again.strip_prefix("connect ").and_then(|link| link.parse().ok()).expect("a link");
+    engine.received(link, follower(6, 1, ""), 3_210);
+    engine.tick(3_220);
+    assert!(!outputs(&mut engine).contains(&format!("close {link}")), "nobody leads");
+    engine.received(link, follower(7, 1, "http://b:1"), 3_300);
+    assert!(outputs(&mut engine).contains(&format!("close {link}")));
+    engine.tick(3_600);
+    assert!(outputs(&mut engine).iter().any(|line| line.ends_with("http://a:1 cluster=\"c\" relay")));
+}
+
+#[test]
+fn a_leader_that_can_be_reached_again_ends_the_detour() {
+    let mut engine = led_by_a_detour();
+    engine.received(6, heartbeat_ack(5, 2_210), 2_220);
+    engine.tick(2_300);
+    let direct = outputs(&mut engine);
+    let direct = direct.iter().find_map(|line| line.strip_prefix("connect ")?.strip_suffix(" http://b:1 cluster=\"c\""));
+    // It was asked for already, beside the detour.
+    let link: LinkId = direct.map_or(5, |link| link.parse().expect("a link"));
+    engine.received(link, welcome(5, 2, true), 2_310);
+    let said = outputs(&mut engine);
+    assert!(said.contains(&"close 6".to_owned()) && said.contains(&format!("{link} <- inventory term=5 held=[]")), "{said:?}");
+    engine.tick(2_600);
+    assert!(!outputs(&mut engine).iter().any(|line| line.ends_with("relay")), "the member is a plain one again");
 }
 
 #[test]

@@ -4,9 +4,12 @@
 //! to the scheduler (`session`), what the scheduler sends is converted and streamed out. The scheduler knows nothing of messages, and this
 //! folder knows nothing of leases.
 //!
+//! A worker that cannot reach the leader says so in its greeting: then the stream is carried there (`relay`).
+//!
 //! The stream ends when the worker ends it, when the scheduler drops it, when the worker breaks the protocol, or when the member stops; in
 //! the last two cases the worker is told why with `Closing` first.
 
+mod relay;
 mod session;
 
 use std::pin::Pin;
@@ -22,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Shared;
+use super::forward::Caller;
 use super::sessions;
 use graft_proto::errors::{ErrorCode, Fault};
 
@@ -40,10 +44,17 @@ impl WorkerService for Workers {
     type WorkStream = Pin<Box<dyn Stream<Item = Result<v1::ToWorker, Status>> + Send>>;
 
     async fn work(&self, request: Request<Streaming<v1::FromWorker>>) -> Result<Response<Self::WorkStream>, Status> {
+        let caller = Caller::of(request.metadata());
         let mut inbound = request.into_inner();
         let status = self.shared.api.consensus.status();
         let greeting = first_message(&mut inbound).await?;
-        let hello = sessions::hello(greeting, &status.cluster_id)?;
+        let hello = sessions::hello(greeting.clone(), &status.cluster_id)?;
+        if greeting.relay
+            && !caller.is_member
+            && let Some(leader) = relay::leader(&self.shared)
+        {
+            return Ok(Response::new(relay::relay(&self.shared, &caller, greeting, inbound, leader).await?.boxed()));
+        }
         tracing::info!(worker = %hello.worker, incarnation = %hello.incarnation, namespace = %hello.namespace, "worker connected");
         let (outbound, messages) = mpsc::channel(OUTBOUND_MAX);
         let nodes = hello.nodes.iter().map(|(node, ..)| node.clone()).collect();
