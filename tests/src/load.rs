@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use futures::{StreamExt, stream};
 use graft_client::{Client, ClientError, ListFilter, Next, status_name};
 use graft_proto::v1::{WorkflowStatus, WorkflowSummary};
 use serde_json::Value;
+use tokio::task::JoinHandle;
 
 use crate::wait;
 use crate::workers::{ChainConfig, FanConfig};
@@ -20,6 +21,11 @@ const STARTS_AT_ONCE: usize = 64;
 const READS_AT_ONCE: usize = 32;
 /// Longest wait for everything to end once nothing is broken any more.
 const END_WITHIN: Duration = Duration::from_secs(300);
+
+/// Workflows of one portion of a load without an end.
+const PORTION: u64 = 200;
+/// Longest wait for a load without an end to get on.
+const GETS_ON_WITHIN: Duration = Duration::from_secs(60);
 
 /// What was asked for, and what was answered.
 #[derive(Debug)]
@@ -171,5 +177,59 @@ impl Load {
             .collect()
             .await;
         assert!(broken.is_empty(), "wrong results:\n{}", broken.join("\n"));
+    }
+}
+
+/// A load without an end: portion after portion of workflows, until it is told to stop.
+#[derive(Debug)]
+pub struct Loading {
+    done: Arc<AtomicBool>,
+    acknowledged: Arc<AtomicU64>,
+    task: JoinHandle<(Vec<Load>, u64)>,
+}
+
+impl Loading {
+    /// Starts workflows through these clients, in turn, from now on.
+    pub fn begin(clients: Vec<Client>, prefix: &str) -> Self {
+        let (done, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (until, told, prefix) = (done.clone(), acknowledged.clone(), prefix.to_owned());
+        let task = tokio::spawn(async move {
+            let (mut loads, mut failed) = (Vec::new(), 0);
+            while !until.load(Ordering::SeqCst) {
+                let load = Load::new(clients.clone(), &format!("{prefix}{}", loads.len()), PORTION, 3, 5);
+                let load = Load { acknowledged: told.clone(), ..load };
+                failed += load.start_all().await;
+                loads.push(load);
+            }
+            (loads, failed)
+        });
+        Self { done, acknowledged, task }
+    }
+
+    /// How many starts have been acknowledged.
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::SeqCst)
+    }
+
+    /// Waits until so many more starts have been acknowledged.
+    pub async fn gets_on(&self, by: u64) {
+        let goal = self.acknowledged() + by;
+        wait::until(&format!("{by} more starts"), GETS_ON_WITHIN, || async {
+            let seen = self.acknowledged();
+            if seen >= goal { Ok(()) } else { Err(seen) }
+        })
+        .await;
+    }
+
+    /// Ends it, and checks that no start failed after the SDK's own repeats, that nothing is lost, and that everything has completed. How many
+    /// workflows that were.
+    pub async fn end_and_check(self) -> u64 {
+        self.done.store(true, Ordering::SeqCst);
+        let (loads, failed) = self.task.await.expect("the load goes on");
+        assert_eq!(failed, 0, "starts that failed after the SDK's own repeats");
+        for load in &loads {
+            load.check_all().await;
+        }
+        loads.len() as u64 * PORTION
     }
 }

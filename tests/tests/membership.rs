@@ -4,14 +4,13 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
 use graft_client::Client;
 use graft_client::proto::ClusterStatusResponse;
 use graft_tests::cluster::Cluster;
-use graft_tests::load::Load;
+use graft_tests::load::{Load, Loading};
 use graft_tests::member::Member;
 use graft_tests::workers::WorkerProcess;
 use graft_tests::{alone, binary, figure, wait};
@@ -21,8 +20,6 @@ use graftd::app::{inspect, restore};
 const QUICK: &str = "join = \"open\"\npromote_after = \"300ms\"\nreplace_after = \"3s\"\n";
 /// Longest wait for a change of the membership.
 const CHANGED_WITHIN: Duration = Duration::from_secs(60);
-/// Workflows of one portion of the load.
-const PORTION: u64 = 200;
 
 /// Waits until the members that vote are these.
 async fn voters(client: &Client, names: &[&str]) -> ClusterStatusResponse {
@@ -52,19 +49,7 @@ async fn one_member_becomes_five_and_five_become_one_under_load() {
     let workers: Vec<WorkerProcess> = (1..=2).map(|i| WorkerProcess::start(&urls, &format!("w{i}"))).collect();
 
     // Load all the time, through clients that begin with different members; who is not there yet, or not any more, is no excuse.
-    let done = Arc::new(AtomicBool::new(false));
-    let loading = tokio::spawn({
-        let (clients, done) = (cluster.clients(), done.clone());
-        async move {
-            let (mut loads, mut failed) = (Vec::new(), 0);
-            while !done.load(Ordering::SeqCst) {
-                let load = Load::new(clients.clone(), &format!("scale{}", loads.len()), PORTION, 3, 5);
-                failed += load.start_all().await;
-                loads.push(load);
-            }
-            (loads, failed)
-        }
-    });
+    let loading = Loading::begin(cluster.clients(), "scale");
     let operator = cluster.client();
     for (from, to) in [(1, 3), (3, 5)] {
         for member in &mut cluster.members[from..to] {
@@ -84,13 +69,8 @@ async fn one_member_becomes_five_and_five_become_one_under_load() {
         voters(&operator, left).await;
         figure(format_args!("{name} is out"));
     }
-    done.store(true, Ordering::SeqCst);
-    let (loads, failed) = loading.await.expect("the load goes on");
-    assert_eq!(failed, 0, "starts that failed after the SDK's own repeats");
-    for load in &loads {
-        load.check_all().await;
-    }
-    figure(format_args!("{} workflows were started meanwhile, and completed; no start failed", loads.len() as u64 * PORTION));
+    let workflows = loading.end_and_check().await;
+    figure(format_args!("{workflows} workflows were started meanwhile, and completed; no start failed"));
     drop(workers);
 }
 
