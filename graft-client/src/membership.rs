@@ -5,7 +5,8 @@ use std::time::Duration;
 use graft_proto::v1::membership_service_client::MembershipServiceClient;
 use graft_proto::v1::{
     ApproveRequest, BootstrapRequest, BootstrapResponse, CreateJoinTokenRequest, CreateJoinTokenResponse, DrainRequest, JoinGrant,
-    ListJoinGrantsRequest, Member, PromoteRequest, RemoveRequest, RevokeJoinGrantRequest, TransferLeaderRequest,
+    ListJoinGrantsRequest, Member, PromoteRequest, RaiseMachineVersionRequest, RaiseMachineVersionResponse, RemoveRequest,
+    RevokeJoinGrantRequest, TransferLeaderRequest,
 };
 use tonic::transport::Channel;
 
@@ -153,5 +154,19 @@ impl Client {
             async move { service.drain(request).await }
         };
         Ok(self.call(&operation, Kind::Once, request, call).await?.member.unwrap_or_default())
+    }
+
+    /// Puts a later machine version into force, at the end of an upgrade: the one that is given, or the highest that any member can follow; with
+    /// `dry_run`, only says whether that may be done now. There is no way back.
+    ///
+    /// # Errors
+    /// If there is a member that cannot follow, or does not answer, or no leader can be reached.
+    pub async fn raise_machine_version(&self, to: Option<u32>, dry_run: bool) -> Result<RaiseMachineVersionResponse, ClientError> {
+        let call = |channel, request| {
+            let mut service = self.membership_service(channel);
+            async move { service.raise_machine_version(request).await }
+        };
+        let request = RaiseMachineVersionRequest { to: to.unwrap_or(0), dry_run };
+        self.call("raise the machine version", Kind::Once, request, call).await
     }
 }

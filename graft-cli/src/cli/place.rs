@@ -112,6 +112,10 @@ pub(crate) enum Cluster {
     /// Hand leadership to another voter, and wait until it leads.
     #[command(after_help = "Examples:\n  graft cluster transfer-leader\n  graft cluster transfer-leader graft-1")]
     TransferLeader(TransferArgs),
+    /// Put the highest machine version into force that the members can follow, when all of them run the graftd that is to stay. There is no way
+    /// back: an earlier graftd cannot take part any more.
+    #[command(after_help = "Examples:\n  graft cluster upgrade --dry-run\n  graft cluster upgrade --yes")]
+    Upgrade(UpgradeArgs),
     /// Save the whole state to a file, look into one, or make the first member of a new cluster of it.
     #[command(subcommand)]
     Snapshot(Snapshot),
@@ -247,6 +251,17 @@ pub(crate) struct TransferArgs {
     /// The voter that is to lead; otherwise the one that is furthest.
     #[arg(value_name = "MEMBER")]
     pub(crate) to: Option<String>,
+}
+
+/// Arguments of `graft cluster upgrade`.
+#[derive(Debug, Args)]
+pub(crate) struct UpgradeArgs {
+    /// This version, and not the highest that any member can follow.
+    #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) to: Option<u32>,
+    /// Whether it was agreed to.
+    #[command(flatten)]
+    pub(crate) consent: Consent,
 }
 
 /// Arguments of `graft cluster drain`.

@@ -37,6 +37,7 @@ kinds! {
     explain::PageJson,
     json::ErrorJson,
     shared::Bootstrap,
+    shared::MachineVersion,
     shared::ClusterStatus,
     shared::DeadLetter,
     shared::DeadLetterList,

@@ -246,6 +246,7 @@ pub(crate) fn cluster(status: &ClusterStatusResponse, view: View) -> Vec<Line> {
         ("cluster", format!("{} {}", status.cluster_name, status.cluster_id).trim().to_owned()),
         ("leader", if status.leader == 0 { "none is known".to_owned() } else { format!("{} (term {})", name(status.leader), status.term) }),
         ("answered by", format!("{} (graftd {})", name(status.answered_by), status.version)),
+        ("machine version", machine_version(status)),
         ("ready", if status.not_ready_reason.is_empty() { "yes".to_owned() } else { format!("no: {}", status.not_ready_reason) }),
     ]);
     lines.push(Line::default());
@@ -269,6 +270,7 @@ pub(crate) fn members(status: &ClusterStatusResponse, view: View) -> Vec<Line> {
                 || "?".to_owned(),
                 |silent| if silent < QUIET_MS { "now".to_owned() } else { format!("{} ago", duration_ms(silent)) },
             ),
+            if member.machine_version_max == 0 { "?".to_owned() } else { member.machine_version_max.to_string() },
             member.raft_id.to_string(),
         ]
     });
@@ -281,9 +283,19 @@ pub(crate) fn members(status: &ClusterStatusResponse, view: View) -> Vec<Line> {
         column("APPLIED"),
         column("FLUSHED"),
         column("HEARD"),
+        wide("FOLLOWS"),
         wide("RAFT ID"),
     ];
     table(view, &columns, rows)
+}
+
+/// The version in force; and the highest that the answering member can follow, if that is another one.
+fn machine_version(status: &ClusterStatusResponse) -> String {
+    match (status.machine_version, status.machine_version_max) {
+        (0, max) => format!("none is in force yet ({max} can be followed)"),
+        (now, max) if max > now => format!("{now} ({max} can be followed)"),
+        (now, _) => now.to_string(),
+    }
 }
 
 /// A text cut to what a table can hold, on one line.

@@ -138,6 +138,7 @@ async fn every_kind_is_written_as_its_schema_says() {
         &["worker", "list"],
         &["cluster", "status"],
         &["cluster", "members"],
+        &["cluster", "upgrade", "--dry-run"],
         &["cluster", "join-token", "create"],
         &["cluster", "join-token", "list"],
         &["cluster", "snapshot", "save", saved],

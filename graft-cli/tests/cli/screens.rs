@@ -222,6 +222,9 @@ async fn screens_of_members() {
     screen_of("cluster-remove-last", &["cluster", "remove", &member, "--yes"]).await;
     screen_of("cluster-remove-unconfirmed", &["cluster", "remove", &member]).await;
     screen_of("cluster-transfer-alone", &["cluster", "transfer-leader"]).await;
+    screen_of("cluster-upgrade-nothing", &["cluster", "upgrade", "--yes"]).await;
+    screen_of("cluster-upgrade-beyond", &["cluster", "upgrade", "--to", "999", "--dry-run"]).await;
+    screen_of("cluster-upgrade-back", &["cluster", "upgrade", "--to", "1", "--yes"]).await;
     screen_of("cluster-drain", &["cluster", "drain", &member]).await;
     screen_of("cluster-drain-undo", &["cluster", "drain", &member, "--undo"]).await;
     screen_of("cluster-bootstrap-formed", &["cluster", "bootstrap", "--members", &member, "--dry-run"]).await;

@@ -87,6 +87,7 @@ fn dispatch<S: StateTx>(turn: &mut Turn<'_, S>, command: &Command) -> Answer {
         Command::CloseSession(command) => commands::close_session::apply(turn, command),
         Command::SetLimit(command) => commands::set_limit::apply(turn, command),
         Command::InitCluster(command) => commands::init_cluster::apply(turn, command),
+        Command::RaiseMachineVersion(command) => commands::raise_machine_version::apply(turn, command),
         Command::ExpireRequests(_) => commands::expire_requests::apply(turn),
         Command::Redrive(command) => commands::redrive::apply(turn, command),
         Command::RetryTask(command) => commands::retry_task::apply(turn, command),
@@ -190,6 +191,7 @@ fn namespace(command: &Command) -> &str {
         | Command::Due(_)
         | Command::CloseSession(_)
         | Command::InitCluster(_)
+        | Command::RaiseMachineVersion(_)
         | Command::ExpireRequests(_)
         | Command::GrantJoin(_)
         | Command::UseJoinGrant(_)

@@ -13,11 +13,16 @@ use crate::time::Millis;
 
 /// Format of [`LogEntry`]; a member that reads a higher one stops.
 pub const ENTRY_FORMAT: u32 = 1;
-/// Behaviour of `apply`; raised by a command once every member can follow.
+/// The highest machine version that this build can follow: what `apply` does to a state. Which one is in force stands in the state
+/// ([`crate::tables::MetaRecord::machine_version`]); [`Command::RaiseMachineVersion`] raises it, once every member can follow.
 ///
-/// Nothing was released under 1 yet: what is added before the first release belongs to it, so that the first release starts at 1 and has no
-/// earlier behaviour to keep.
-pub const MACHINE_VERSION: u32 = 1;
+/// - 1: the first.
+/// - 2: it can be raised, and the state says from which index on each version rules.
+///
+/// Nothing was released yet: what is added before the first release belongs to 2.
+pub const MACHINE_VERSION: u32 = 2;
+/// The version of a cluster whose first command names none.
+pub const FIRST_MACHINE_VERSION: u32 = 1;
 
 /// One entry of the replicated log: the commands that were waiting together.
 #[derive(Clone, PartialEq, Message)]
@@ -25,7 +30,7 @@ pub struct LogEntry {
     /// [`ENTRY_FORMAT`] of the writer.
     #[prost(uint32, tag = "1")]
     pub format: u32,
-    /// [`MACHINE_VERSION`] that applies it.
+    /// The machine version that was in force where it was written, or that it brings about; a member that cannot follow it stops.
     #[prost(uint32, tag = "2")]
     pub machine_version: u32,
     /// The leader's stamp, milliseconds since the epoch.
@@ -52,7 +57,7 @@ pub struct Envelope {
     #[prost(uint64, tag = "4")]
     pub not_after: Millis,
     /// What is asked.
-    #[prost(oneof = "Command", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 28, 29, 30, 31, 32, 33")]
+    #[prost(oneof = "Command", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 26, 28, 29, 30, 31, 32, 33")]
     pub command: Option<Command>,
 }
 
@@ -104,7 +109,10 @@ pub enum Command {
     /// Forget answers to requests whose not-after has passed (bounded). → `Reply::Done`
     #[prost(message, tag = "24")]
     ExpireRequests(ExpireRequests),
-    // reserved 25 (stage tasks), 26 (raise version), 27 (signal)
+    // reserved 25 (stage tasks), 27 (signal)
+    /// From here on the state is changed as that machine version has it. → `Reply::Done`
+    #[prost(message, tag = "26")]
+    RaiseMachineVersion(RaiseMachineVersion),
     /// Try a dead letter again, with a fresh budget of attempts. → `Reply::Done`
     #[prost(message, tag = "28")]
     Redrive(RedriveTask),
@@ -476,6 +484,18 @@ pub struct InitCluster {
     /// Raised by a forced recovery; 1 at first.
     #[prost(uint64, tag = "3")]
     pub epoch: u64,
+    /// The machine version that the cluster begins with, which all its first members can follow; 0 = [`FIRST_MACHINE_VERSION`]. Without meaning
+    /// in a later epoch.
+    #[prost(uint32, tag = "4")]
+    pub machine_version: u32,
+}
+
+/// See [`Command::RaiseMachineVersion`]. Only a leader that has asked every member proposes it: whoever cannot follow stops at it.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct RaiseMachineVersion {
+    /// The version that is to be in force. The one that is: nothing changes. A lower one is refused.
+    #[prost(uint32, tag = "1")]
+    pub to: u32,
 }
 
 /// See [`Command::GrantJoin`].
@@ -531,5 +551,14 @@ impl Envelope {
     /// A command that carries no request id: from the scheduler, a worker or a member itself.
     pub fn internal(principal: impl Into<String>, command: Command) -> Self {
         Self { principal: principal.into(), request_id: String::new(), payload_hash: 0, not_after: 0, command: Some(command) }
+    }
+
+    /// The machine version that it brings about, which its entry has to carry, so that whoever cannot follow stops there; 0: none.
+    pub fn brings_about(&self) -> u32 {
+        match &self.command {
+            Some(Command::RaiseMachineVersion(raise)) => raise.to,
+            Some(Command::InitCluster(init)) => init.machine_version,
+            _ => 0,
+        }
     }
 }

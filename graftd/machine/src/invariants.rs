@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::command::{FIRST_MACHINE_VERSION, MACHINE_VERSION};
 use crate::content::canonical;
 use crate::derived;
 use crate::event::{Event, Happened};
@@ -52,6 +53,7 @@ pub fn check(state: &impl StateRead) -> Result<(), Vec<String>> {
     check.derived(state);
     check.history(state);
     check.requests(state);
+    check.versions(state);
     if check.wrong.is_empty() { Ok(()) } else { Err(check.wrong) }
 }
 
@@ -423,6 +425,17 @@ impl Check {
         for (SessionKey { incarnation }, session) in all::<Sessions>(state) {
             self.that(session.incarnation == incarnation, format!("session {incarnation}"), "is stored under another incarnation");
         }
+    }
+
+    /// A version that is in force was put into force at some index, later ones later.
+    fn versions(&mut self, state: &impl StateRead) {
+        let meta = view::meta(state);
+        let now = meta.machine_version;
+        self.that(now <= MACHINE_VERSION, "the machine version", "is one that this build cannot follow");
+        self.that((now == 0) == meta.lineage.is_empty(), "the machine version", "is in force exactly where the cluster has a name");
+        let rising = meta.versions.is_sorted_by(|a, b| a.version < b.version && a.from_index < b.from_index);
+        let last = meta.versions.last().map_or(now.min(FIRST_MACHINE_VERSION), |last| last.version);
+        self.that(rising && last == now, "the machine version", "is not the last one that was put into force");
     }
 }
 

@@ -35,6 +35,7 @@ use std::sync::Arc;
 
 use prost::Message;
 
+use crate::command::FIRST_MACHINE_VERSION;
 use crate::event::Event;
 use crate::ids::{EventPos, PARTITION, Run, ScopeId, TaskId};
 use crate::reply::StoredAnswer;
@@ -242,12 +243,37 @@ pub struct MetaRecord {
     /// Name of the cluster.
     #[prost(string, tag = "3")]
     pub cluster_name: String,
-    /// Behaviour that `apply` has to show.
+    /// The machine version in force: what `apply` does to this state. 0: the cluster has no name yet.
     #[prost(uint32, tag = "4")]
     pub machine_version: u32,
     /// [`crate::derived::DERIVED_TABLES`] of whoever made the derived tables; 0 = nobody has.
     #[prost(uint32, tag = "5")]
     pub derived_tables: u32,
+    /// Which machine version rules from which index on, oldest first. Nothing is said of [`crate::command::FIRST_MACHINE_VERSION`], whose members
+    /// did not write it down.
+    #[prost(message, repeated, tag = "6")]
+    pub versions: Vec<VersionFrom>,
+}
+
+impl MetaRecord {
+    /// Puts a later machine version into force.
+    pub(crate) fn rule(&mut self, version: u32, from_index: u64) {
+        self.machine_version = version;
+        if version > FIRST_MACHINE_VERSION {
+            self.versions.push(VersionFrom { version, from_index });
+        }
+    }
+}
+
+/// A machine version, and the index from which it rules.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct VersionFrom {
+    /// The version.
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    /// First index under it.
+    #[prost(uint64, tag = "2")]
+    pub from_index: u64,
 }
 
 /// A cluster id and epoch, and the index from which they rule.

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use goldenscript::{Argument, ArgumentConsumer, Context};
 use graft_machine::command::{
     BlockTask, Change, CloseSession, Command, CompleteTask, ControlTask, ControlWorkflow, Due, Envelope, ExpireRequests, FailTask,
-    FailureKind, FanOut, GrantJoin, InitCluster, LoseTask, LostReason, OnConflict, Operation, RedriveTask, RevokeJoinGrant, SetLimit,
-    StartWorkflow, TimerRef, UseJoinGrant,
+    FailureKind, FanOut, GrantJoin, InitCluster, LoseTask, LostReason, OnConflict, Operation, RaiseMachineVersion, RedriveTask,
+    RevokeJoinGrant, SetLimit, StartWorkflow, TimerRef, UseJoinGrant,
 };
 use graft_machine::ids::{AttemptRef, Lease, TaskRef};
 use graft_machine::memory::Memory;
@@ -38,7 +38,7 @@ struct Script {
 impl Script {
     fn new() -> Self {
         let mut script = Self { state: Memory::new(), index: 0, time: 1_000, last: None };
-        let init = InitCluster { cluster_id: "cluster-1".into(), cluster_name: "golden".into(), epoch: 1 };
+        let init = InitCluster { cluster_id: "cluster-1".into(), cluster_name: "golden".into(), epoch: 1, machine_version: 0 };
         script.apply(Envelope::internal("member", Command::InitCluster(init))).expect("a new state can be named");
         script
     }
@@ -83,8 +83,10 @@ impl Script {
             "limit" => self.limit(args)?,
             "init" => {
                 let (cluster_id, epoch) = (position(args)?.into(), number(args, "epoch")?);
-                Command::InitCluster(InitCluster { cluster_id, cluster_name: "golden".into(), epoch })
+                let machine_version = number(args, "version")? as u32;
+                Command::InitCluster(InitCluster { cluster_id, cluster_name: "golden".into(), epoch, machine_version })
             }
+            "raise" => Command::RaiseMachineVersion(RaiseMachineVersion { to: position(args)?.parse()? }),
             "grant" => Command::GrantJoin(GrantJoin {
                 id: position(args)?.into(),
                 member: args.take_key("member").unwrap_or_default().into(),
@@ -244,6 +246,13 @@ impl Script {
     }
 
     /// Who may join, and who has.
+    /// Which machine version is in force, and since when.
+    fn versions(&self) -> String {
+        let meta = view::meta(&self.state);
+        let from: Vec<String> = meta.versions.iter().map(|from| format!(", {} from index {}", from.version, from.from_index)).collect();
+        format!("machine version {}{}", meta.machine_version, from.concat())
+    }
+
     fn grants(&self) -> String {
         view::join_grants(&self.state).iter().map(|(id, grant)| words::grant(id, grant)).collect()
     }
@@ -286,6 +295,12 @@ impl goldenscript::Runner for Script {
             }
             "show" => self.show(&mut args),
             "grants" => Ok(self.grants()),
+            "versions" => Ok(self.versions()),
+            // A state that nobody has named yet.
+            "unnamed" => {
+                (self.state, self.index) = (Memory::new(), 0);
+                Ok(String::new())
+            }
             "ready" => {
                 let mut out = String::new();
                 for queue in view::queues(&self.state, None, 100) {

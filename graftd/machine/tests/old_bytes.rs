@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use graft_machine::command::{
-    Change, Command, CompleteTask, ControlTask, ENTRY_FORMAT, Envelope, FanOut, GrantJoin, LogEntry, MACHINE_VERSION, Operation,
-    RedriveTask, RevokeJoinGrant, StartWorkflow, UseJoinGrant,
+    Change, Command, CompleteTask, ControlTask, ENTRY_FORMAT, Envelope, FIRST_MACHINE_VERSION, FanOut, GrantJoin, InitCluster, LogEntry,
+    Operation, RaiseMachineVersion, RedriveTask, RevokeJoinGrant, StartWorkflow, UseJoinGrant,
 };
 use graft_machine::event::{CreatedTask, DeadLetterRedriven, Event, Happened, TaskCompleted, TaskControlled};
 use graft_machine::ids::{AttemptRef, EventPos, Lease};
@@ -17,7 +17,7 @@ use graft_machine::reply::{Answer, Reply, Started};
 use graft_machine::session::{JoinGrant, Session, SessionNode};
 use graft_machine::tables::{
     AttemptKey, Counter, DeadLetterKey, Descending, LabelKey, Lineage, MetaRecord, ReadyKey, Record, RequestRecord, StatusCountKey,
-    TableId, TableKey, TaskListKey, TimerKey, TimerKind,
+    TableId, TableKey, TaskListKey, TimerKey, TimerKind, VersionFrom,
 };
 use graft_machine::task::{Blocked, Exhausted, NewTask, OnExhausted, Ready, RetryPolicy, Scope, Task, TaskState};
 use graft_machine::workflow::{Cancelling, Paused, Status, StatusKind, Workflow};
@@ -98,7 +98,7 @@ fn a_log_entry_of_version_1_is_read_and_written_alike() {
     };
     let entry = LogEntry {
         format: ENTRY_FORMAT,
-        machine_version: MACHINE_VERSION,
+        machine_version: FIRST_MACHINE_VERSION,
         time: 1_700_000_000_000,
         commands: vec![envelope(Command::Start(start)), envelope(Command::Complete(complete))],
     };
@@ -121,7 +121,7 @@ fn commands_about_one_task_are_read_and_written_alike() {
     };
     let commands = [Command::Redrive(redrive), Command::RetryTask(of_task.clone()), Command::Discard(of_task)];
     let commands = commands.into_iter().map(|command| Envelope::internal("client:ann", command)).collect();
-    let entry = LogEntry { format: ENTRY_FORMAT, machine_version: MACHINE_VERSION, time: 1_700_000_000_000, commands };
+    let entry = LogEntry { format: ENTRY_FORMAT, machine_version: FIRST_MACHINE_VERSION, time: 1_700_000_000_000, commands };
     let bytes = kept("log_entry_of_tasks", &entry.encode_to_vec());
     assert_eq!(LogEntry::decode(bytes.as_slice()), Ok(entry.clone()));
     assert_eq!(hex(&entry.encode_to_vec()), hex(&bytes));
@@ -135,8 +135,20 @@ fn the_commands_of_joining_of_version_1_are_read_and_written_alike() {
     let revoked = RevokeJoinGrant { id: "t1".into() };
     let commands = [Command::GrantJoin(grant), Command::UseJoinGrant(used), Command::RevokeJoinGrant(revoked)];
     let commands = commands.into_iter().map(|command| Envelope::internal("client:ann", command)).collect();
-    let entry = LogEntry { format: ENTRY_FORMAT, machine_version: MACHINE_VERSION, time: 1_700_000_000_000, commands };
+    let entry = LogEntry { format: ENTRY_FORMAT, machine_version: FIRST_MACHINE_VERSION, time: 1_700_000_000_000, commands };
     let bytes = kept("log_entry_of_joining", &entry.encode_to_vec());
+    assert_eq!(LogEntry::decode(bytes.as_slice()), Ok(entry.clone()));
+    assert_eq!(hex(&entry.encode_to_vec()), hex(&bytes));
+}
+
+#[test]
+fn the_commands_of_machine_versions_are_read_and_written_alike() {
+    let init = InitCluster { cluster_id: "c1".into(), cluster_name: "prod".into(), epoch: 1, machine_version: 2 };
+    let raise = RaiseMachineVersion { to: 2 };
+    let commands = [Command::InitCluster(init), Command::RaiseMachineVersion(raise)];
+    let commands = commands.into_iter().map(|command| Envelope::internal("operator", command)).collect();
+    let entry = LogEntry { format: ENTRY_FORMAT, machine_version: 2, time: 1_700_000_000_000, commands };
+    let bytes = kept("log_entry_of_versions", &entry.encode_to_vec());
     assert_eq!(LogEntry::decode(bytes.as_slice()), Ok(entry.clone()));
     assert_eq!(hex(&entry.encode_to_vec()), hex(&bytes));
 }
@@ -266,7 +278,22 @@ fn records() -> Vec<(&'static str, TableId, Record)> {
         (
             "meta",
             TableId::Meta,
-            Record::Meta(Arc::new(MetaRecord { time: 1_000, lineage, cluster_name: "prod".into(), machine_version: 1, derived_tables: 0 })),
+            Record::Meta(Arc::new(MetaRecord {
+                time: 1_000,
+                lineage,
+                cluster_name: "prod".into(),
+                machine_version: 1,
+                ..Default::default()
+            })),
+        ),
+        (
+            "meta_raised",
+            TableId::Meta,
+            Record::Meta(Arc::new(MetaRecord {
+                machine_version: 2,
+                versions: vec![VersionFrom { version: 2, from_index: 300 }],
+                ..Default::default()
+            })),
         ),
     ]
 }

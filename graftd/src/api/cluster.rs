@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use graft_machine::command::MACHINE_VERSION;
 use graft_machine::session::Session;
 use graft_machine::state::StateRead;
 use graft_machine::view;
@@ -49,6 +50,8 @@ impl ClusterService for Cluster {
             term: status.term,
             version: info.version.clone(),
             not_ready_reason,
+            machine_version: status.machine_version,
+            machine_version_max: MACHINE_VERSION,
         }))
     }
 
@@ -96,7 +99,7 @@ impl ClusterService for Cluster {
 }
 
 pub(super) fn members(status: &ClusterStatus) -> Vec<v1::Member> {
-    let member = |MemberStatus { info, role, replicated, silent }: &MemberStatus| {
+    let member = |MemberStatus { info, role, replicated, silent, follows }: &MemberStatus| {
         let here = info.raft_id == status.member;
         v1::Member {
             raft_id: info.raft_id,
@@ -108,6 +111,7 @@ pub(super) fn members(status: &ClusterStatus) -> Vec<v1::Member> {
             applied_index: if here { status.applied_index } else { *replicated },
             flushed_index: if here { status.flushed_index } else { 0 },
             silent_ms: silent.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+            machine_version_max: follows.unwrap_or(0),
         }
     };
     status.members.iter().map(member).collect()
@@ -223,8 +227,8 @@ mod tests {
             applied_index: 8,
             flushed_index: 7,
             members: vec![
-                MemberStatus { info: info(1), role: "leader", replicated: 9, silent: Some(Duration::ZERO) },
-                MemberStatus { info: info(2), role: "voter", replicated: 5, silent: Some(Duration::from_secs(70)) },
+                MemberStatus { info: info(1), role: "leader", replicated: 9, silent: Some(Duration::ZERO), follows: Some(2) },
+                MemberStatus { info: info(2), role: "voter", replicated: 5, silent: Some(Duration::from_secs(70)), follows: None },
             ],
             ..ClusterStatus::default()
         };
@@ -232,5 +236,6 @@ mod tests {
         assert_eq!((told[0].last_index, told[0].applied_index, told[0].flushed_index), (9, 8, 7));
         assert_eq!((told[1].last_index, told[1].applied_index, told[1].flushed_index), (5, 5, 0));
         assert_eq!((told[0].silent_ms, told[1].silent_ms), (Some(0), Some(70_000)));
+        assert_eq!((told[0].machine_version_max, told[1].machine_version_max), (2, 0), "0: nobody has said so");
     }
 }

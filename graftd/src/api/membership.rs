@@ -162,6 +162,20 @@ impl MembershipService for Membership {
         outcome.map_err(|error| fault(error, called(&member), "cannot be drained"))?;
         Ok(Response::new(v1::DrainResponse { member: self.shown(&member) }))
     }
+
+    async fn raise_machine_version(
+        &self,
+        request: Request<v1::RaiseMachineVersionRequest>,
+    ) -> Result<Response<v1::RaiseMachineVersionResponse>, Status> {
+        let by = principal(request.metadata());
+        let v1::RaiseMachineVersionRequest { to, dry_run } = request.into_inner();
+        let before = self.shared.api.consensus.status().machine_version;
+        let to = (to > 0).then_some(to);
+        let order = if dry_run { Order::WouldRaiseVersion(to) } else { Order::RaiseVersion(to) };
+        let machine_version = self.ordered(order, &by, "the machine version".into(), "cannot be raised").await?;
+        let machine_version = u32::try_from(machine_version).unwrap_or(u32::MAX);
+        Ok(Response::new(v1::RaiseMachineVersionResponse { before, machine_version }))
+    }
 }
 
 impl Membership {

@@ -19,7 +19,7 @@ use super::{Shared, bodies, reflection};
 use graft_proto::errors::{ErrorCode, Fault, grpc_name, quoted};
 
 /// Every method, as the path names it.
-pub const METHODS: [&str; 42] = [
+pub const METHODS: [&str; 43] = [
     "graft.v1.WorkflowService/Start",
     "graft.v1.WorkflowService/StartMany",
     "graft.v1.WorkflowService/Get",
@@ -58,6 +58,7 @@ pub const METHODS: [&str; 42] = [
     "graft.v1.MembershipService/Remove",
     "graft.v1.MembershipService/TransferLeader",
     "graft.v1.MembershipService/Drain",
+    "graft.v1.MembershipService/RaiseMachineVersion",
     "grpc.health.v1.Health/Check",
     "grpc.health.v1.Health/Watch",
     "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",

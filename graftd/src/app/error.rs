@@ -14,7 +14,7 @@ pub const EXIT_REMOVED: u8 = 76;
 pub const EXIT_DISK: u8 = 74;
 /// It may work the next time: somebody else has the port or the directory.
 pub const EXIT_TEMPORARY: u8 = 75;
-/// A file of the data directory is damaged, missing, of another version or of another member.
+/// A file of the data directory is damaged, missing, of another version or of another member; or what the others write is of a later version.
 pub const EXIT_DATA: u8 = 65;
 /// It stopped because going on would have been wrong.
 pub const EXIT_FATAL: u8 = 70;
@@ -115,6 +115,11 @@ impl Failure {
     /// This member is one no more.
     pub fn removed(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), exit_code: EXIT_REMOVED }
+    }
+
+    /// What the others write is of a version that this build cannot follow.
+    pub fn left_behind(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), exit_code: EXIT_DATA }
     }
 
     /// The configuration led here.

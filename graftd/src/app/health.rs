@@ -8,7 +8,7 @@ use tokio::time::{Instant, interval};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::error::Failure;
-use crate::consensus::{Consensus, Leadership};
+use crate::consensus::{Consensus, Fatal, Leadership};
 use crate::observability::readiness::{Leaderless, ReadinessBoard};
 use crate::storage::{LogRecovered, StateStore};
 
@@ -133,5 +133,11 @@ pub(super) async fn follow(consensus: Consensus, board: Arc<ReadinessBoard>, rep
 
 /// Waits until consensus cannot go on.
 pub(super) async fn fatal(consensus: Consensus) -> Result<(), Failure> {
-    Err(Failure::fatal(consensus.fatal().await))
+    Err(match consensus.fatal().await {
+        Fatal::Broken(why) => Failure::fatal(why),
+        Fatal::TooNew(why) => Failure::left_behind(format!(
+            "the cluster has gone on without this member: {why}\n  → install the graftd version that the other members run, and start it again: it goes on \
+             where it is"
+        )),
+    })
 }

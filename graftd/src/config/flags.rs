@@ -137,7 +137,8 @@ Examples:
 Exit codes:
   0    drained
   2    unknown flag
-  65   a file of the data directory is damaged, missing, of another version or of another member
+  65   a file of the data directory is damaged, missing, of another version or of another member; or the other
+       members run a later version that this one cannot follow
   70   it could not go on; the log says why
   74   the disk refuses: read-only, full or broken
   75   the port or the data directory is in use

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
-use graft_machine::command::{Command, ENTRY_FORMAT, LogEntry, MACHINE_VERSION};
+use graft_machine::command::{Command, LogEntry};
 use graft_machine::reply::Answer;
 use graft_machine::state::StateRead;
 use graft_machine::tables::{Meta, MetaKey};
@@ -26,6 +26,7 @@ use super::snapshot::{self, SnapshotBuilder, SnapshotData};
 use super::subscriptions::Subscriptions;
 use super::time::StampClock;
 use super::types::{Answers, Entry, LogId, SnapshotMeta, StoredMembership, Types, position};
+use super::versions::{self, Fatal, InForce};
 use crate::observability::metrics::Metrics;
 use crate::storage::{AppliedMark, StateStore};
 
@@ -41,7 +42,9 @@ pub(crate) struct Shared {
     /// Index of the last entry that was applied here.
     pub(crate) applied: watch::Sender<u64>,
     /// Why this member cannot go on.
-    pub(crate) broken: watch::Sender<Option<String>>,
+    pub(crate) broken: watch::Sender<Option<Fatal>>,
+    /// The machine version in force.
+    pub(crate) version: InForce,
     pub(crate) metrics: Arc<Metrics>,
     /// Whether entries must follow one another; only openraft's own test suite applies some with gaps.
     pub(crate) gapless: bool,
@@ -56,7 +59,7 @@ pub(crate) struct StateMachine {
 
 /// Tells that apply panicked: openraft alone would only stop.
 struct Watchdog<'a> {
-    broken: &'a watch::Sender<Option<String>>,
+    broken: &'a watch::Sender<Option<Fatal>>,
     at: u64,
 }
 
@@ -64,7 +67,7 @@ impl Drop for Watchdog<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let why = format!("applying log entry {} panicked: see the log above; this member must not go on", self.at);
-            self.broken.send_replace(Some(why));
+            self.broken.send_replace(Some(Fatal::Broken(why)));
         }
     }
 }
@@ -72,6 +75,11 @@ impl Drop for Watchdog<'_> {
 impl StateMachine {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Waits while the overlay is full, before anything is locked, and so that the runtime's other tasks go on: the raft core may have been
@@ -86,7 +94,7 @@ impl StateMachine {
         }
     }
 
-    fn apply_entry(&self, entry: &Entry) -> Answers {
+    fn apply_entry(&self, entry: &Entry) -> io::Result<Answers> {
         let at = position(&entry.log_id);
         let _watchdog = Watchdog { broken: &self.shared.broken, at };
         let applied = self.shared.state.applied().index;
@@ -97,17 +105,17 @@ impl StateMachine {
         self.make_room();
         match &entry.payload {
             EntryPayload::Normal(commands) if commands.0.len() > HEAVY_ENTRY_BYTES && may_block() => {
-                tokio::task::block_in_place(|| Answers(self.shared.apply_commands(&entry.log_id, &commands.0)))
+                tokio::task::block_in_place(|| self.shared.apply_commands(&entry.log_id, &commands.0)).map(Answers)
             }
-            EntryPayload::Normal(commands) => Answers(self.shared.apply_commands(&entry.log_id, &commands.0)),
+            EntryPayload::Normal(commands) => self.shared.apply_commands(&entry.log_id, &commands.0).map(Answers),
             EntryPayload::Blank => {
                 self.shared.note(&entry.log_id, None);
-                Answers::default()
+                Ok(Answers::default())
             }
             EntryPayload::Membership(membership) => {
                 let stored = StoredMembership::new(Some(entry.log_id), membership.clone());
                 self.shared.note(&entry.log_id, Some(stored.encode()));
-                Answers::default()
+                Ok(Answers::default())
             }
         }
     }
@@ -134,15 +142,19 @@ impl Shared {
         self.applied.send_replace(position(log_id));
     }
 
-    fn apply_commands(&self, log_id: &LogId, bytes: &Bytes) -> Vec<Answer> {
+    /// A newer leader went on without this member: nothing of what it wrote is applied here.
+    fn left_behind(&self, why: String) -> io::Error {
+        let told = io::Error::other(why.clone());
+        self.broken.send_replace(Some(Fatal::TooNew(why)));
+        told
+    }
+
+    fn apply_commands(&self, log_id: &LogId, bytes: &Bytes) -> io::Result<Vec<Answer>> {
         let index = position(log_id);
         let entry = LogEntry::decode(bytes.clone()).expect("a log entry decodes: it was encoded by a member");
-        assert!(
-            entry.format <= ENTRY_FORMAT && entry.machine_version <= MACHINE_VERSION,
-            "log entry {index} has format {} and machine version {}: a newer version wrote it; upgrade this member",
-            entry.format,
-            entry.machine_version
-        );
+        if let Some(why) = versions::of_a_newer(&entry) {
+            return Err(self.left_behind(format!("log entry {index} {why}")));
+        }
         let mark = self.mark(log_id, None);
         let term = log_id.leader_id.term;
         let feed = self.feeds.begin();
@@ -160,7 +172,9 @@ impl Shared {
             self.count(envelope.command.as_ref(), &applied.reply);
             answers.push(applied.reply);
         }
-        let time = tx.get::<Meta>(&MetaKey {}).map_or(entry.time, |meta| meta.time);
+        let meta = tx.get::<Meta>(&MetaKey {});
+        let time = meta.as_ref().map_or(entry.time, |meta| meta.time);
+        self.version.is(meta.map_or(0, |meta| meta.machine_version));
         tx.finish(mark);
         feed.send(term, index, time, effects);
         if index > self.recovered {
@@ -171,7 +185,7 @@ impl Shared {
         self.applied.send_replace(index);
         self.subscriptions.wake(runs.into_iter());
         self.metrics.entries.inc();
-        answers
+        Ok(answers)
     }
 
     fn count(&self, command: Option<&Command>, answer: &Answer) {
@@ -203,7 +217,7 @@ impl RaftStateMachine<Types> for StateMachine {
     {
         while let Some(item) = entries.next().await {
             let (entry, responder) = item?;
-            let answers = self.apply_entry(&entry);
+            let answers = self.apply_entry(&entry)?;
             if let Some(responder) = responder {
                 responder.send(answers);
             }
@@ -217,7 +231,12 @@ impl RaftStateMachine<Types> for StateMachine {
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, data: SnapshotData) -> io::Result<()> {
         let installed = snapshot::install(self.shared.state.clone(), meta, data).await?;
-        self.shared.stamps.heard(self.shared.state.latest().get::<Meta>(&MetaKey {}).map_or(0, |meta| meta.time));
+        let (time, version) = self.shared.state.latest().get::<Meta>(&MetaKey {}).map_or((0, 0), |meta| (meta.time, meta.machine_version));
+        if let Some(why) = versions::too_high(version) {
+            return Err(self.shared.left_behind(format!("the snapshot up to entry {} {why}", installed.index)));
+        }
+        self.shared.version.is(version);
+        self.shared.stamps.heard(time);
         self.shared.metrics.snapshots.with_label_values(&["install"]).inc();
         self.shared.applied.send_replace(installed.index);
         self.shared.subscriptions.wake_all();

@@ -43,6 +43,7 @@ use super::subscriptions::{RunSubscription, Subscriptions};
 use super::time::StampClock;
 use super::trim::Trim;
 use super::types::Raft;
+use super::versions::{Fatal, InForce};
 use crate::clock::Clock;
 use crate::discovery::formation::Formation;
 use crate::observability::metrics::Metrics;
@@ -94,7 +95,7 @@ impl Consensus {
         let config = options.raft_config()?;
         let me = options.member.raft_id;
         let storage = |reason: String| OpenError::Storage { reason };
-        let machine_time = state.latest().get::<Meta>(&MetaKey {}).map_or(0, |meta| meta.time);
+        let (machine_time, version) = state.latest().get::<Meta>(&MetaKey {}).map_or((0, 0), |meta| (meta.time, meta.machine_version));
         let recovered_index = recovered.last.as_ref().map_or(0, |last| last.index);
         let shared = Arc::new(Shared {
             applied: watch::Sender::new(state.applied().index),
@@ -103,6 +104,7 @@ impl Consensus {
             subscriptions: Subscriptions::default(),
             stamps: StampClock::new(clock.clone(), machine_time),
             broken: watch::Sender::new(None),
+            version: InForce::new(version),
             metrics: metrics.clone(),
             gapless: true,
             recovered: recovered_index,
@@ -124,7 +126,8 @@ impl Consensus {
         let proposer = Proposer::start(&options, raft.clone(), compass.clone(), links.clone(), shared.clone(), metrics, stop.clone());
         let lease = Duration::from_millis(options.election_max_ms);
         let rules = options.membership.clone();
-        let registrar = Arc::new(Registrar::new(raft.clone(), me, compass.clone(), links.clone(), proposer.clone(), rules, lease));
+        let registrar =
+            Arc::new(Registrar::new(raft.clone(), me, compass.clone(), links.clone(), proposer.clone(), shared.clone(), rules, lease));
         tokio::spawn(autopilot::run(registrar.clone(), stop.clone()));
         let barrier = Barrier::start(raft.clone(), compass.clone(), links.clone(), shared.clone(), stop.clone());
         let inner = Inner {
@@ -161,10 +164,14 @@ impl Consensus {
         }
     }
 
-    /// Names the cluster, as its first command. A repeat changes nothing.
+    /// Names the cluster, as its first command: on the member that leads. It begins with the highest machine version that all members say they
+    /// can follow. A repeat changes nothing.
     pub async fn init_cluster(&self, cluster_id: String, cluster_name: String, epoch: u64) -> Result<Answer, ProposeError> {
-        let command = Command::InitCluster(InitCluster { cluster_id, cluster_name, epoch });
-        self.propose(Envelope::internal("operator", command)).await
+        let machine_version = self.inner.registrar.begins_with().await;
+        let command = Command::InitCluster(InitCluster { cluster_id, cluster_name, epoch, machine_version });
+        let command = Bytes::from(Envelope::internal("operator", command).encode_to_vec());
+        let ticket = self.inner.proposer.enqueue_version(vec![command], Target::Here, machine_version)?;
+        ticket.outcome().await?.pop().ok_or_else(|| ProposeError::Unknown { reason: "the answer is missing".into() })
     }
 
     /// From now on, calls between members carry this cluster id and epoch, and those of another cluster are refused.
@@ -174,6 +181,7 @@ impl Consensus {
 
     /// What the other members call; serve it on the peer listener.
     pub fn peer_service(&self, formation: &Arc<Formation>) -> PeerServiceServer<Peers> {
+        self.inner.registrar.greets_as(formation);
         self.serve(Some(Arc::downgrade(formation)))
     }
 
@@ -199,7 +207,7 @@ impl Consensus {
 
     /// Resolves, with the reason, when this member cannot go on: a store failed, apply panicked, or the raft core stopped by itself. The
     /// process must exit then. Never resolves after [`Self::shutdown`].
-    pub async fn fatal(&self) -> String {
+    pub async fn fatal(&self) -> Fatal {
         let inner = &self.inner;
         let (mut raft, mut broken) = (inner.raft.metrics(), inner.shared.broken.subscribe());
         loop {
@@ -209,12 +217,12 @@ impl Consensus {
             if inner.stopping.load(Ordering::SeqCst) {
                 return std::future::pending().await;
             }
-            if let Some(why) = panicked.or(failed).or(stopped) {
+            if let Some(why) = panicked.or(failed.or(stopped).map(Fatal::Broken)) {
                 return why;
             }
             tokio::select! {
                 changed = raft.changed() => if changed.is_err() && !inner.stopping.load(Ordering::SeqCst) {
-                    return "consensus has stopped".into();
+                    return Fatal::Broken("consensus has stopped".into());
                 },
                 _ = broken.changed() => {}
                 // The flusher's thread tells nobody.
@@ -364,7 +372,11 @@ impl Consensus {
 
     /// This member's place in the cluster.
     pub fn status(&self) -> ClusterStatus {
-        status::status(&self.inner.raft, &self.inner.shared, self.inner.links.me())
+        let mut status = status::status(&self.inner.raft, &self.inner.shared, self.inner.links.me());
+        for member in &mut status.members {
+            member.follows = self.inner.registrar.follows(member.info.raft_id);
+        }
+        status
     }
 
     /// All members.
@@ -381,7 +393,7 @@ impl Consensus {
     }
 
     /// Carries out what an operator (`by`) orders, here or (by the peer link) at the leader. The raft id of the member that it was done to: of the new
-    /// leader, for a transfer.
+    /// leader, for a transfer; of a raise, the machine version.
     ///
     /// # Errors
     /// If it is not allowed, no leader can be reached, or what became of it is not known.

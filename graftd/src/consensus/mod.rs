@@ -56,6 +56,7 @@ mod time;
 mod trim;
 #[doc(hidden)]
 pub mod types;
+mod upgrade;
 mod versions;
 
 pub use barrier::BARRIER_WAIT;
@@ -74,6 +75,6 @@ pub use restore::begin_anew;
 pub use status::{ClusterStatus, MemberStatus};
 pub use subscriptions::RunSubscription;
 pub use time::StampClock;
-pub use versions::unreadable;
+pub use versions::{Fatal, unreadable};
 
 pub use crate::storage::{Latest, View};

@@ -7,6 +7,7 @@ use graft_proto::peer::v1::{
     ChangeKind, ChangeRequest, ChangeResponse, DrainRequest, PeerHeader, PeerHello, ReportRequest, ReportResponse, ReportVerdict,
 };
 use tokio::time::{Instant, timeout, timeout_at};
+use tonic::Code;
 use tonic::transport::Channel;
 
 use super::error::ChangeError;
@@ -34,6 +35,10 @@ pub enum Order {
     WouldRemove(u64),
     /// Hand leadership to that voter, or to the one that is furthest.
     TransferLeader(Option<u64>),
+    /// Put that machine version into force, or the highest that any member can follow.
+    RaiseVersion(Option<u32>),
+    /// Only look whether it may be raised.
+    WouldRaiseVersion(Option<u32>),
 }
 
 impl Order {
@@ -42,9 +47,14 @@ impl Order {
             Self::Promote(member) => (ChangeKind::Promote, member),
             Self::Remove(member) | Self::WouldRemove(member) => (ChangeKind::Remove, member),
             Self::TransferLeader(to) => (ChangeKind::TransferLeader, to.unwrap_or(0)),
+            Self::RaiseVersion(_) | Self::WouldRaiseVersion(_) => (ChangeKind::RaiseMachineVersion, 0),
         };
-        let dry_run = matches!(self, Self::WouldRemove(_));
-        ChangeRequest { header: Some(header), kind: kind as i32, member, dry_run, principal: by.to_owned() }
+        let machine_version = match self {
+            Self::RaiseVersion(to) | Self::WouldRaiseVersion(to) => to.unwrap_or(0),
+            _ => 0,
+        };
+        let dry_run = matches!(self, Self::WouldRemove(_) | Self::WouldRaiseVersion(_));
+        ChangeRequest { header: Some(header), kind: kind as i32, member, dry_run, principal: by.to_owned(), machine_version }
     }
 
     /// What another member has told; `None` if it makes no sense.
@@ -54,6 +64,10 @@ impl Order {
             (ChangeKind::Remove, member @ 1.., false) => Some(Self::Remove(member)),
             (ChangeKind::Remove, member @ 1.., true) => Some(Self::WouldRemove(member)),
             (ChangeKind::TransferLeader, to, false) => Some(Self::TransferLeader((to > 0).then_some(to))),
+            (ChangeKind::RaiseMachineVersion, 0, dry_run) => {
+                let to = (request.machine_version > 0).then_some(request.machine_version);
+                Some(if dry_run { Self::WouldRaiseVersion(to) } else { Self::RaiseVersion(to) })
+            }
             _ => None,
         }
     }
@@ -67,12 +81,17 @@ pub(super) async fn here(registrar: &Registrar, order: Order, by: &str) -> Resul
         Order::Remove(member) => registrar.remove(member).await,
         Order::WouldRemove(member) => registrar.would_remove(member),
         Order::TransferLeader(to) => registrar.hand_over(to).await,
+        Order::RaiseVersion(to) => registrar.raise(to, false).await,
+        Order::WouldRaiseVersion(to) => registrar.raise(to, true).await,
     }
 }
 
 /// The answer to a member that has passed an order on.
-pub(super) fn answer(outcome: Result<u64, Undone>) -> ChangeResponse {
+pub(super) fn answer(order: Order, outcome: Result<u64, Undone>) -> ChangeResponse {
     match outcome {
+        Ok(version) if matches!(order, Order::RaiseVersion(_) | Order::WouldRaiseVersion(_)) => {
+            ChangeResponse { machine_version: u32::try_from(version).unwrap_or(u32::MAX), ..ChangeResponse::default() }
+        }
         Ok(member) => ChangeResponse { member, ..ChangeResponse::default() },
         Err(Undone::NotLeader) => ChangeResponse { not_leader: true, ..ChangeResponse::default() },
         Err(Undone::Because(error)) => {
@@ -126,9 +145,15 @@ async fn there(links: &Links, leader: &MemberInfo, told: ChangeRequest, deadline
     match client.change(request).await.map(tonic::Response::into_inner) {
         Ok(ChangeResponse { not_leader: true, .. }) => Err(Undone::NotLeader),
         Ok(ChangeResponse { unknown: true, refused: reason, .. }) => Err(Undone::Because(ChangeError::Unknown { reason })),
+        Ok(ChangeResponse { machine_version: version @ 1.., .. }) => Ok(u64::from(version)),
         Ok(ChangeResponse { member: 0, refused, .. }) => Err(Undone::Because(ChangeError::refused(refused))),
         Ok(ChangeResponse { member, .. }) => Ok(member),
         Err(status) if never_sent(&status) => Err(Undone::NotLeader),
+        // What makes no sense to it is looked at before anything is done.
+        Err(status) if status.code() == Code::InvalidArgument => {
+            let why = format!("`{}`, which leads, does not know this order: install a later graftd there first", leader.name);
+            Err(Undone::Because(ChangeError::refused(why)))
+        }
         Err(status) => Err(Undone::Because(ChangeError::Unknown { reason: format!("the leader: {}", status.message()) })),
     }
 }

@@ -186,7 +186,8 @@ impl PeerService for Peers {
     async fn change(&self, request: Request<ChangeRequest>) -> Result<Response<ChangeResponse>, Status> {
         self.admit(request.get_ref().header.as_ref(), request.extensions())?;
         let order = Order::of_request(request.get_ref()).ok_or_else(|| malformed("the order makes no sense"))?;
-        Ok(Response::new(orders::answer(orders::here(&self.registrar, order, &request.get_ref().principal).await)))
+        let outcome = orders::here(&self.registrar, order, &request.get_ref().principal).await;
+        Ok(Response::new(orders::answer(order, outcome)))
     }
 
     type AppendStream = Appended;
@@ -276,6 +277,10 @@ impl PeerService for Peers {
             let envelope = Envelope::decode(command.clone()).map_err(malformed)?;
             if let Err(ProposeError::NoRoom { reason }) = self.proposer.admit(&envelope) {
                 return Ok(Response::new(ProposeResponse { refused: format!("{REFUSED_NO_ROOM}{reason}"), ..ProposeResponse::default() }));
+            }
+            // Who brings a version about asks every member first.
+            if envelope.brings_about() > 0 {
+                return Err(malformed("a machine version is put into force by the leader alone"));
             }
             if envelope.command.is_none() {
                 return Err(malformed("the leader does not know this command: upgrade all members before it is used"));

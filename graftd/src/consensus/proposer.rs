@@ -15,7 +15,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use graft_machine::command::{Command, ENTRY_FORMAT, Envelope, LogEntry, MACHINE_VERSION};
+use graft_machine::command::{Command, ENTRY_FORMAT, Envelope, LogEntry};
 use graft_machine::reply::{Answer, StoredAnswer};
 use graft_proto::peer::v1::{ProposeRequest, ProposeResponse};
 use openraft::errors::ClientWriteError;
@@ -31,7 +31,6 @@ use super::leadership::{Compass, Route};
 use super::links::{Links, never_sent};
 use super::member::MemberInfo;
 use super::options::ConsensusOptions;
-use super::time::StampClock;
 use super::types::{EntryBytes, Raft, Types};
 use crate::observability::metrics::Metrics;
 
@@ -82,6 +81,8 @@ struct Group {
     commands: Vec<Bytes>,
     bytes: usize,
     target: Target,
+    /// The machine version that it brings about; 0: none.
+    version: u32,
     since: Instant,
     stage: Arc<AtomicU8>,
     reply: oneshot::Sender<Outcome>,
@@ -163,13 +164,18 @@ impl Proposer {
 
     /// Puts encoded commands into the queue, as one group, or refuses them at once where there is no room.
     pub(super) fn enqueue(&self, commands: Vec<Bytes>, target: Target) -> Result<Ticket, ProposeError> {
+        self.enqueue_version(commands, target, 0)
+    }
+
+    /// As [`Self::enqueue`], for what brings a machine version about: the entry says so, and whoever cannot follow stops there.
+    pub(super) fn enqueue_version(&self, commands: Vec<Bytes>, target: Target, version: u32) -> Result<Ticket, ProposeError> {
         let bytes = commands.iter().map(Bytes::len).sum();
         let room = self.room.clone().try_acquire_many_owned(commands.len() as u32);
         let behind = self.shared.feeds.is_overfull();
         let (Ok(room), Ok(room_bytes), false) = (room, self.room_bytes.clone().try_acquire_many_owned(bytes as u32), behind) else {
             return Err(ProposeError::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS });
         };
-        self.push(commands, bytes, target, (room, room_bytes))
+        self.push(commands, bytes, target, version, (room, room_bytes))
     }
 
     /// Puts commands of the leader's own scheduler into the queue, as one group. They are never refused for want of room but wait for it, and
@@ -180,14 +186,14 @@ impl Proposer {
         let bytes = commands.iter().map(Bytes::len).sum();
         let room = self.room.clone().acquire_many_owned(commands.len() as u32).await.map_err(stopped)?;
         let room_bytes = self.room_bytes.clone().acquire_many_owned(bytes as u32).await.map_err(stopped)?;
-        self.push(commands, bytes, Target::Term(term), (room, room_bytes))
+        self.push(commands, bytes, Target::Term(term), 0, (room, room_bytes))
     }
 
-    fn push(&self, commands: Vec<Bytes>, bytes: usize, target: Target, room: Room) -> Result<Ticket, ProposeError> {
+    fn push(&self, commands: Vec<Bytes>, bytes: usize, target: Target, version: u32, room: Room) -> Result<Ticket, ProposeError> {
         let (sender, reply) = oneshot::channel();
         let stage = Arc::new(AtomicU8::new(QUEUED));
         self.metrics.proposals_pending.add(commands.len() as i64);
-        let group = Group { commands, bytes, target, since: Instant::now(), stage: stage.clone(), reply: sender, _room: room };
+        let group = Group { commands, bytes, target, version, since: Instant::now(), stage: stage.clone(), reply: sender, _room: room };
         if self.queue.send(group).is_err() {
             return Err(ProposeError::Unavailable { reason: "this member is shutting down".into() });
         }
@@ -288,7 +294,7 @@ impl Batcher {
                 Route::Here { term } => {
                     let batch = self.take(|target| matches!(target, Target::Anywhere | Target::Here) || target == Target::Term(term));
                     if !batch.is_empty() {
-                        self.carrier.append(batch, term, &self.shared.stamps, slot).await;
+                        self.carrier.append(batch, term, &self.shared, slot).await;
                     }
                     return;
                 }
@@ -382,8 +388,8 @@ struct Carrier {
 
 impl Carrier {
     /// Hands one entry to openraft, in order, and lets another task wait for it.
-    async fn append(&self, batch: Vec<Group>, term: u64, stamps: &StampClock, slot: OwnedSemaphorePermit) {
-        let entry = encode_entry(stamps.stamp(), &batch);
+    async fn append(&self, batch: Vec<Group>, term: u64, shared: &super::apply::Shared, slot: OwnedSemaphorePermit) {
+        let entry = encode_entry(shared.version.in_force(), shared.stamps.stamp(), &batch);
         self.metrics.batch_commands.observe(batch.iter().map(|group| group.commands.len()).sum::<usize>() as f64);
         let (responder, written) = ProgressResponder::complete_only();
         if let Err(fatal) = self.raft.write(EntryBytes(entry)).with_leader(term).responder(responder).await {
@@ -502,9 +508,10 @@ fn fail_unknown(batch: Vec<Group>, reason: &str) {
     batch.into_iter().for_each(|group| group.answer(Err(ProposeError::Unknown { reason: reason.to_owned() })));
 }
 
-/// A `LogEntry` with these commands, without decoding them.
-fn encode_entry(time: u64, batch: &[Group]) -> Bytes {
-    let head = LogEntry { format: ENTRY_FORMAT, machine_version: MACHINE_VERSION, time, commands: Vec::new() };
+/// A `LogEntry` with these commands, without decoding them; of the version in force, or of what one of them brings about.
+fn encode_entry(in_force: u32, time: u64, batch: &[Group]) -> Bytes {
+    let machine_version = batch.iter().map(|group| group.version).fold(in_force, u32::max);
+    let head = LogEntry { format: ENTRY_FORMAT, machine_version, time, commands: Vec::new() };
     const PER_COMMAND: usize = 8;
     let commands = || batch.iter().flat_map(|group| &group.commands);
     let size = head.encoded_len() + commands().map(|command| command.len() + PER_COMMAND).sum::<usize>();
@@ -528,7 +535,7 @@ mod tests {
         let (reply, _) = oneshot::channel();
         let room = || Arc::new(Semaphore::new(1)).try_acquire_owned().expect("free");
         let stage = Arc::new(AtomicU8::new(QUEUED));
-        Group { commands, bytes: 0, target: Target::Anywhere, since: Instant::now(), stage, reply, _room: (room(), room()) }
+        Group { commands, bytes: 0, target: Target::Anywhere, version: 0, since: Instant::now(), stage, reply, _room: (room(), room()) }
     }
 
     #[test]
@@ -537,7 +544,11 @@ mod tests {
         let all = vec![envelope("a"), envelope("b"), envelope(&"c".repeat(300))];
         let encoded = |envelope: &Envelope| Bytes::from(envelope.encode_to_vec());
         let batch = [group(vec![encoded(&all[0]), encoded(&all[1])]), group(vec![encoded(&all[2])])];
-        let entry = LogEntry { format: ENTRY_FORMAT, machine_version: MACHINE_VERSION, time: 77, commands: all };
-        assert_eq!(encode_entry(77, &batch), entry.encode_to_vec());
+        let entry = LogEntry { format: ENTRY_FORMAT, machine_version: 1, time: 77, commands: all };
+        assert_eq!(encode_entry(1, 77, &batch), entry.encode_to_vec());
+        // What brings a version about says so to whoever cannot follow.
+        let raises = [group(vec![]), Group { version: 2, ..group(vec![]) }];
+        let version = |in_force| LogEntry::decode(encode_entry(in_force, 77, &raises)).expect("an entry").machine_version;
+        assert_eq!((version(1), version(2), version(3)), (2, 2, 3));
     }
 }

@@ -6,11 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex as PlainMutex};
+use std::sync::{Arc, Mutex as PlainMutex, OnceLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use graft_machine::command::{Command, Envelope, UseJoinGrant};
+use graft_machine::command::{Command, Envelope, MACHINE_VERSION, RaiseMachineVersion, UseJoinGrant};
 use graft_proto::peer::v1::{PeerHello, ReportResponse, ReportVerdict};
 use graft_proto::peer_identity::is_name;
 use openraft::async_runtime::watch::WatchReceiver;
@@ -20,8 +20,9 @@ use prost::Message;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, timeout};
 
+use super::apply::Shared;
 use super::barrier::read_index;
-use super::error::ChangeError;
+use super::error::{ChangeError, ProposeError};
 use super::leadership::{Compass, Route};
 use super::links::Links;
 use super::member::MemberInfo;
@@ -29,6 +30,7 @@ use super::options::MembershipRules;
 use super::proposer::{Proposer, Target};
 use super::roster::{Roster, Seat};
 use super::types::{Raft, position_or_zero};
+use super::upgrade::{Follower, followed_by_all, raised, told_version};
 use crate::discovery::formation::Formation;
 use crate::discovery::join_policy::{Admission, Grant, Joiner, Token};
 use crate::discovery::protocol::speaks_with;
@@ -84,15 +86,22 @@ pub(super) struct Registrar {
     /// The term in which leadership is being handed over: the others do not wait for the end of this member's lease any more.
     handing_over: AtomicU64,
     drained: watch::Sender<bool>,
+    pub(super) shared: Arc<Shared>,
+    /// As whom this member greets others. Not owned: it holds the data directory.
+    formation: OnceLock<Weak<Formation>>,
+    /// Which machine version each member can follow at most, as it has said in the term in which this member leads.
+    said: PlainMutex<(u64, BTreeMap<u64, u32>)>,
 }
 
 impl Registrar {
+    #[expect(clippy::too_many_arguments, reason = "it is made in one place")]
     pub(super) fn new(
         raft: Raft,
         me: u64,
         compass: Compass,
         links: Arc<Links>,
         proposer: Proposer,
+        shared: Arc<Shared>,
         rules: MembershipRules,
         lease: Duration,
     ) -> Self {
@@ -108,6 +117,95 @@ impl Registrar {
             led: PlainMutex::new((0, Instant::now())),
             handing_over: AtomicU64::new(0),
             drained: watch::Sender::new(false),
+            shared,
+            formation: OnceLock::new(),
+            said: PlainMutex::default(),
+        }
+    }
+
+    /// From now on this member can ask the others who they are.
+    pub(super) fn greets_as(&self, formation: &Arc<Formation>) {
+        let _ = self.formation.set(Arc::downgrade(formation));
+    }
+
+    /// Which machine version a member can follow at most; `None`: it has not said so since this member leads, or this member does not lead.
+    pub(super) fn follows(&self, raft_id: u64) -> Option<u32> {
+        if raft_id == self.me {
+            return Some(MACHINE_VERSION);
+        }
+        let now = self.compass.metrics();
+        let said = self.said.lock().expect("nobody panics while it is held");
+        let leads = now.state == ServerState::Leader && said.0 == now.vote.leader_id.term;
+        said.1.get(&raft_id).copied().filter(|_| leads)
+    }
+
+    fn has_said(&self, from: &PeerHello) {
+        let term = self.compass.metrics().vote.leader_id.term;
+        let mut said = self.said.lock().expect("nobody panics while it is held");
+        if said.0 != term {
+            *said = (term, BTreeMap::new());
+        }
+        said.1.insert(from.raft_id, told_version(from));
+    }
+
+    /// Asks every other member which machine version it can follow.
+    async fn ask_all(&self, members: Vec<MemberInfo>) -> Vec<Follower> {
+        let hello = self.formation.get().and_then(Weak::upgrade).map(|formation| formation.hello());
+        let asked = members.into_iter().map(|member| {
+            let hello = hello.clone();
+            async move {
+                let follows = match hello {
+                    _ if member.raft_id == self.me => Ok(MACHINE_VERSION),
+                    Some(hello) => self.ask(&member, hello).await,
+                    None => Err("this member cannot ask others".to_owned()),
+                };
+                Follower { name: member.name, follows }
+            }
+        });
+        futures::future::join_all(asked).await
+    }
+
+    async fn ask(&self, member: &MemberInfo, hello: PeerHello) -> Result<u32, String> {
+        let mut client = self.links.asking(member).map_err(|error| error.to_string())?;
+        match timeout(GREETING_WAIT, client.greet(hello)).await {
+            Ok(Ok(answer)) if answer.get_ref().raft_id == member.raft_id => Ok(told_version(answer.get_ref())),
+            Ok(Ok(answer)) => Err(format!("member `{}` answers at {}", answer.get_ref().member_name, member.peer_address)),
+            Ok(Err(status)) => Err(status.message().to_owned()),
+            Err(_) => Err(format!("no answer within {GREETING_WAIT:?}")),
+        }
+    }
+
+    /// The machine version that a new cluster of these members begins with.
+    pub(super) async fn begins_with(&self) -> u32 {
+        let members: Vec<MemberInfo> = self.compass.metrics().membership_config.nodes().map(|(_, member)| member.clone()).collect();
+        followed_by_all(&self.ask_all(members).await)
+    }
+
+    /// Puts a later machine version into force, if every member that there is says that it can follow: the one that is wanted, or the highest that
+    /// any of them can. Only looks whether that may be done, with `dry_run`. The version in force then.
+    pub(super) async fn raise(&self, wanted: Option<u32>, dry_run: bool) -> Result<u64, Undone> {
+        // Nobody joins meanwhile.
+        let _turn = self.changing.lock().await;
+        let members = self.roster_here()?.seats.into_iter().map(|seat| seat.info).collect();
+        let followers = self.ask_all(members).await;
+        if let Err(reason) = read_index(&self.raft).await {
+            tracing::debug!(reason, "this member does not lead any more");
+            return Err(Undone::NotLeader);
+        }
+        let now = self.shared.version.in_force();
+        let to = raised(now, wanted, &followers).map_err(Undone::refused)?;
+        if to == now || dry_run {
+            return Ok(u64::from(to));
+        }
+        let command = Envelope::internal("operator", Command::RaiseMachineVersion(RaiseMachineVersion { to }));
+        let ticket = self.proposer.enqueue_version(vec![Bytes::from(command.encode_to_vec())], Target::Here, to).map_err(undone)?;
+        match ticket.outcome().await.map_err(undone)?.pop() {
+            Some(Ok(_)) => {
+                tracing::info!(from = now, to, "a later machine version is in force: an earlier graftd cannot take part any more");
+                Ok(u64::from(to))
+            }
+            Some(Err(rejection)) => Err(Undone::refused(rejection.to_string())),
+            None => Err(undone(ProposeError::Unknown { reason: "the answer is missing".into() })),
         }
     }
 
@@ -187,6 +285,14 @@ impl Registrar {
         if roster.seat(info.raft_id).is_some() {
             return Ok(());
         }
+        let (follows, now) = (told_version(from), self.shared.version.in_force());
+        if follows < now {
+            let why = format!(
+                "`{}` can follow machine version {follows} at most, and {now} is in force here: install the graftd version that the members run",
+                info.name
+            );
+            return Err(Undone::refused(why));
+        }
         let namesake = roster.seats.iter().find(|seat| seat.info.name == info.name);
         if let Some(old) = namesake {
             roster.may_replace(old.info.raft_id, self.rules.replace_after).map_err(Undone::refused)?;
@@ -265,6 +371,7 @@ impl Registrar {
                 false => ReportResponse { verdict: ReportVerdict::Removed as i32, reason },
             };
         };
+        self.has_said(from);
         match self.relocate(formation, &known, from).await {
             Ok(()) => ReportResponse { verdict: ReportVerdict::Member as i32, reason: String::new() },
             Err(error) => untold(error.to_string()),
@@ -391,6 +498,15 @@ impl Registrar {
         {
             tracing::warn!(%error, "this member was drained, and leads on");
         }
+    }
+}
+
+/// Of a proposal that has no answer.
+fn undone(error: ProposeError) -> Undone {
+    match error {
+        ProposeError::NotLeader => Undone::NotLeader,
+        ProposeError::Unknown { reason } => Undone::Because(ChangeError::Unknown { reason }),
+        other => unavailable(other),
     }
 }
 

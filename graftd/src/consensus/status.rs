@@ -26,6 +26,8 @@ pub struct MemberStatus {
     pub replicated: u64,
     /// How long ago it was heard; `None`: not known.
     pub silent: Option<Duration>,
+    /// The highest machine version that it can follow; `None`: not known.
+    pub follows: Option<u32>,
 }
 
 /// A member's place in the cluster.
@@ -37,6 +39,8 @@ pub struct ClusterStatus {
     pub cluster_name: String,
     /// Its epoch.
     pub epoch: u64,
+    /// The machine version in force; 0 while the cluster has no name.
+    pub machine_version: u32,
     /// This member.
     pub member: u64,
     /// The leader; 0 = unknown.
@@ -61,7 +65,8 @@ pub struct ClusterStatus {
 pub(crate) fn status(raft: &Raft, shared: &Shared, me: u64) -> ClusterStatus {
     let now = raft.metrics().borrow_watched().clone();
     let meta = shared.state.latest().get::<Meta>(&MetaKey {});
-    let (cluster_name, lineage) = meta.map(|meta| (meta.cluster_name.clone(), meta.lineage.last().cloned())).unwrap_or_default();
+    let (cluster_name, lineage, machine_version) =
+        meta.map(|meta| (meta.cluster_name.clone(), meta.lineage.last().cloned(), meta.machine_version)).unwrap_or_default();
     let (cluster_id, epoch) = lineage.map(|last| (last.cluster_id, last.epoch)).unwrap_or_default();
     let applied_index = *shared.applied.borrow();
     let leader = now.current_leader.unwrap_or(0);
@@ -85,7 +90,7 @@ pub(crate) fn status(raft: &Raft, shared: &Shared, me: u64) -> ClusterStatus {
     };
     let member = |(id, info): (&u64, &MemberInfo)| {
         let silent = silent(*id);
-        MemberStatus { info: info.clone(), role: role(*id), replicated: replicated(*id), silent }
+        MemberStatus { info: info.clone(), role: role(*id), replicated: replicated(*id), silent, follows: None }
     };
     let mut members: Vec<_> = membership.nodes().map(member).collect();
     members.sort_by(|a, b| a.info.name.cmp(&b.info.name));
@@ -93,6 +98,7 @@ pub(crate) fn status(raft: &Raft, shared: &Shared, me: u64) -> ClusterStatus {
         cluster_id,
         cluster_name,
         epoch,
+        machine_version,
         member: me,
         leader,
         term: now.current_term,

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use futures::stream;
+use graft_machine::command::{ENTRY_FORMAT, Envelope, LogEntry, MACHINE_VERSION};
 use openraft::storage::RaftStateMachine;
 use openraft::testing::log::{StoreBuilder, Suite};
 use openraft::{EntryPayload, StorageError};
+use prost::Message;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -14,7 +16,8 @@ use super::feed::Feeds;
 use super::log_store::LogStorage;
 use super::subscriptions::Subscriptions;
 use super::time::StampClock;
-use super::types::{Entry, LogId, Types};
+use super::types::{Entry, EntryBytes, LogId, Types};
+use super::versions::{Fatal, InForce};
 use crate::clock::Clock;
 use crate::observability::metrics::Metrics;
 use crate::storage::{LogOptions, LogStore, StateOptions, StateStore};
@@ -42,6 +45,7 @@ fn open(dir: &TempDir, gapless: bool) -> (LogStorage, StateMachine) {
         subscriptions: Subscriptions::default(),
         stamps: StampClock::new(Clock::manual(1), 0),
         broken: watch::Sender::new(None),
+        version: InForce::default(),
         metrics: Arc::new(Metrics::new()),
         gapless,
         recovered: 0,
@@ -63,6 +67,23 @@ async fn an_entry_that_does_not_follow_the_last_stops_the_member() {
     let panic = gap.await.expect_err("an entry is missing").into_panic();
     let said = panic.downcast_ref::<String>().expect("words");
     assert!(said.contains("log entry 4 would be applied after 2"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_newer_leader_wrote_is_not_applied_and_says_so() {
+    for (format, machine_version) in [(ENTRY_FORMAT + 1, MACHINE_VERSION), (ENTRY_FORMAT, MACHINE_VERSION + 1)] {
+        let dir = TempDir::new().expect("a directory");
+        let (_, mut machine) = open(&dir, true);
+        let shared = machine.shared().clone();
+        let id = LogId::new(openraft::alias::CommittedLeaderIdOf::<Types>::new(1), 0);
+        let commands = LogEntry { format, machine_version, time: 1, commands: vec![Envelope::default()] }.encode_to_vec();
+        let entry = Entry { log_id: id, payload: EntryPayload::Normal(EntryBytes(commands.into())) };
+        let refused = machine.apply(stream::iter([Ok((entry, None))])).await.expect_err("it is of a newer version");
+        let told = format!("has format {format} and machine version {machine_version}");
+        assert!(refused.to_string().contains(&told), "{refused}");
+        assert_eq!(*shared.broken.borrow(), Some(Fatal::TooNew(refused.to_string())));
+        assert_eq!(shared.state.applied().index, 0, "nothing was applied");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use graft_machine::command::MACHINE_VERSION;
 use graft_proto::peer::v1::{FormedRequest, PeerHello, PromiseRequest, PromiseResponse};
 use tokio::sync::Notify;
 
@@ -164,6 +165,7 @@ impl Formation {
             version: VERSION.to_owned(),
             peer_address: me.peer_address.clone(),
             client_address: me.client_address.clone(),
+            machine_version: MACHINE_VERSION,
         }
     }
 

@@ -21,6 +21,7 @@ fn hello(me: &Me, cluster_id: &str) -> PeerHello {
         version: String::new(),
         peer_address: me.candidate.peer_address.clone(),
         client_address: me.candidate.client_address.clone(),
+        machine_version: 1,
     }
 }
 

@@ -362,6 +362,11 @@ async fn the_last_member_stays_and_orders_take_no_key() {
     assert_eq!(member.http("POST", "/api/v1/cluster/members/nobody/promote", &[], b"").await.status, 404);
     let keyed = member.http("POST", "/api/v1/cluster/transfer-leader", &[("idempotency-key", "k")], b"").await;
     assert!(keyed.json()["detail"].as_str().expect("a reason").contains("is not for this verb"), "{}", keyed.json());
+    let would = member.send_json("POST", "/api/v1/cluster/machine-version", &json!({ "dry_run": true })).await;
+    assert_eq!((would.status, &would.json()["before"], &would.json()["machine_version"]), (200, &json!(2), &json!(2)));
+    let back = member.send_json("POST", "/api/v1/cluster/machine-version", &json!({ "to": 1 })).await;
+    assert_eq!((back.status, &back.json()["code"]), (409, &json!("GR0028")));
+    assert!(back.json()["detail"].as_str().expect("a reason").contains("no way back"), "{}", back.json());
     for undo in [false, true] {
         let drained = member.send_json("POST", "/api/v1/cluster/members/m1/drain", &json!({ "undo": undo })).await;
         assert_eq!((drained.status, &drained.json()["name"]), (200, &json!("m1")));

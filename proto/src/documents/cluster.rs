@@ -88,6 +88,10 @@ pub struct ClusterStatus {
     pub ready: bool,
     /// Why not.
     pub not_ready_reason: Option<String>,
+    /// The machine version in force: how the members change the replicated state; `null` before the cluster is formed.
+    pub machine_version: Option<u32>,
+    /// The highest machine version that the member that answers can follow.
+    pub machine_version_max: u32,
     /// The members.
     pub members: Vec<Member>,
 }
@@ -113,6 +117,8 @@ pub struct Member {
     pub flushed_index: Option<u64>,
     /// How long ago the answering member heard of it, in milliseconds; `null`: not known, since only the leader hears of others.
     pub silent_ms: Option<u64>,
+    /// The highest machine version that it can follow; `null`: not known, since members tell only the leader.
+    pub machine_version_max: Option<u32>,
 }
 
 impl From<&v1::Member> for Member {
@@ -127,6 +133,7 @@ impl From<&v1::Member> for Member {
             applied_index: known(member.applied_index),
             flushed_index: known(member.flushed_index),
             silent_ms: member.silent_ms,
+            machine_version_max: (member.machine_version_max > 0).then_some(member.machine_version_max),
         }
     }
 }
@@ -156,6 +163,8 @@ impl From<&v1::ClusterStatusResponse> for ClusterStatus {
             version: status.version.clone(),
             ready: status.not_ready_reason.is_empty(),
             not_ready_reason: some(&status.not_ready_reason),
+            machine_version: (status.machine_version > 0).then_some(status.machine_version),
+            machine_version_max: status.machine_version_max,
             members: status.members.iter().map(Member::from).collect(),
         }
     }
@@ -223,6 +232,21 @@ pub struct JoinToken {
 impl From<&v1::CreateJoinTokenResponse> for JoinToken {
     fn from(answer: &v1::CreateJoinTokenResponse) -> Self {
         Self { token: answer.token.clone(), grant: answer.grant.as_ref().map(JoinGrant::from) }
+    }
+}
+
+/// A machine version that was put into force, or would be.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct MachineVersion {
+    /// The version that was in force before.
+    pub before: u32,
+    /// The version in force now; or that would be, where nothing was to be changed.
+    pub machine_version: u32,
+}
+
+impl From<&v1::RaiseMachineVersionResponse> for MachineVersion {
+    fn from(answer: &v1::RaiseMachineVersionResponse) -> Self {
+        Self { before: answer.before, machine_version: answer.machine_version }
     }
 }
 

@@ -20,7 +20,9 @@ pub mod task;
 pub mod time;
 pub mod workflow;
 
-pub use cluster::{Bootstrap, ClusterStatus, JoinGrant, JoinGrantList, JoinToken, Member, MemberList, Worker, WorkerList, WorkerNode};
+pub use cluster::{
+    Bootstrap, ClusterStatus, JoinGrant, JoinGrantList, JoinToken, MachineVersion, Member, MemberList, Worker, WorkerList, WorkerNode,
+};
 pub use event::{Event, WorkflowEvent, WorkflowHistory};
 pub use limit::{Limit, LimitChange, LimitList};
 pub use problem::Problem;
@@ -62,7 +64,7 @@ macro_rules! documents {
 
 documents! {
     Bootstrap, ClusterStatus, DeadLetter, DeadLetterList, DeadLetterResult, DeadLetterResults, Event, JoinGrant, JoinGrantList, JoinToken, Limit,
-    LimitChange, LimitList, Member, MemberList, RetriedTask, StartResult, StartedWorkflow, SteeredWorkflow, Task, TaskDetail, TaskList, WaitedWorkflow, Worker, WorkerList, Workflow,
+    LimitChange, LimitList, MachineVersion, Member, MemberList, RetriedTask, StartResult, StartedWorkflow, SteeredWorkflow, Task, TaskDetail, TaskList, WaitedWorkflow, Worker, WorkerList, Workflow,
     WorkflowCounts, WorkflowEvent, WorkflowExport, WorkflowHistory, WorkflowList, WorkflowSummary,
 }
 

@@ -101,7 +101,7 @@ impl World {
         if self.rng.chance(self.plan.nonsense) {
             let mut nonsense = script::nonsense(time, &mut self.rng);
             if self.rng.chance(60) {
-                let init = InitCluster { cluster_id: "another".to_owned(), cluster_name: "sim".to_owned(), epoch: 1 };
+                let init = InitCluster { cluster_id: "another".to_owned(), cluster_name: "sim".to_owned(), epoch: 1, machine_version: 0 };
                 nonsense = Command::InitCluster(init);
             }
             let not_after = match self.rng.below(6) {

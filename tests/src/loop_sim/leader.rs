@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use graft_machine::command::{Command, Envelope, ExpireRequests, InitCluster};
+use graft_machine::command::{Command, Envelope, ExpireRequests, InitCluster, MACHINE_VERSION, RaiseMachineVersion};
 use graft_machine::ids::AttemptRef;
 use graft_machine::state::StateRead;
 use graft_machine::tables::{Prefix, RequestExpiry};
@@ -88,12 +88,17 @@ impl World {
         member.core = Some(Core::new(member.term, options, now));
         member.inputs = vec![Input::Recovered(recovered)];
         let streams = member.streams.clone().into_iter().collect();
-        let unnamed = view::meta(&member.state.reader()).lineage.is_empty();
+        let meta = view::meta(&member.state.reader());
+        let (unnamed, version) = (meta.lineage.is_empty(), meta.machine_version);
         self.met("term begun");
         self.welcome(m, streams);
         if unnamed {
-            let init = InitCluster { cluster_id: CLUSTER.to_owned(), cluster_name: "sim".to_owned(), epoch: 1 };
+            let init = InitCluster { cluster_id: CLUSTER.to_owned(), cluster_name: "sim".to_owned(), epoch: 1, machine_version: 0 };
             self.propose(m, vec![Envelope::internal("operator", Command::InitCluster(init))], None);
+        } else if version < MACHINE_VERSION {
+            // A later leader finds that all can follow.
+            let raise = RaiseMachineVersion { to: MACHINE_VERSION };
+            self.propose(m, vec![Envelope::internal("operator", Command::RaiseMachineVersion(raise))], None);
         }
     }
 

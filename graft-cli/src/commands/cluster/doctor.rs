@@ -129,6 +129,11 @@ fn examine(seen: &ClusterStatusResponse, answers: &BTreeMap<u64, Result<ClusterS
         let finding = format!("members run different versions: {}", versions.into_iter().collect::<Vec<_>>().join(", "));
         find(Severity::Warning, None, finding, "finish the upgrade");
     }
+    let newest = answers.values().filter_map(|answer| Some(answer.as_ref().ok()?.machine_version_max)).max().unwrap_or(0);
+    if best.machine_version > 0 && newest > best.machine_version {
+        let finding = format!("machine version {} is in force, and members can follow {newest}", best.machine_version);
+        find(Severity::Warning, None, finding, "when all members run the graftd that is to stay: graft cluster upgrade");
+    }
     for member in &best.members {
         match answers.get(&member.raft_id) {
             None => find(Severity::Warning, Some(member), "it says no address for clients".into(), "set client.advertise"),
@@ -275,6 +280,9 @@ mod tests {
         let mut newer = said(3, &three());
         newer.version = "1.1.0".into();
         assert_eq!(found(&three(), &[(3, Ok(newer))]), ["Warning : members run different versions: 1.0.0, 1.1.0"]);
+        let mut raisable = said(1, &three());
+        (raisable.machine_version, raisable.machine_version_max) = (1, 2);
+        assert_eq!(found(&three(), &[(1, Ok(raisable))]), ["Warning : machine version 1 is in force, and members can follow 2"]);
         let mut slow = three();
         slow[2].last_index = 30_000;
         assert_eq!(found(&slow, &[]), ["Warning graft-3: it lacks 20000 log entries"]);

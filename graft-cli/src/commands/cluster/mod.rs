@@ -6,6 +6,7 @@ mod members;
 mod order;
 pub(super) mod snapshot;
 mod status;
+mod upgrade;
 
 use crate::cli::Global;
 use crate::cli::place::{Cluster, JoinToken, Snapshot};
@@ -26,6 +27,7 @@ pub(super) async fn run(session: &Session, global: &Global, verb: Cluster) -> Cl
         Cluster::Promote(which) => order::promote(session, which).await,
         Cluster::Remove(args) => order::remove(session, args).await,
         Cluster::TransferLeader(args) => order::transfer_leader(session, args).await,
+        Cluster::Upgrade(args) => upgrade::run(session, args).await,
         Cluster::Snapshot(Snapshot::Save(args)) => snapshot::save(session, args).await,
         Cluster::Snapshot(Snapshot::Inspect(args)) => snapshot::inspected(session.output, &args),
         Cluster::Snapshot(Snapshot::Restore(args)) => snapshot::restored(session.output, &args),

@@ -1,7 +1,8 @@
-//! `InitCluster`: names the cluster. A repeat changes nothing; a higher epoch of the same cluster (a forced recovery) is added to the
+//! `InitCluster`: names the cluster, and says which machine version it begins with. A repeat changes nothing; a higher epoch of the same cluster (a forced recovery) is added to the
 //! lineage; another cluster is refused.
 
-use crate::command::{InitCluster, MACHINE_VERSION};
+use super::raise_machine_version::can_follow;
+use crate::command::{FIRST_MACHINE_VERSION, InitCluster};
 use crate::content;
 use crate::reply::{Answer, Rejection, RejectionCode};
 use crate::state::StateTx;
@@ -9,7 +10,7 @@ use crate::step::Turn;
 use crate::tables::{Lineage, Meta, MetaKey, MetaRecord};
 
 pub(crate) fn apply<S: StateTx>(turn: &mut Turn<'_, S>, command: &InitCluster) -> Answer {
-    let InitCluster { cluster_id, cluster_name, epoch } = command;
+    let InitCluster { cluster_id, cluster_name, epoch, machine_version } = command;
     content::id("cluster id", cluster_id)?;
     content::id("cluster name", cluster_name)?;
     if let Some(last) = turn.meta.lineage.last() {
@@ -24,7 +25,12 @@ pub(crate) fn apply<S: StateTx>(turn: &mut Turn<'_, S>, command: &InitCluster) -
     let mut meta = MetaRecord::clone(&turn.meta);
     meta.lineage.push(Lineage { cluster_id: cluster_id.clone(), epoch: *epoch, from_index: turn.stamp.index });
     meta.cluster_name = cluster_name.clone();
-    meta.machine_version = MACHINE_VERSION;
+    // A later epoch is no other version: members may have been raised since, and not all of them may be of one build.
+    if meta.machine_version == 0 {
+        let begins_with = (*machine_version).max(FIRST_MACHINE_VERSION);
+        can_follow(begins_with);
+        meta.rule(begins_with, turn.stamp.index);
+    }
     turn.tx.put::<Meta>(MetaKey {}, meta);
     turn.done(0)
 }

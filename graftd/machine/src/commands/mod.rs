@@ -13,6 +13,7 @@ pub(crate) mod init_cluster;
 pub(crate) mod lose;
 pub(crate) mod open_session;
 pub(crate) mod pause;
+pub(crate) mod raise_machine_version;
 pub(crate) mod redrive;
 pub(crate) mod resume;
 pub(crate) mod retry_task;

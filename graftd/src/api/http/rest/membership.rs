@@ -1,6 +1,6 @@
 //! The members: how a cluster begins, who joins, who leaves, who leads.
 
-use graft_proto::documents::{Bootstrap, JoinGrant, JoinGrantList, JoinToken, Member};
+use graft_proto::documents::{Bootstrap, JoinGrant, JoinGrantList, JoinToken, MachineVersion, Member};
 use graft_proto::v1;
 use graft_proto::v1::membership_service_server::MembershipService;
 use schemars::JsonSchema;
@@ -34,6 +34,8 @@ pub(super) fn routes(table: &mut Table) {
     table.verb(Post, "/cluster/members/{member}/drain", "drain_member", drain, self::drain);
     let transfer = "Hands leadership over; answers with the new leader.";
     table.verb(Post, "/cluster/transfer-leader", "transfer_leader", transfer, transfer_leader);
+    let raise = "Puts a later machine version into force, once every member can follow it. There is no way back.";
+    table.verb(Post, "/cluster/machine-version", "raise_machine_version", raise, raise_machine_version);
 }
 
 impl<Q, B> Call<Q, B> {
@@ -150,4 +152,20 @@ struct Heir {
 async fn transfer_leader(call: Call<NoQuery, MaybeJson<Heir>>) -> Result<Member, Refusal> {
     let request = v1::TransferLeaderRequest { to: call.body.0.to.clone() };
     Ok(told(call.of_members().transfer_leader(call.request(request)).await?.into_inner().leader))
+}
+
+/// Which machine version is to be in force.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Raise {
+    /// The version. Left out: the highest that any member can follow.
+    to: u32,
+    /// Only say whether it may be raised.
+    dry_run: bool,
+}
+
+async fn raise_machine_version(call: Call<NoQuery, MaybeJson<Raise>>) -> Result<MachineVersion, Refusal> {
+    let Raise { to, dry_run } = call.body.0;
+    let request = v1::RaiseMachineVersionRequest { to, dry_run };
+    Ok((&call.of_members().raise_machine_version(call.request(request)).await?.into_inner()).into())
 }
