@@ -10,7 +10,7 @@
 use std::fmt::Display;
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Child, ExitStatus};
+use std::process::{Child, Command, ExitCode, ExitStatus};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -28,12 +28,35 @@ pub mod member;
 pub mod wait;
 pub mod workers;
 
-/// Path of one of this package's binaries: cargo puts them beside the folder of the running test.
+/// Says which of this package's binaries a process is to be, where one can be several.
+pub const AS: &str = "GRAFT_TESTS_AS";
+
+/// Path of one of this package's binaries: cargo puts them beside the folder of the running test. A binary that starts others is not built together
+/// with them, and is each of them itself: see [`being_another`].
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test knows where it is");
+    if !test.parent().is_some_and(|folder| folder.ends_with("deps")) {
+        return test;
+    }
     let path = test.parent().and_then(|deps| deps.parent()).expect("target/PROFILE/deps").join(name);
     assert!(path.exists(), "{} is missing: run the tests with cargo, which builds it", path.display());
     path
+}
+
+/// The command that runs one of them.
+pub fn command(name: &str) -> Command {
+    let mut command = Command::new(binary(name));
+    command.env(AS, name);
+    command
+}
+
+/// For the `main` of a binary that starts others: what it ends with, if it was started to be one of them.
+pub fn being_another() -> Option<ExitCode> {
+    match std::env::var(AS).ok()?.as_str() {
+        "graftd-under-test" => Some(graftd::main_from_args()),
+        "test-worker" => Some(workers::main_from_args()),
+        _ => None,
+    }
 }
 
 /// Keeps the other tests of the same file waiting: beside each other they would measure each other.

@@ -12,7 +12,7 @@ use graftd::peer_tls::authority::{Authority, MEMBER_DAYS};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::{binary, http, terminate, wait};
+use crate::{AS, binary, http, terminate, wait};
 
 /// Name of the cluster.
 const CLUSTER: &str = "test";
@@ -32,6 +32,8 @@ pub struct Member {
     /// Where it answers members, `HOST:PORT`.
     pub peer_address: String,
     dir: PathBuf,
+    /// What it runs.
+    program: PathBuf,
     process: Option<Child>,
 }
 
@@ -104,14 +106,20 @@ impl Member {
         }
         config += extra;
         fs::write(dir.join("graftd.toml"), config).expect("the configuration");
-        Self { name: name.to_owned(), client_address, peer_address, dir, process: None }
+        Self { name: name.to_owned(), client_address, peer_address, dir, program: binary("graftd-under-test"), process: None }
+    }
+
+    /// From its next start on it runs another build of graftd.
+    pub fn runs_instead(&mut self, program: &Path) {
+        self.program = program.to_owned();
     }
 
     /// Starts the process. Its output goes to `graftd.log` in its folder.
     pub fn start(&mut self) {
         assert!(self.process.is_none(), "{} runs already", self.name);
         let log = File::options().create(true).append(true).open(self.log_path()).expect("the log file");
-        let mut command = Command::new(binary("graftd-under-test"));
+        let mut command = Command::new(&self.program);
+        command.env(AS, "graftd-under-test");
         // Whoever tests a full disk says so; a test does not depend on how full this machine's is.
         if !fs::read_to_string(self.dir.join("graftd.toml")).expect("the configuration").contains("disk_reserve") {
             command.env("GRAFT__STORAGE__DISK_RESERVE", "0B");
@@ -192,7 +200,14 @@ impl Member {
         let client_address = format!("127.0.0.1:{port}");
         let config = fs::read_to_string(self.dir.join("graftd.toml")).expect("the configuration");
         fs::write(dir.join("graftd.toml"), config.replace(&self.client_address, &client_address)).expect("the configuration");
-        Self { name: self.name.clone(), client_address, peer_address: self.peer_address.clone(), dir, process: None }
+        Self {
+            name: self.name.clone(),
+            client_address,
+            peer_address: self.peer_address.clone(),
+            dir,
+            program: self.program.clone(),
+            process: None,
+        }
     }
 
     /// Waits until `/readyz` says 200; returns how long that took from the call.

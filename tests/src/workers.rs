@@ -1,7 +1,7 @@
 //! Worker processes for the tests: `chain` counts itself down to `last`, `fan` opens a fan-out of `leaf` and joins in `join`. What they do to
 //! the state can be counted afterwards: [`crate::load`] says how. `slow` takes its time, and `held` never ends on one worker.
 
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,6 +83,25 @@ pub async fn run(urls: &str, name: &str, ends: bool) -> Result<(), Box<dyn std::
     Ok(())
 }
 
+/// The `main` of a worker process: `test-worker URLS NAME all|without-ends`.
+pub fn main_from_args() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let ran = match args.as_slice() {
+        [urls, name, nodes] if nodes == "all" || nodes == "without-ends" => {
+            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+            runtime.block_on(run(urls, name, nodes == "all"))
+        }
+        _ => Err("usage: test-worker URLS NAME all|without-ends".into()),
+    };
+    match ran {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("test-worker: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// A worker process of ours; killed when dropped.
 #[derive(Debug)]
 pub struct WorkerProcess {
@@ -102,11 +121,13 @@ impl WorkerProcess {
 
     /// Starts one on another machine.
     pub fn start_on(machine: &Machine, urls: &str, name: &str) -> Self {
-        Self::spawned(machine.command(crate::binary("test-worker")), urls, name, "all")
+        let mut command = machine.command(crate::binary("test-worker"));
+        command.env(crate::AS, "test-worker");
+        Self::spawned(command, urls, name, "all")
     }
 
     fn spawn(urls: &str, name: &str, nodes: &str) -> Self {
-        Self::spawned(Command::new(crate::binary("test-worker")), urls, name, nodes)
+        Self::spawned(crate::command("test-worker"), urls, name, nodes)
     }
 
     fn spawned(mut command: Command, urls: &str, name: &str, nodes: &str) -> Self {
