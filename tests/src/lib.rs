@@ -18,6 +18,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 pub mod bridge;
 pub mod cluster;
+pub mod failover;
 pub mod fuzz;
 pub mod http;
 pub mod in_process;
