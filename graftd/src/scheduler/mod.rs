@@ -39,7 +39,7 @@ pub use link::{Scheduler, SchedulerStopped, SessionLink};
 pub use options::{SchedulerOptions, SeedLimits};
 
 /// Who a worker is. (api checks names and sizes before.)
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SessionHello {
     /// UUID of the process.
     pub incarnation: String,
