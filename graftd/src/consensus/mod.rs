@@ -6,7 +6,7 @@
 //!
 //! | file | what it tells |
 //! |---|---|
-//! | `proposer` | commands into entries, here or at the leader; what is known of their outcome |
+//! | `proposer`, `lanes` | commands into entries, here or at the leader; who goes first; what is known of their outcome |
 //! | `apply` | entries into answers, effects, news |
 //! | `feed`, `subscriptions` | who hears of them |
 //! | `leadership`, `barrier` | who leads; reads that miss nothing |
@@ -33,6 +33,7 @@ pub mod codec;
 mod error;
 mod feed;
 mod handle;
+mod lanes;
 mod leadership;
 mod links;
 mod log_store;

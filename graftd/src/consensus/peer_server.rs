@@ -275,8 +275,13 @@ impl PeerService for Peers {
         // A command that is not known here would stop every member that applies it.
         for command in &commands {
             let envelope = Envelope::decode(command.clone()).map_err(malformed)?;
-            if let Err(ProposeError::NoRoom { reason }) = self.proposer.admit(&envelope) {
-                return Ok(Response::new(ProposeResponse { refused: format!("{REFUSED_NO_ROOM}{reason}"), ..ProposeResponse::default() }));
+            match self.proposer.admit(&envelope) {
+                Err(ProposeError::NoRoom { reason }) => {
+                    let refused = format!("{REFUSED_NO_ROOM}{reason}");
+                    return Ok(Response::new(ProposeResponse { refused, ..ProposeResponse::default() }));
+                }
+                Err(_) => return Ok(Response::new(ProposeResponse { refused: REFUSED_OVERLOADED.into(), ..ProposeResponse::default() })),
+                Ok(()) => {}
             }
             // Who brings a version about asks every member first.
             if envelope.brings_about() > 0 {

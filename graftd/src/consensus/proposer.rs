@@ -1,14 +1,13 @@
 //! The proposer: commands queue here, and become entries.
 //!
 //! A command that finds a free slot goes at once, alone; while `entries_in_flight` entries are under way, others gather, and the next free slot
-//! takes all of them (within `batch_commands` and `batch_bytes`) as one entry. The leader appends; a follower sends the batch to the leader,
-//! which puts it into its own queue. What waits is bounded by `pending_commands_max` and
+//! takes all of them (within `batch_commands` and `batch_bytes`) as one entry, those of the scheduler first ([`super::lanes`]). The leader appends;
+//! a follower sends the batch to the leader, which puts it into its own queue. What waits is bounded by `pending_commands_max` and
 //! [`PENDING_BYTES_MAX`].
 //!
 //! Each group of commands knows whether it may have happened. What openraft refused, or was never sent, goes back to the queue until
 //! [`LEADER_WAIT`] is over, and then fails as "nothing happened"; everything else that goes wrong is "unknown".
 
-use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -27,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 use super::error::ProposeError;
+use super::lanes::{Lanes, Pressure, Waits};
 use super::leadership::{Compass, Route};
 use super::links::{Links, never_sent};
 use super::member::MemberInfo;
@@ -89,6 +89,20 @@ struct Group {
     _room: Room,
 }
 
+impl Waits for Group {
+    fn size(&self) -> (usize, usize) {
+        (self.commands.len(), self.bytes)
+    }
+
+    fn since(&self) -> Instant {
+        self.since
+    }
+
+    fn is_own(&self) -> bool {
+        matches!(self.target, Target::Term(_))
+    }
+}
+
 /// A caller's claim to the outcome of a group.
 pub(super) struct Ticket {
     stage: Arc<AtomicU8>,
@@ -107,6 +121,7 @@ pub(super) struct Proposer {
     limits: (usize, usize),
     /// Why no workflow is started while this member leads.
     no_starts: Arc<RwLock<Option<String>>>,
+    pressure: Arc<Pressure>,
 }
 
 impl Proposer {
@@ -123,6 +138,7 @@ impl Proposer {
         let (queue, incoming) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(options.pending_commands_max));
         let room_bytes = Arc::new(Semaphore::new(PENDING_BYTES_MAX));
+        let pressure = Arc::new(Pressure::default());
         let proposer = Self {
             queue,
             room,
@@ -131,12 +147,21 @@ impl Proposer {
             metrics,
             limits: (options.batch_commands, options.batch_bytes),
             no_starts: Arc::default(),
+            pressure: pressure.clone(),
         };
         let batcher = Batcher {
-            carrier: Carrier { raft, compass, links, again: proposer.queue.clone(), metrics: proposer.metrics.clone() },
+            carrier: Carrier {
+                raft,
+                compass,
+                links,
+                again: proposer.queue.clone(),
+                metrics: proposer.metrics.clone(),
+                pressure: pressure.clone(),
+            },
             shared,
             incoming,
-            waiting: VecDeque::new(),
+            waiting: Lanes::new(),
+            pressure,
             slots: Arc::new(Semaphore::new(options.entries_in_flight)),
             limits: proposer.limits,
         };
@@ -154,12 +179,15 @@ impl Proposer {
         self.no_starts.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Refuses a start that the leader has no room for; everything else, which makes room, is let through.
+    /// Refuses a start that the leader has no room for, on its disk or in its time; everything else, which makes room, is let through.
     pub(super) fn admit(&self, envelope: &Envelope) -> Result<(), ProposeError> {
-        match (&envelope.command, self.starts_refused()) {
-            (Some(Command::Start(_)), Some(reason)) => Err(ProposeError::NoRoom { reason }),
-            _ => Ok(()),
+        if !matches!(envelope.command, Some(Command::Start(_))) {
+            return Ok(());
         }
+        if self.pressure.sheds(self.limits.0) {
+            return Err(ProposeError::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS });
+        }
+        self.starts_refused().map_or(Ok(()), |reason| Err(ProposeError::NoRoom { reason }))
     }
 
     /// Puts encoded commands into the queue, as one group, or refuses them at once where there is no room.
@@ -194,6 +222,9 @@ impl Proposer {
         let stage = Arc::new(AtomicU8::new(QUEUED));
         self.metrics.proposals_pending.add(commands.len() as i64);
         let group = Group { commands, bytes, target, version, since: Instant::now(), stage: stage.clone(), reply: sender, _room: room };
+        if !group.is_own() {
+            self.pressure.asked(group.commands.len());
+        }
         if self.queue.send(group).is_err() {
             return Err(ProposeError::Unavailable { reason: "this member is shutting down".into() });
         }
@@ -264,13 +295,14 @@ impl Group {
     }
 }
 
-/// Takes groups from the queue, in order, and makes batches of them.
+/// Takes groups from the queue, and makes batches of them.
 struct Batcher {
     carrier: Carrier,
     shared: Arc<super::apply::Shared>,
     incoming: mpsc::UnboundedReceiver<Group>,
     /// Taken from the channel, not yet from the queue.
-    waiting: VecDeque<Group>,
+    waiting: Lanes<Group>,
+    pressure: Arc<Pressure>,
     slots: Arc<Semaphore>,
     limits: (usize, usize),
 }
@@ -280,7 +312,7 @@ impl Batcher {
         loop {
             if self.waiting.is_empty() {
                 let Some(group) = self.incoming.recv().await else { return };
-                self.waiting.push_back(group);
+                self.waiting.push(group);
             }
             // While all slots are taken, others gather.
             let Ok(slot) = self.slots.clone().acquire_owned().await else { return };
@@ -312,7 +344,7 @@ impl Batcher {
                     }
                     tokio::select! {
                         () = self.carrier.compass.changed() => {}
-                        group = self.incoming.recv() => self.waiting.extend(group),
+                        group = self.incoming.recv() => group.into_iter().for_each(|group| self.waiting.push(group)),
                         () = tokio::time::sleep(SWEEP) => {}
                     }
                     self.drop_abandoned();
@@ -323,56 +355,41 @@ impl Batcher {
 
     /// The next batch, of groups that may go; those that may not are refused.
     fn take(&mut self, may_go: impl Fn(Target) -> bool) -> Vec<Group> {
-        let (most_commands, most_bytes) = self.limits;
-        let (mut batch, mut commands, mut bytes) = (Vec::new(), 0, 0);
-        loop {
-            if self.waiting.is_empty() {
-                match self.incoming.try_recv() {
-                    Ok(group) => self.waiting.push_back(group),
-                    Err(_) => return batch,
-                }
-            }
-            let Some(group) = self.waiting.front() else { return batch };
-            let fits = commands + group.commands.len() <= most_commands && bytes + group.bytes <= most_bytes;
-            if !batch.is_empty() && !fits {
-                return batch;
-            }
-            let Some(group) = self.waiting.pop_front() else { return batch };
+        while let Ok(group) = self.incoming.try_recv() {
+            self.waiting.push(group);
+        }
+        let mut room = self.waiting.begin(self.limits, Instant::now(), &self.pressure);
+        let mut batch = Vec::new();
+        while let Some(group) = self.waiting.next(&mut room) {
             self.count_taken(&group);
             if !may_go(group.target) {
                 group.answer(Err(ProposeError::NotLeader));
             } else if group.claim() {
-                commands += group.commands.len();
-                bytes += group.bytes;
                 batch.push(group);
             }
         }
+        batch
     }
 
     /// Nobody leads: what is bound to this member is refused at once.
     fn refuse_bound(&mut self) {
-        for group in std::mem::take(&mut self.waiting) {
-            if group.target == Target::Anywhere {
-                self.waiting.push_back(group);
-            } else {
-                self.count_taken(&group);
-                group.answer(Err(ProposeError::NotLeader));
-            }
+        for group in self.waiting.take_if(|group| group.target != Target::Anywhere) {
+            self.count_taken(&group);
+            group.answer(Err(ProposeError::NotLeader));
         }
     }
 
     fn drop_abandoned(&mut self) {
-        for group in std::mem::take(&mut self.waiting) {
-            if group.abandoned() {
-                self.count_taken(&group);
-            } else {
-                self.waiting.push_back(group);
-            }
+        for group in self.waiting.take_if(Group::abandoned) {
+            self.count_taken(&group);
         }
     }
 
     fn count_taken(&self, group: &Group) {
         self.carrier.metrics.proposals_pending.sub(group.commands.len() as i64);
+        if !group.is_own() {
+            self.pressure.taken(group.commands.len());
+        }
     }
 }
 
@@ -384,6 +401,7 @@ struct Carrier {
     links: Arc<Links>,
     again: mpsc::UnboundedSender<Group>,
     metrics: Arc<Metrics>,
+    pressure: Arc<Pressure>,
 }
 
 impl Carrier {
@@ -497,6 +515,7 @@ impl Carrier {
             }
             group.stage.store(QUEUED, Ordering::SeqCst);
             self.metrics.proposals_pending.add(group.commands.len() as i64);
+            self.pressure.asked(group.commands.len());
             if let Err(mpsc::error::SendError(group)) = self.again.send(group) {
                 group.answer(Err(ProposeError::Unavailable { reason: "this member is shutting down".into() }));
             }
