@@ -54,7 +54,7 @@ use crate::observability::process;
 use crate::observability::readiness::{Readiness, ReadinessBoard};
 use crate::peer_tls::{Accepted, PeerSecurity, incoming};
 use crate::scheduler::Scheduler;
-use crate::storage::{Fault, LogRecovered, LogStore, StateStore, StorageError};
+use crate::storage::{Disk, Fault, LogRecovered, LogStore, RealDisk, StateStore, StorageError};
 use background::{Background, Failures};
 use forming::member_info;
 use health::Replay;
@@ -76,6 +76,7 @@ const LAST_WAIT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Prepared {
     config: Config,
+    disk: Arc<dyn Disk>,
     data_dir: Arc<DataDir>,
     contents: Contents,
     client: TcpListener,
@@ -89,6 +90,11 @@ pub struct Prepared {
 impl Prepared {
     /// Checks the configuration, takes the data directory (formatting a new one) and binds the ports.
     pub async fn new(config: Config) -> Result<Self, StartError> {
+        Self::with_disk(config, RealDisk::shared()).await
+    }
+
+    /// As [`Self::new`], with the log and the state on this disk.
+    pub async fn with_disk(config: Config, disk: Arc<dyn Disk>) -> Result<Self, StartError> {
         config.check()?;
         let name = config.node.name.as_deref();
         let (data_dir, contents) = DataDir::open(&config.node.data_dir, name, &host_name(), &config.cluster.name)?;
@@ -113,7 +119,7 @@ impl Prepared {
             None => options::join_token(&config)?,
         };
         let security = options::peer_security(&config, &me.candidate.name)?;
-        Ok(Self { config, data_dir: Arc::new(data_dir), contents, client, peer, security, me, token })
+        Ok(Self { config, disk, data_dir: Arc::new(data_dir), contents, client, peer, security, me, token })
     }
 
     /// The member's name.
@@ -128,13 +134,13 @@ impl Prepared {
 
     /// Opens the floors, bottom up.
     pub async fn open(self) -> Result<Daemon, StartError> {
-        let Self { config, data_dir, contents, client, peer, security, me, token } = self;
+        let Self { config, disk, data_dir, contents, client, peer, security, me, token } = self;
         let Contents { promise, marker, .. } = contents;
         let client_address = client.local_addr().map_err(|e| StartError::Internal(format!("failed to read the client port: {e}")))?;
         let (clock, metrics, board) = (Clock::system(), Arc::new(Metrics::new()), Arc::new(ReadinessBoard::starting()));
         process::register(&metrics.registry);
 
-        let (state, log, recovered) = open_stores(&config, &data_dir, &me, marker.as_ref(), &metrics).await?;
+        let (state, log, recovered) = open_stores(&config, disk, &data_dir, &me, marker.as_ref(), &metrics).await?;
         let replay = Replay::watch(&board, &state, &recovered);
         let options = options::consensus(&config, member_info(&me.candidate), security.clone());
         let consensus = Consensus::open(options, state, log, recovered, clock.clone(), metrics.clone()).await;
@@ -340,6 +346,7 @@ fn host_name() -> String {
 /// Opens the two files, beside the runtime's threads: after a crash redb may have to look through them.
 async fn open_stores(
     config: &Config,
+    disk: Arc<dyn Disk>,
     data_dir: &Arc<DataDir>,
     me: &Me,
     marker: Option<&Marker>,
@@ -349,8 +356,8 @@ async fn open_stores(
     let (data_dir, metrics) = (data_dir.clone(), metrics.clone());
     let (raft_id, marker) = (me.candidate.raft_id, marker.cloned());
     let opened = tokio::task::spawn_blocking(move || {
-        let state = StateStore::open(&data_dir.state_path(), state_options, Some(metrics.clone()))?;
-        let (log, recovered) = LogStore::open(&data_dir.log_path(), log_options, Some(metrics))?;
+        let state = StateStore::open_on(disk.clone(), &data_dir.state_path(), state_options, Some(metrics.clone()))?;
+        let (log, recovered) = LogStore::open_on(&*disk, &data_dir.log_path(), log_options, Some(metrics))?;
         state.claim(raft_id)?;
         log.claim(raft_id)?;
         fit(&state, &recovered, marker.as_ref())?;

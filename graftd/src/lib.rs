@@ -40,6 +40,7 @@ pub mod api;
 pub mod app;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 
@@ -48,10 +49,15 @@ use clap::Parser;
 ///
 /// 0: drained · 2: unknown flag · 70: could not go on · 75: port or data directory in use · 76: taken out of the cluster · 77: data of another cluster · 78: configuration.
 pub fn main_from_args() -> ExitCode {
+    main_with_disk(storage::RealDisk::shared())
+}
+
+/// As [`main_from_args`], with the log and the state on another disk than the system's: for tests of what a disk can do to a daemon.
+pub fn main_with_disk(disk: Arc<dyn storage::Disk>) -> ExitCode {
     let cli = config::Cli::parse();
     match &cli.command {
-        None => app::run(&cli.flags),
+        None => app::run(&cli.flags, disk),
         Some(config::Command::Config(command)) => app::configuration(&cli.flags, command),
-        Some(config::Command::Recover(args)) => app::recover(&cli.flags, args),
+        Some(config::Command::Recover(args)) => app::recover(&cli.flags, args, &disk),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use super::error::{EXIT_CONFIG, EXIT_FATAL, StartError};
 use super::{host_name, options};
@@ -9,10 +10,10 @@ use crate::config::{Config, Flags, RecoverArgs, Sources, load};
 use crate::consensus::{MemberInfo, Survey, Survivor};
 use crate::discovery::data_dir::DataDir;
 use crate::discovery::records::Marker;
-use crate::storage::{LogStore, StateStore};
+use crate::storage::{Disk, LogStore, StateStore};
 
 /// Does it, or says what it would be.
-pub fn recover(flags: &Flags, args: &RecoverArgs) -> ExitCode {
+pub fn recover(flags: &Flags, args: &RecoverArgs, disk: &Arc<dyn Disk>) -> ExitCode {
     let config = match load(flags, &Sources::of_process()).and_then(|loaded| loaded.accepted()) {
         Ok(config) => config,
         Err(error) => {
@@ -20,7 +21,7 @@ pub fn recover(flags: &Flags, args: &RecoverArgs) -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
-    match attempt(&config, args) {
+    match attempt(&config, args, disk) {
         Ok(told) => {
             let mut out = std::io::stdout();
             let _ = out.write_all(told.as_bytes()).and_then(|()| out.flush());
@@ -44,7 +45,7 @@ impl From<StartError> for Refused {
     }
 }
 
-fn attempt(config: &Config, args: &RecoverArgs) -> Result<String, Refused> {
+fn attempt(config: &Config, args: &RecoverArgs, disk: &Arc<dyn Disk>) -> Result<String, Refused> {
     let data_dir = &config.node.data_dir;
     let refused = |why: String| Refused { exit_code: EXIT_CONFIG, why };
     // A directory that is not there would be made, and that is not what anybody wants here.
@@ -61,8 +62,8 @@ fn attempt(config: &Config, args: &RecoverArgs) -> Result<String, Refused> {
         return Err(refused(format!("data directory {}: {why}", data_dir.path().display())));
     };
     let failed = |error: &dyn std::fmt::Display| Refused { exit_code: EXIT_FATAL, why: format!("failed to open the data: {error}") };
-    let state = StateStore::open(&data_dir.state_path(), options::state(config), None).map_err(|error| failed(&error))?;
-    let (log, recovered) = LogStore::open(&data_dir.log_path(), options::log(config), None).map_err(|error| failed(&error))?;
+    let state = StateStore::open_on(disk.clone(), &data_dir.state_path(), options::state(config), None).map_err(|error| failed(&error))?;
+    let (log, recovered) = LogStore::open_on(&**disk, &data_dir.log_path(), options::log(config), None).map_err(|error| failed(&error))?;
     state.claim(marker.raft_id).and_then(|()| log.claim(marker.raft_id)).map_err(|error| failed(&error))?;
     let outcome = Survivor::examine(&state, log.clone(), recovered).map_err(|error| failed(&error)).and_then(|survivor| {
         let survey = survivor.survey();

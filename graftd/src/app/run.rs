@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
@@ -12,6 +13,7 @@ use super::{Daemon, Prepared};
 use crate::config::{Config, Flags, LogFormat, Sources, load};
 use crate::observability::logging::{self, Signature};
 use crate::shutdown::{EXIT_AT_ONCE, Signals};
+use crate::storage::Disk;
 
 /// Fewest threads of the runtime: on a small machine a long apply must not starve heartbeats.
 const THREADS_MIN: usize = 4;
@@ -19,7 +21,7 @@ const THREADS_MIN: usize = 4;
 const BLOCKING_GRACE: Duration = Duration::from_secs(1);
 
 /// Runs a daemon until it is told to end or cannot go on.
-pub fn run(flags: &Flags) -> ExitCode {
+pub fn run(flags: &Flags, disk: Arc<dyn Disk>) -> ExitCode {
     let loaded = load(flags, &Sources::of_process()).and_then(|loaded| {
         let warnings = loaded.warnings.clone();
         Ok((loaded.accepted()?, warnings))
@@ -48,7 +50,7 @@ pub fn run(flags: &Flags) -> ExitCode {
         tracing::warn!(key = warning.what, said_in = warning.said_in, remedy = warning.remedy, "{}: {}", warning.what, warning.why);
     }
     let ended = runtime().and_then(|runtime| {
-        let ended = runtime.block_on(serve(config, &signature));
+        let ended = runtime.block_on(serve(config, disk, &signature));
         if ended.is_ok() {
             runtime.shutdown_timeout(BLOCKING_GRACE);
         } else {
@@ -76,10 +78,10 @@ fn runtime() -> Result<Runtime, Failure> {
     built.map_err(|e| Failure::fatal(format!("failed to start the runtime: {e}")))
 }
 
-async fn serve(config: Config, signature: &Signature) -> Result<(), Failure> {
+async fn serve(config: Config, disk: Arc<dyn Disk>, signature: &Signature) -> Result<(), Failure> {
     let started = Instant::now();
     let mut signals = Signals::listen().map_err(|e| Failure::fatal(format!("failed to listen for signals: {e}")))?;
-    let prepared = Prepared::new(config).await?;
+    let prepared = Prepared::with_disk(config, disk).await?;
     signature.member(prepared.member_name());
     // Whoever started the daemon may not be reading any more; that is no reason to stop.
     let mut out = std::io::stdout();

@@ -5,14 +5,12 @@
 //! says which of the two stores this is and in which format; it is written by the first transaction and checked at every open, before
 //! anything else is read. It also names the member whose file it is, once that member has claimed it.
 
-use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use redb::backends::FileBackend;
 use redb::{Builder, Database, Durability, ReadableDatabase, StorageBackend, TableDefinition, TableError, WriteTransaction};
 
+use super::disk::{Disk, Opened};
 use super::error::StorageError;
 
 const FORMAT: TableDefinition<&str, &[u8]> = TableDefinition::new("format");
@@ -32,47 +30,26 @@ pub(super) struct Kind {
     pub(super) format: u32,
 }
 
-/// Opens or creates a file of mode 0600 for reading and writing.
-pub(super) fn open_private(path: &Path) -> io::Result<File> {
-    let new = !path.exists();
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    if new {
-        sync_directory(path)?;
-    }
-    Ok(file)
-}
-
-/// Makes the names in the file's directory durable.
-pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    File::open(directory)?.sync_all()
-}
-
 /// Opens or creates the redb file at `path`.
-pub(super) fn open_database(path: &Path, kind: Kind, cache_bytes: usize) -> Result<Database, StorageError> {
+pub(super) fn open_database(disk: &dyn Disk, path: &Path, kind: Kind, cache_bytes: usize) -> Result<Database, StorageError> {
     let failed = StorageError::during::<io::Error>("open", path);
     let open = |at: &Path| {
-        let backend = FileBackend::new(open_private(at).map_err(&failed)?);
-        open_backend(
-            backend.map_err(|error| StorageError::new(format!("open {}", path.display()), redb::Error::from(error)))?,
-            path,
-            kind,
-            cache_bytes,
-        )
+        let backend = disk.open(at).map_err(|error| match error {
+            redb::Error::Io(error) => failed(error),
+            error => StorageError::new(format!("open {}", path.display()), error),
+        });
+        open_backend(Opened(backend?), path, kind, cache_bytes)
     };
-    if !path.exists() {
+    let length = disk.len(path).map_err(&failed)?;
+    if length.is_none() {
         // redb cannot open a file whose making was cut off: it gets its name when it is whole.
         let mut making = path.as_os_str().to_owned();
         making.push(CREATING);
         let making = PathBuf::from(making);
-        let made = fs::File::create(&making).and_then(|_| fs::remove_file(&making));
-        made.map_err(&failed)?;
+        disk.remove(&making).map_err(&failed)?;
         drop(open(&making)?);
-        fs::rename(&making, path).and_then(|()| sync_directory(path)).map_err(&failed)?;
-    } else if fs::metadata(path).map_err(&failed)?.len() == 0 {
+        disk.rename(&making, path).and_then(|()| disk.sync_directory(path)).map_err(&failed)?;
+    } else if length == Some(0) {
         // redb would take it for a new one.
         return Err(StorageError::new(
             format!("open {}", path.display()),
@@ -154,6 +131,7 @@ fn check_format(found: &[u8], kind: Kind) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::disk::RealDisk;
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
@@ -163,12 +141,12 @@ mod tests {
     fn a_file_is_private_and_tells_its_kind_and_format() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("one.redb");
-        drop(open_database(&path, ONE, 1 << 20).unwrap());
+        drop(open_database(&RealDisk, &path, ONE, 1 << 20).unwrap());
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        drop(open_database(&path, ONE, 1 << 20).unwrap());
-        let error = open_database(&path, Kind { format: 2, ..ONE }, 1 << 20).unwrap_err();
+        drop(open_database(&RealDisk, &path, ONE, 1 << 20).unwrap());
+        let error = open_database(&RealDisk, &path, Kind { format: 2, ..ONE }, 1 << 20).unwrap_err();
         assert!(error.to_string().contains("it has format 1, and this graftd reads format 2"), "{error}");
-        let error = open_database(&path, Kind { name: "two", format: 1 }, 1 << 20).unwrap_err();
+        let error = open_database(&RealDisk, &path, Kind { name: "two", format: 1 }, 1 << 20).unwrap_err();
         assert!(error.to_string().contains("it is a graft one file, not a two file"), "{error}");
     }
 
@@ -177,7 +155,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("one.redb");
         std::fs::write(&path, vec![7; 8192]).unwrap();
-        let error = open_database(&path, ONE, 1 << 20).unwrap_err();
+        let error = open_database(&RealDisk, &path, ONE, 1 << 20).unwrap_err();
         assert!(error.doing.contains("one.redb"), "{error}");
     }
 }

@@ -5,13 +5,13 @@
 //! directory synced: before the rename the old state is there after a crash, after it the new one. Then the handles are exchanged under
 //! the lock and the overlay is dropped. The old file, nameless now, lives as long as a view or a reader of it does.
 
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use redb::Database;
 
+use super::disk::Disk;
 use super::error::StorageError;
 use super::layers::Base;
 use super::snapshot::{SnapshotParser, SnapshotWriter};
@@ -29,22 +29,17 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Removes what an interrupted receive or install has left beside the store.
-pub(super) fn remove_leftovers(path: &Path) -> Result<(), StorageError> {
+pub(super) fn remove_leftovers(disk: &dyn Disk, path: &Path) -> Result<(), StorageError> {
     let failed = StorageError::during::<std::io::Error>("remove leftovers beside", path);
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
     let Some(own) = path.file_name().map(|name| name.to_string_lossy().into_owned()) else {
         return Err(StorageError::new(format!("open {}", path.display()), "the path names no file"));
     };
-    for entry in fs::read_dir(directory).map_err(&failed)? {
-        let entry = entry.map_err(&failed)?;
-        let name = entry.file_name().to_string_lossy().into_owned();
+    for neighbour in disk.neighbours(path).map_err(&failed)? {
+        let name = neighbour.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let Some(suffix) = name.strip_prefix(&own) else { continue };
         if suffix.starts_with(INCOMING) || suffix.starts_with(INSTALLING) {
             tracing::info!(file = name, "removing what an interrupted snapshot has left");
-            fs::remove_file(entry.path()).map_err(&failed)?;
+            disk.remove(&neighbour).map_err(&failed)?;
         }
     }
     Ok(())
@@ -52,33 +47,35 @@ pub(super) fn remove_leftovers(path: &Path) -> Result<(), StorageError> {
 
 pub(super) fn receive(shared: &Shared) -> Result<SnapshotWriter, StorageError> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    if !shared.is_file {
-        return Err(StorageError::new("receive a snapshot", "this store is over a bare disk, without a file"));
-    }
+    let disk = files(shared)?;
     let path = beside(&shared.path, &format!("{INCOMING}{}", COUNT.fetch_add(1, Ordering::Relaxed)));
-    let file = file::open_private(&path).map_err(StorageError::during("make", &path))?;
-    file.set_len(0).map_err(StorageError::during("empty", &path))?;
-    Ok(SnapshotWriter::new(file, path))
+    let file = disk.scratch(&path).map_err(StorageError::during("make", &path))?;
+    Ok(SnapshotWriter::new(file, path, disk.clone()))
+}
+
+fn files(shared: &Shared) -> Result<&Arc<dyn Disk>, StorageError> {
+    shared.files.as_ref().ok_or_else(|| StorageError::new("receive a snapshot", "this store is over a bare disk, without a file"))
 }
 
 pub(super) fn install(shared: &Shared, snapshot: SnapshotWriter) -> Result<AppliedMark, StorageError> {
+    let files = files(shared)?;
     // No flush while the file is replaced.
     let mut disk = shared.disk.lock().unwrap_or_else(PoisonError::into_inner);
     shared.failure.check()?;
     let failed = StorageError::during::<String>("install a snapshot over", &shared.path);
     let target = beside(&shared.path, INSTALLING);
-    let built = build(snapshot.path(), &target, shared.options.cache_bytes).map_err(&failed).and_then(|base| {
-        fs::rename(&target, &shared.path).map_err(|error| failed(error.to_string()))?;
+    let built = build(&**files, snapshot.path(), &target, shared.options.cache_bytes).map_err(&failed).and_then(|base| {
+        files.rename(&target, &shared.path).map_err(|error| failed(error.to_string()))?;
         Ok(base)
     });
     let (database, base) = match built {
         Ok(built) => built,
         Err(error) => {
-            let _ = fs::remove_file(&target);
+            let _ = files.remove(&target);
             return Err(error);
         }
     };
-    if let Err(error) = file::sync_directory(&shared.path) {
+    if let Err(error) = files.sync_directory(&shared.path) {
         // Which of the two a power cut would leave is unknown now: stop, and find out by opening.
         let error = failed(error.to_string());
         shared.failure.set(error.clone());
@@ -102,11 +99,11 @@ pub(super) fn install(shared: &Shared, snapshot: SnapshotWriter) -> Result<Appli
     Ok(mark)
 }
 
-fn build(from: &Path, target: &Path, cache_bytes: usize) -> Result<(Arc<Database>, Base), String> {
-    let _ = fs::remove_file(target);
-    let input = File::open(from).map_err(|error| error.to_string())?;
+fn build(disk: &dyn Disk, from: &Path, target: &Path, cache_bytes: usize) -> Result<(Arc<Database>, Base), String> {
+    let _ = disk.remove(target);
+    let input = disk.read(from).map_err(|error| error.to_string())?;
     let mut parser = SnapshotParser::new(input)?;
-    let database = file::open_database(target, STATE, cache_bytes).map_err(|error| error.to_string())?;
+    let database = file::open_database(disk, target, STATE, cache_bytes).map_err(|error| error.to_string())?;
     let text = |error: redb::Error| error.to_string();
     let mut txn = database.begin_write().map_err(|error| error.to_string())?;
     file::durable(&mut txn, true).map_err(text)?;

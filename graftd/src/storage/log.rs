@@ -11,6 +11,7 @@ use bytes::Bytes;
 use redb::{Database, ReadableDatabase, StorageBackend, TableDefinition};
 
 use super::codec::decode_indexed;
+use super::disk::{Disk, RealDisk};
 use super::error::{Failure, StorageError};
 use super::file::{self, Kind};
 use super::log_sizes::Sizes;
@@ -107,7 +108,20 @@ impl LogStore {
     /// # Errors
     /// The file cannot be opened, is in use by another process, is another kind of file, has another format, or has a hole.
     pub fn open(path: &Path, options: LogOptions, metrics: Option<Arc<Metrics>>) -> Result<(Self, LogRecovered), StorageError> {
-        let database = file::open_database(path, LOG, options.cache_bytes)?;
+        Self::open_on(&RealDisk, path, options, metrics)
+    }
+
+    /// As [`Self::open`], on another disk than the system's.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_on(
+        disk: &dyn Disk,
+        path: &Path,
+        options: LogOptions,
+        metrics: Option<Arc<Metrics>>,
+    ) -> Result<(Self, LogRecovered), StorageError> {
+        let database = file::open_database(disk, path, LOG, options.cache_bytes)?;
         Self::start(database, path, options, LOG_QUICK_REPAIR, metrics)
     }
 

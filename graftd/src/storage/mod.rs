@@ -17,6 +17,7 @@
 //! | `snapshot`, `install` | the state as a stream; replacing it by one |
 //! | `rebuild` | lists and counts that an earlier version did not keep |
 //! | `log`, `log_tail`, `log_sizes`, `log_writer` | the log, its memory, its weight, its thread |
+//! | `disk` | what is done to files, so that another disk can lie below |
 //! | `file`, `state_file`, `codec`, `error` | what the bytes are, and what can go wrong |
 //!
 //! Any IO error fails a store for good: waiters wake, `failure` tells, and nothing more is acknowledged. The member stops.
@@ -24,6 +25,7 @@
 use bytes::Bytes;
 
 mod codec;
+mod disk;
 mod error;
 mod file;
 mod flush;
@@ -40,6 +42,7 @@ mod state_file;
 mod state_store;
 mod view;
 
+pub use disk::{Disk, RealDisk};
 pub use error::{Fault, StorageError};
 pub use log::{Durable, LogOptions, LogRecovered, LogStore, StoredEntry};
 pub use snapshot::{SNAPSHOT_CHUNK_BYTES, SnapshotReader, SnapshotWriter};

@@ -8,7 +8,6 @@
 //!
 //! Numbers are big-endian. Chunks cut the stream anywhere. The key starts with the table's number, as in the file.
 
-use std::fs::File;
 use std::io::{BufReader, Read, Write};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
@@ -19,6 +18,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::AppliedMark;
 use super::codec::{decode_mark, encode_mark, put_bytes, table_id};
+use super::disk::Disk;
 use super::error::StorageError;
 use super::layers::Base;
 
@@ -106,13 +106,14 @@ impl SnapshotReader {
 
 /// A snapshot being received, into a file of its own. Dropping it removes the file.
 pub struct SnapshotWriter {
-    file: File,
+    file: Box<dyn Write + Send>,
     path: PathBuf,
+    disk: Arc<dyn Disk>,
 }
 
 impl SnapshotWriter {
-    pub(super) fn new(file: File, path: PathBuf) -> Self {
-        Self { file, path }
+    pub(super) fn new(file: Box<dyn Write + Send>, path: PathBuf, disk: Arc<dyn Disk>) -> Self {
+        Self { file, path, disk }
     }
 
     /// Takes the next chunk. Chunks may be cut otherwise than they were sent; only their order counts.
@@ -131,7 +132,7 @@ impl SnapshotWriter {
 impl Drop for SnapshotWriter {
     fn drop(&mut self) {
         // What cannot be removed now is removed at the next open.
-        let _ = std::fs::remove_file(&self.path);
+        let _ = self.disk.remove(&self.path);
     }
 }
 

@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 
 use redb::{Database, ReadableDatabase, StorageBackend, TableError};
 
+use super::disk::{Disk, RealDisk};
 use super::error::{Failure, StorageError};
 use super::layers::{Base, Layers};
 use super::overlay::Generation;
@@ -61,7 +62,8 @@ pub(super) struct Shared {
     pub(super) options: StateOptions,
     /// The file; a store over a bare backend has a name for errors only.
     pub(super) path: PathBuf,
-    pub(super) is_file: bool,
+    /// What the file lies on; none for a bare backend.
+    pub(super) files: Option<Arc<dyn Disk>>,
     /// Held by whoever writes the file or replaces it.
     pub(super) disk: Mutex<Arc<Database>>,
     pub(super) core: Mutex<Core>,
@@ -104,9 +106,17 @@ impl StateStore {
     /// # Errors
     /// The file cannot be opened, is in use by another process, is another kind of file, or has another format.
     pub fn open(path: &Path, options: StateOptions, metrics: Option<Arc<Metrics>>) -> Result<Self, StorageError> {
-        install::remove_leftovers(path)?;
-        let database = file::open_database(path, STATE, options.cache_bytes)?;
-        Self::start(database, path, true, options, metrics)
+        Self::open_on(RealDisk::shared(), path, options, metrics)
+    }
+
+    /// As [`Self::open`], on another disk than the system's.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_on(files: Arc<dyn Disk>, path: &Path, options: StateOptions, metrics: Option<Arc<Metrics>>) -> Result<Self, StorageError> {
+        install::remove_leftovers(&*files, path)?;
+        let database = file::open_database(&*files, path, STATE, options.cache_bytes)?;
+        Self::start(database, path, Some(files), options, metrics)
     }
 
     /// Opens the store over a bare backend, for tests with faulty disks. Snapshots cannot be received.
@@ -116,13 +126,13 @@ impl StateStore {
     pub fn open_backend(backend: impl StorageBackend, options: StateOptions) -> Result<Self, StorageError> {
         let path = Path::new("state.redb (test disk)");
         let database = file::open_backend(backend, path, STATE, options.cache_bytes)?;
-        Self::start(database, path, false, options, None)
+        Self::start(database, path, None, options, None)
     }
 
     fn start(
         database: Database,
         path: &Path,
-        is_file: bool,
+        files: Option<Arc<dyn Disk>>,
         options: StateOptions,
         metrics: Option<Arc<Metrics>>,
     ) -> Result<Self, StorageError> {
@@ -135,7 +145,7 @@ impl StateStore {
         let shared = Arc::new(Shared {
             options,
             path: path.to_owned(),
-            is_file,
+            files,
             disk: Mutex::new(database),
             core: Mutex::new(Core {
                 active: Generation::default(),
