@@ -26,9 +26,10 @@ use tonic::{Code, Status};
 use super::apply::StateMachine;
 use super::codec::{SnapshotHead, Wire};
 use super::links::{Client, Links};
+use super::log_store::io_error;
 use super::member::MemberInfo;
 use super::sending::Sending;
-use super::snapshot::SnapshotData;
+use super::snapshot::{SnapshotData, blocking};
 use super::types::{Types, Vote, position_or_zero};
 use crate::observability::metrics::Metrics;
 
@@ -215,17 +216,21 @@ impl NetSnapshot<Types> for Peer {
         let head = SnapshotHead { vote, meta }.encode();
         let (sender, chunks) = mpsc::channel(CHUNKS_AHEAD);
         // Ends when everything is read or nobody takes the chunks any more; what was not announced as the last chunk is not installed.
-        let reading = tokio::task::spawn_blocking(move || {
-            if sender.blocking_send(SnapshotChunk { header, head, ..SnapshotChunk::default() }).is_err() {
+        let reading = tokio::spawn(async move {
+            if sender.send(SnapshotChunk { header, head, ..SnapshotChunk::default() }).await.is_err() {
                 return Ok(());
             }
-            while let Some(data) = reader.next_chunk()? {
-                if sender.blocking_send(SnapshotChunk { data, ..SnapshotChunk::default() }).is_err() {
+            loop {
+                // A thread for each chunk: none waits for the network.
+                let (next, read_on) = blocking(move || (reader.next_chunk(), reader)).await?;
+                reader = read_on;
+                let Some(data) = next.map_err(io_error)? else { break };
+                if sender.send(SnapshotChunk { data, ..SnapshotChunk::default() }).await.is_err() {
                     return Ok(());
                 }
             }
-            drop(sender.blocking_send(SnapshotChunk { last: true, ..SnapshotChunk::default() }));
-            Ok::<(), crate::storage::StorageError>(())
+            drop(sender.send(SnapshotChunk { last: true, ..SnapshotChunk::default() }).await);
+            Ok::<(), io::Error>(())
         });
         let mut client = self.client()?;
         let sending = within(option.soft_ttl(), client.snapshot(ReceiverStream::new(chunks)));

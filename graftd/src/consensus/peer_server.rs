@@ -1,6 +1,7 @@
 //! What the other members ask of this one. Every call says whom it means; one that reached the wrong member, or comes from another cluster,
 //! is refused before anything is done.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -29,6 +30,7 @@ use super::codec::{SnapshotHead, Wire};
 use super::error::{ChangeError, ProposeError};
 use super::leadership::{Compass, Route};
 use super::links::Links;
+use super::log_store::io_error;
 use super::orders::{self, Order};
 use super::proposer::{Proposer, REFUSED_NO_ROOM, REFUSED_NOT_LEADER, REFUSED_OVERLOADED, Target};
 use super::registrar::Registrar;
@@ -38,7 +40,6 @@ use super::types::{Raft, Types};
 use crate::discovery::formation::Formation;
 use crate::discovery::records::FIRST_EPOCH;
 use crate::peer_tls::{PeerCaller, Unwelcome};
-use crate::storage::StorageError;
 
 /// A snapshot of which no chunk comes for so long is given up.
 const CHUNK_STALL: Duration = Duration::from_secs(10);
@@ -238,12 +239,15 @@ impl PeerService for Peers {
         };
         let (sender, mut taken) = mpsc::channel::<Bytes>(CHUNKS_AHEAD);
         let state = self.shared.state.clone();
-        let writing = tokio::task::spawn_blocking(move || {
-            let mut writer = state.receive_snapshot()?;
-            while let Some(data) = taken.blocking_recv() {
-                writer.write_chunk(&data)?;
+        let writing = tokio::spawn(async move {
+            let mut writer = blocking(move || state.receive_snapshot()).await?.map_err(io_error)?;
+            // A thread for each chunk: none waits for the network.
+            while let Some(data) = taken.recv().await {
+                let (written, write_on) = blocking(move || (writer.write_chunk(&data), writer)).await?;
+                written.map_err(io_error)?;
+                writer = write_on;
             }
-            Ok::<_, StorageError>(writer)
+            Ok::<_, io::Error>(writer)
         });
         let mut complete = false;
         loop {

@@ -11,7 +11,7 @@
 use std::pin::pin;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use graft_machine::command::{Command, ENTRY_FORMAT, Envelope, LogEntry};
@@ -22,6 +22,7 @@ use openraft::impls::ProgressResponder;
 use openraft::raft::ClientWriteResult;
 use prost::Message;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// How long a member may take, after its snapshot is installed, to be sent the first entry behind it.
 const GRACE: Duration = Duration::from_secs(10);

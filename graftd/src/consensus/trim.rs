@@ -6,10 +6,11 @@
 //! will need behind that is kept too ([`super::sending`]), within a bound of its own.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::Fatal;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::apply::Shared;

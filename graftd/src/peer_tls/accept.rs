@@ -169,7 +169,7 @@ async fn accept(listener: TcpListener, security: PeerSecurity, accepted: mpsc::S
 async fn welcomed(stream: TcpStream, security: &PeerSecurity) -> Result<Accepted, String> {
     stream.set_nodelay(true).map_err(|error| error.to_string())?;
     let tls = match security {
-        PeerSecurity::Plain => return Ok(Accepted::Plain(stream)),
+        PeerSecurity::Plain | PeerSecurity::Over(_) => return Ok(Accepted::Plain(stream)),
         PeerSecurity::Tls(tls) => tls,
     };
     let handshake = TlsAcceptor::from(tls.current().server.clone()).accept(stream);

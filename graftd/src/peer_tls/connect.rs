@@ -65,6 +65,13 @@ impl PeerSecurity {
         let last = Arc::new(Mutex::new(None));
         let channel = match self {
             Self::Plain => endpoint.connect_lazy(),
+            Self::Over(carrier) => {
+                let carrier = carrier.clone();
+                endpoint.connect_with_connector_lazy(service_fn(move |uri: Uri| {
+                    let stream = carrier.connect(uri.authority().map(ToString::to_string).unwrap_or_default());
+                    async move { stream.await.map(TokioIo::new) }
+                }))
+            }
             Self::Tls(tls) => {
                 let (tls, meant, last) = (tls.clone(), meant.map(str::to_owned), last.clone());
                 endpoint.connect_with_connector_lazy(service_fn(move |uri: Uri| {

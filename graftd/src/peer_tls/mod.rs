@@ -27,6 +27,8 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
+use std::fmt::Debug;
+use std::io;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -34,7 +36,9 @@ pub use accept::{Accepted, PeerCaller, Unwelcome, incoming};
 pub use connect::{Dialed, LinkOptions};
 use files::Material;
 pub use files::{MaterialError, MaterialFiles};
+use futures::future::BoxFuture;
 use graft_proto::peer_identity::MemberIdentity;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// How often it is looked whether the files have changed.
 pub const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -47,7 +51,20 @@ pub enum PeerSecurity {
     Plain,
     /// With mutual TLS.
     Tls(Arc<PeerTls>),
+    /// In the clear, over connections that somebody else makes: where the network is not the system's.
+    Over(Arc<dyn Carrier>),
 }
+
+/// Makes connections.
+pub trait Carrier: Debug + Send + Sync {
+    /// A connection to `HOST:PORT`.
+    fn connect(&self, address: String) -> BoxFuture<'static, io::Result<Box<dyn Carried>>>;
+}
+
+/// A connection that a [`Carrier`] has made.
+pub trait Carried: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<C: AsyncRead + AsyncWrite + Send + Unpin> Carried for C {}
 
 /// What this member shows, and what it accepts: read again when the files change. Connections that stand already stay.
 #[derive(Debug)]

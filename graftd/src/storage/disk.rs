@@ -10,9 +10,12 @@ use std::ops::Bound;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
+
+use super::work::{self, Work};
 
 /// What a store does to files. Names and their changes are durable when [`Self::sync_directory`] has returned, not before.
 pub trait Disk: Debug + Send + Sync {
@@ -63,6 +66,14 @@ pub trait Disk: Debug + Send + Sync {
     /// # Errors
     /// Which names a power cut would leave is unknown.
     fn sync_directory(&self, path: &Path) -> io::Result<()>;
+
+    /// Has a store's work done: by a thread, which is returned, or by somebody else.
+    ///
+    /// # Errors
+    /// Nobody does it.
+    fn hire(&self, name: &str, work: Arc<dyn Work>) -> io::Result<Option<JoinHandle<()>>> {
+        work::thread(name, work).map(Some)
+    }
 }
 
 /// The system's files.

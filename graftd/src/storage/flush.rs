@@ -6,7 +6,6 @@
 //! ends the thread; who waits is woken and finds it.
 
 use std::sync::{Arc, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use redb::Database;
@@ -18,31 +17,43 @@ use super::layers::{Base, changes};
 use super::overlay::Generation;
 use super::state_file::{RECORDS, write_mark};
 use super::state_store::{Core, Shared};
+use super::work::Work;
 
-pub(super) fn spawn(shared: Arc<Shared>) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name("graft-flush".into()).spawn(move || run(&shared))
+impl Work for Shared {
+    fn wait(&self) -> bool {
+        let interval = Duration::from_millis(self.options.flush_interval_ms.max(1));
+        let idle = |core: &mut Core| !core.closing && !self.is_wanted(core);
+        let waited = self.work.wait_timeout_while(self.core(), interval, idle);
+        let (core, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        !core.closing && self.failure.get().is_none()
+    }
+
+    fn step(&self) {
+        let dirty = {
+            let core = self.core();
+            core.applied_count > core.flushed_count
+        };
+        if dirty && let Err(error) = flush_once(self) {
+            self.failure.set(StorageError::new(format!("flush {}", self.path.display()), error));
+            // Taken, so that no waiter can have looked before the failure and sleep after the call.
+            drop(self.core());
+            self.flushed.notify_all();
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        self.is_wanted(&self.core())
+    }
+
+    fn is_over(&self) -> bool {
+        self.core().closing || self.failure.get().is_some()
+    }
 }
 
-fn run(shared: &Shared) {
-    let interval = Duration::from_millis(shared.options.flush_interval_ms.max(1));
-    loop {
-        let idle = |core: &mut Core| {
-            !core.closing && core.flush_wanted <= core.flushed_count && core.overlay_bytes() < shared.options.overlay_bytes
-        };
-        let waited = shared.work.wait_timeout_while(shared.core(), interval, idle);
-        let (core, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        if core.closing || shared.failure.get().is_some() {
-            return;
-        }
-        let dirty = core.applied_count > core.flushed_count;
-        drop(core);
-        if dirty && let Err(error) = flush_once(shared) {
-            shared.failure.set(StorageError::new(format!("flush {}", shared.path.display()), error));
-            // Taken, so that no waiter can have looked before the failure and sleep after the call.
-            drop(shared.core());
-            shared.flushed.notify_all();
-            return;
-        }
+impl Shared {
+    /// Whether somebody waits for a flush, or nobody can wait for it any longer.
+    fn is_wanted(&self, core: &Core) -> bool {
+        core.flush_wanted > core.flushed_count || core.overlay_bytes() >= self.options.overlay_bytes
     }
 }
 

@@ -16,7 +16,8 @@ use super::error::{Failure, StorageError};
 use super::file::{self, Kind};
 use super::log_sizes::Sizes;
 use super::log_tail::Tail;
-use super::log_writer::{self, Change, Queue, ToDo};
+use super::log_writer::{Change, Queue, ToDo};
+use super::work::Work;
 use crate::observability::metrics::Metrics;
 
 /// What the file is.
@@ -78,6 +79,7 @@ pub struct LogStore {
 
 struct Inner {
     shared: Arc<Shared>,
+    has_thread: bool,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -122,7 +124,7 @@ impl LogStore {
         metrics: Option<Arc<Metrics>>,
     ) -> Result<(Self, LogRecovered), StorageError> {
         let database = file::open_database(disk, path, LOG, options.cache_bytes)?;
-        Self::start(database, path, options, LOG_QUICK_REPAIR, metrics)
+        Self::start(disk, database, path, options, LOG_QUICK_REPAIR, metrics)
     }
 
     /// Opens the log over a bare backend, with or without quick repair: for tests with faulty disks, and for the benchmark.
@@ -136,10 +138,11 @@ impl LogStore {
     ) -> Result<(Self, LogRecovered), StorageError> {
         let path = Path::new("log.redb (test disk)");
         let database = file::open_backend(backend, path, LOG, options.cache_bytes)?;
-        Self::start(database, path, options, quick_repair, None)
+        Self::start(&RealDisk, database, path, options, quick_repair, None)
     }
 
     fn start(
+        disk: &dyn Disk,
         database: Database,
         path: &Path,
         options: LogOptions,
@@ -157,8 +160,8 @@ impl LogStore {
             failure: Failure::default(),
             metrics,
         });
-        let thread = log_writer::spawn(shared.clone()).map_err(StorageError::during("start the writer of", path))?;
-        Ok((Self { inner: Arc::new(Inner { shared, thread: Mutex::new(Some(thread)) }) }, recovered))
+        let thread = disk.hire("graft-log", shared.clone()).map_err(StorageError::during("start the writer of", path))?;
+        Ok((Self { inner: Arc::new(Inner { shared, has_thread: thread.is_some(), thread: Mutex::new(thread) }) }, recovered))
     }
 
     /// Says whose log this is.
@@ -175,6 +178,9 @@ impl LogStore {
     pub fn append(&self, entries: Vec<StoredEntry>, done: Durable) {
         let shared = self.shared();
         let full = |log: &mut Log| log.queue.bytes() > QUEUE_MAX_BYTES && !log.queue.closing() && shared.failure.get().is_none();
+        while !self.inner.has_thread && full(&mut shared.log()) {
+            shared.step();
+        }
         let log = shared.room.wait_while(shared.log(), full).unwrap_or_else(PoisonError::into_inner);
         self.ask(log, Change::Append(entries), Some(done));
     }
@@ -306,6 +312,9 @@ impl Inner {
         self.shared.log().queue.close();
         self.shared.work.notify_all();
         self.shared.room.notify_all();
+        while !self.has_thread && !self.shared.is_over() {
+            self.shared.step();
+        }
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         // The last clone may be dropped by a callback, on the writer's own thread: that one ends by itself.
         if let Some(thread) = thread

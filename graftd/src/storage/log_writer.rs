@@ -5,8 +5,7 @@
 //! writes nothing more to that file, and order would be lost.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::PoisonError;
 
 use bytes::Bytes;
 
@@ -15,6 +14,7 @@ use super::error::StorageError;
 use super::file::durable;
 use super::log::{COMMITTED, Durable, ENTRIES, IDS, Log, PURGED, Shared, StoredEntry, VOTE};
 use super::log_tail::Seq;
+use super::work::Work;
 
 /// One commit takes no more than this (but at least one change), so that the first in a long queue is not kept waiting for the last.
 const COMMIT_MAX_BYTES: usize = 8 << 20;
@@ -68,6 +68,10 @@ impl Queue {
         self.closing = true;
     }
 
+    fn is_over(&self) -> bool {
+        self.closing && self.waiting.is_empty() && self.committed.is_none()
+    }
+
     /// The number of the next change.
     pub(super) fn next_seq(&self) -> Seq {
         self.pushed + 1
@@ -105,27 +109,34 @@ impl Queue {
     }
 }
 
-pub(super) fn spawn(shared: Arc<Shared>) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name("graft-log".into()).spawn(move || run(&shared))
-}
-
-fn run(shared: &Shared) {
-    loop {
+impl Work for Shared {
+    fn wait(&self) -> bool {
         let idle = |log: &mut Log| log.queue.waiting.is_empty() && !log.queue.closing;
-        let mut log = shared.work.wait_while(shared.log(), idle).unwrap_or_else(PoisonError::into_inner);
-        let (group, seq) = log.queue.take();
-        drop(log);
+        !self.work.wait_while(self.log(), idle).unwrap_or_else(PoisonError::into_inner).queue.is_over()
+    }
+
+    fn step(&self) {
+        let (group, seq) = self.log().queue.take();
         if group.is_empty() {
             return;
         }
-        let outcome = shared.failure.check().and_then(|()| commit(shared, &group));
+        let outcome = self.failure.check().and_then(|()| commit(self, &group));
         if outcome.is_ok() {
-            shared.log().tail.durable(seq);
+            self.log().tail.durable(seq);
         }
-        shared.room.notify_all();
+        self.room.notify_all();
         for done in group.into_iter().filter_map(|todo| todo.done) {
             done(outcome.clone());
         }
+    }
+
+    fn is_due(&self) -> bool {
+        let log = self.log();
+        !log.queue.waiting.is_empty() || (log.queue.closing && !log.queue.is_over())
+    }
+
+    fn is_over(&self) -> bool {
+        self.log().queue.is_over()
     }
 }
 

@@ -18,6 +18,7 @@
 //! | `rebuild` | lists and counts that an earlier version did not keep |
 //! | `log`, `log_tail`, `log_sizes`, `log_writer` | the log, its memory, its weight, its thread |
 //! | `disk` | what is done to files, so that another disk can lie below |
+//! | `work` | what the two threads do, in steps |
 //! | `file`, `state_file`, `codec`, `error` | what the bytes are, and what can go wrong |
 //!
 //! Any IO error fails a store for good: waiters wake, `failure` tells, and nothing more is acknowledged. The member stops.
@@ -41,12 +42,14 @@ mod snapshot;
 mod state_file;
 mod state_store;
 mod view;
+mod work;
 
 pub use disk::{Disk, RealDisk};
 pub use error::{Fault, StorageError};
 pub use log::{Durable, LogOptions, LogRecovered, LogStore, StoredEntry};
 pub use snapshot::{SNAPSHOT_CHUNK_BYTES, SnapshotReader, SnapshotWriter};
 pub use state_store::{StateOptions, StateStore};
+pub use work::Work;
 // Reachable for the tests that feed them damaged bytes.
 #[doc(hidden)]
 pub use codec::{decode_indexed, decode_mark, encode_indexed, encode_mark};

@@ -21,7 +21,8 @@ use super::overlay::Generation;
 use super::snapshot::{SnapshotReader, SnapshotWriter};
 use super::state_file::{self, RECORDS, STATE};
 use super::view::{EntryTx, Latest, View};
-use super::{AppliedMark, file, flush, install, rebuild};
+use super::work::Work;
+use super::{AppliedMark, file, install, rebuild};
 use crate::observability::metrics::Metrics;
 
 /// Apply waits when the overlay holds so many times `overlay_bytes`.
@@ -54,6 +55,7 @@ pub struct StateStore {
 
 struct Inner {
     shared: Arc<Shared>,
+    has_thread: bool,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -165,8 +167,12 @@ impl StateStore {
             marks: Mutex::new(Marks { applied: mark.clone(), flushed: mark }),
             readers_waiting: AtomicUsize::new(0),
         });
-        let thread = flush::spawn(shared.clone()).map_err(StorageError::during("start the flusher of", path))?;
-        Ok(Self { inner: Arc::new(Inner { shared, thread: Mutex::new(Some(thread)) }) })
+        let hired = match &shared.files {
+            Some(files) => files.hire("graft-flush", shared.clone()),
+            None => RealDisk.hire("graft-flush", shared.clone()),
+        };
+        let thread = hired.map_err(StorageError::during("start the flusher of", path))?;
+        Ok(Self { inner: Arc::new(Inner { shared, has_thread: thread.is_some(), thread: Mutex::new(thread) }) })
     }
 
     /// Says whose state this is. (One that was installed from a snapshot is claimed at the next start.)
@@ -204,6 +210,11 @@ impl StateStore {
                 metrics.overlay_stalls.inc();
             }
             shared.work.notify_one();
+            if !self.inner.has_thread {
+                drop(core);
+                shared.step();
+                core = shared.core();
+            }
             drop(shared.flushed.wait_while(core, full).unwrap_or_else(PoisonError::into_inner));
         }
     }
@@ -253,6 +264,11 @@ impl StateStore {
         let target = core.applied_count;
         core.flush_wanted = core.flush_wanted.max(target);
         shared.work.notify_one();
+        if !self.inner.has_thread {
+            drop(core);
+            shared.step();
+            core = shared.core();
+        }
         let behind = |core: &mut Core| core.flushed_count < target && !core.closing && shared.failure.get().is_none();
         let core = shared.flushed.wait_while(core, behind).unwrap_or_else(PoisonError::into_inner);
         shared.failure.check()?;
