@@ -8,9 +8,9 @@ use graft_machine::command::LogEntry;
 use graftd::storage::{Durable, LogOptions, LogStore, StoredEntry};
 use prost::Message;
 
-use super::disk::Disk;
 use super::member::Config;
 use super::rng::Rng;
+use crate::power::Medium as Disk;
 
 /// An entry of the log.
 #[derive(Clone, Debug)]

@@ -16,7 +16,6 @@
 
 mod clients;
 mod clocks;
-mod disk;
 mod faults;
 mod healing;
 mod leader;

@@ -14,11 +14,11 @@ use graft_machine::{Applied, apply_entry};
 use graftd::storage::{AppliedMark, Latest, StateOptions, StateStore, StorageError};
 use tempfile::TempDir;
 
-use super::disk::Disk;
 use super::log::PowerCut;
 use super::member::Config;
 use super::plan::Disks;
 use super::rng::Rng;
+use crate::power::Medium as Disk;
 
 /// How far a state has come.
 #[derive(Clone, Debug, Default, PartialEq)]
