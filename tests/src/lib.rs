@@ -1,6 +1,6 @@
 //! What the whole-system tests share: real `graftd` and worker processes in temporary directories ([`cluster`], [`member`],
 //! [`workers`]) or a daemon in the test's own process ([`in_process`]), the load they are put under ([`load`]), waiting for conditions
-//! ([`wait`]), the simulation ([`loop_sim`]), what must never be otherwise ([`invariants`]), and inputs that nobody would send ([`fuzz`]), and disks that forget ([`power`]).
+//! ([`wait`]), the simulations ([`loop_sim`], [`cluster_sim`]), what must never be otherwise ([`invariants`]), and inputs that nobody would send ([`fuzz`]), and disks that forget ([`power`]).
 //!
 //! The processes are built from this package's own binaries (`graftd-under-test` is the daemon's `main`, nothing else), so that a test never
 //! runs a stale one. Everything listens on loopback; every process is a child of the test and is killed with it.
@@ -18,6 +18,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 pub mod bridge;
 pub mod cluster;
+pub mod cluster_sim;
 pub mod failover;
 pub mod fuzz;
 pub mod http;

@@ -15,7 +15,7 @@
 //! A seed decides everything: the same seed is the same run.
 
 mod clients;
-mod clocks;
+pub(crate) mod clocks;
 mod faults;
 mod healing;
 mod leader;
@@ -23,15 +23,15 @@ mod log;
 mod member;
 mod met;
 mod network;
-mod operator;
+pub(crate) mod operator;
 mod plan;
 mod raft;
 mod reads;
 pub mod rng;
-mod script;
+pub(crate) mod script;
 mod snapshots;
-mod state;
-mod worker;
+pub(crate) mod state;
+pub(crate) mod worker;
 mod workers;
 mod world;
 

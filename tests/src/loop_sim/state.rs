@@ -123,6 +123,13 @@ fn copy_into(from: &impl StateRead, to: &mut impl StateTx) {
     for_each_table!(copy_tables!(from, to));
 }
 
+/// A state's content, in memory.
+pub fn copy_of(state: &impl StateRead) -> Memory {
+    let mut copy = Memory::new();
+    copy_into(state, &mut copy);
+    copy
+}
+
 /// Hash of a state's content.
 pub fn hash(state: &Memory) -> u64 {
     let mut hasher = DefaultHasher::new();
@@ -181,11 +188,7 @@ impl State {
     pub fn copy(&self) -> Memory {
         match self {
             Self::Memory { live, .. } => live.clone(),
-            Self::Store { .. } => {
-                let mut copy = Memory::new();
-                copy_into(&self.store().view(), &mut copy);
-                copy
-            }
+            Self::Store { .. } => copy_of(&self.store().view()),
         }
     }
 

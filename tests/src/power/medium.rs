@@ -60,6 +60,11 @@ impl Faults {
         self.wrong().lies = true;
     }
 
+    /// Whether the power is gone.
+    pub fn is_cut(&self) -> bool {
+        self.wrong().operations_left == Some(0)
+    }
+
     /// Whether anything was refused.
     pub fn met(&self) -> bool {
         self.wrong().met
