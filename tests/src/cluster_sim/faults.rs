@@ -134,7 +134,8 @@ impl World {
             if member.slow_until <= now {
                 member.slow.store(0, Ordering::Relaxed);
             }
-            if member.disk_faulty_until <= now {
+            if member.disk_faulty_until > 0 && member.disk_faulty_until <= now {
+                member.disk_faulty_until = 0;
                 member.disk.faults().mend();
             }
             let Some(process) = &member.process else {
@@ -144,6 +145,7 @@ impl World {
                 continue;
             };
             let faulty = member.disk.faults().met();
+            let gone = member.disk.faults().is_cut();
             if let Some(why) = process.over() {
                 // A disk that was not touched gives no reason to end, nor one not to open.
                 if !faulty {
@@ -153,10 +155,10 @@ impl World {
                 self.met("ended by its disk");
                 // What a sync that failed has left, a look through the page cache does not tell.
                 self.stop(m, true, restart_at);
-            } else if faulty && member.disk.faults().is_cut() {
+            } else if gone {
                 self.stop(m, true, restart_at);
-            } else if faulty {
-                // G-R9: it has to end by itself, soon.
+            } else if member.disk.faults().broke() {
+                // It has to end by itself, soon. (A full disk may have refused a snapshot only, which is no reason to end.)
                 let since = *member.faulty_since.get_or_insert(now);
                 if now - since > 2 * LEASE_MS && member.frozen_until <= now {
                     return Err(format!("D6: the disk of member {} has failed {} ms ago, and it goes on", raft_id(m), now - since));

@@ -3,12 +3,14 @@
 //! Each member has a *shadow*: the entries of its own log, applied in memory. Shadow and state must be the same at the same index; the shadows
 //! of all members must come of the same entries. The first to apply an entry tells the invariants of its commands and events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use graft_machine::command::LogEntry;
 use graft_machine::ids::AttemptRef;
 use graft_machine::memory::Memory;
+use graft_machine::tables::LimitKey;
 use graft_machine::task::TaskState;
+use graft_machine::workflow::StatusKind;
 use graft_machine::{Applied, apply_entry, view};
 use graftd::consensus::codec::Wire;
 use graftd::consensus::types::Entry;
@@ -31,6 +33,22 @@ pub struct Dispatch {
     pub worker: String,
     pub task: Assignment,
     pub held: Vec<AttemptRef>,
+}
+
+/// An assignment, in the light of the state in which it was given.
+struct Seen {
+    dispatch: Dispatch,
+    light: Option<Light>,
+}
+
+struct Light {
+    right: bool,
+    status: Option<StatusKind>,
+    ready: Option<u32>,
+    node: (String, String),
+    held: Vec<HeldNow>,
+    limits: Vec<(LimitKey, u32)>,
+    declared: Vec<u32>,
 }
 
 /// See the module.
@@ -95,8 +113,8 @@ impl Oracle {
     /// Follows a member to what it has applied. What it has dispatched meanwhile must have been right at some moment on the way.
     pub fn follow(&mut self, member: &mut Member, floors: &Floors, dispatched: Vec<Dispatch>) -> Verdict {
         let to = floors.state.applied().index;
-        let mut waiting = dispatched;
-        self.dispatched(member, &mut waiting, false)?;
+        let mut seen: Vec<Seen> = dispatched.into_iter().map(|dispatch| Seen { dispatch, light: None }).collect();
+        Self::look(&mut seen, &member.shadow);
         while member.shadow_at < to {
             let index = member.shadow_at + 1;
             let Some((term, entry)) = read(&floors.log, index)? else {
@@ -106,6 +124,7 @@ impl Oracle {
                 }
                 (member.shadow, member.shadow_at) = (self.rebuilt(to), to);
                 self.compare(member, floors)?;
+                Self::look(&mut seen, &member.shadow);
                 break;
             };
             let applied = play(&mut member.shadow, index, &entry);
@@ -125,22 +144,21 @@ impl Oracle {
                 }
                 self.news.push((entry, applied));
             }
-            self.dispatched(member, &mut waiting, false)?;
+            Self::look(&mut seen, &member.shadow);
         }
-        self.dispatched(member, &mut waiting, true)
+        self.tell(seen)
     }
 
-    /// Tells of assignments that are right now; in the end, of all.
-    fn dispatched(&mut self, member: &Member, waiting: &mut Vec<Dispatch>, all: bool) -> Verdict {
-        for dispatch in std::mem::take(waiting) {
-            let task = &dispatch.task;
-            let state = &member.shadow;
+    /// Looks at assignments in the light of a state that the leader had on its way.
+    fn look(dispatched: &mut [Seen], state: &Memory) {
+        for seen in dispatched {
+            let task = &seen.dispatch.task;
             let workflow = view::workflow(state, task.at.run);
             let ready = view::task(state, task.at.task_ref()).filter(|task| matches!(task.state(), TaskState::Ready(_)));
             let right = ready.as_ref().is_some_and(|ready| ready.attempt == task.at.attempt)
-                && workflow.as_ref().is_some_and(|workflow| workflow.kind() == graft_machine::workflow::StatusKind::Running);
-            if !right && !all {
-                waiting.push(dispatch);
+                && workflow.as_ref().is_some_and(|workflow| workflow.kind() == StatusKind::Running);
+            // The last state in which it was right: what was lost or cancelled just before it counts no more then.
+            if !right && seen.light.as_ref().is_some_and(|light| light.right) {
                 continue;
             }
             let named = |at: AttemptRef| {
@@ -149,29 +167,25 @@ impl Oracle {
                 let current = task.attempt == at.attempt && matches!(task.state(), TaskState::Ready(_));
                 current.then(|| (workflow.namespace.clone(), task.node.clone()))
             };
-            let mut held = dispatch.held.clone();
-            held.push(task.at);
-            held.sort();
-            held.dedup();
-            let held: Vec<HeldNow> = held.into_iter().map(|at| HeldNow { at, node: named(at) }).collect();
+            let held: BTreeSet<AttemptRef> = seen.dispatch.held.iter().copied().chain([task.at]).collect();
+            let held = held.into_iter().map(|at| HeldNow { at, node: named(at) }).collect();
             let node = (workflow.as_ref().map(|workflow| workflow.namespace.clone()).unwrap_or_default(), task.node.clone());
             let in_force = view::limits(state, None, 100).into_iter().filter_map(|(key, limit)| Some((key, limit.in_force()?)));
-            let limits: Vec<_> = in_force.collect();
+            let limits = in_force.collect();
             let sessions = view::sessions(state, None, 100);
             let of_node = sessions.iter().filter(|session| session.namespace == node.0).flat_map(|session| &session.nodes);
-            let declared: Vec<u32> = of_node.filter(|declared| declared.node == node.1 && declared.limit > 0).map(|d| d.limit).collect();
-            self.invariants.minted(&Minted {
-                term: task.lease.term,
-                at: task.at,
-                lease: task.lease,
-                worker: &dispatch.worker,
-                status: workflow.map(|workflow| workflow.kind()),
-                ready: ready.map(|task| task.attempt),
-                node,
-                held: &held,
-                limits: &limits,
-                declared: &declared,
-            })?;
+            let declared = of_node.filter(|declared| declared.node == node.1 && declared.limit > 0).map(|d| d.limit).collect();
+            let (status, ready) = (workflow.map(|workflow| workflow.kind()), ready.map(|task| task.attempt));
+            seen.light = Some(Light { right, status, ready, node, held, limits, declared });
+        }
+    }
+
+    fn tell(&mut self, dispatched: Vec<Seen>) -> Verdict {
+        for Seen { dispatch: Dispatch { worker, task, .. }, light } in dispatched {
+            let Some(Light { status, ready, node, held, limits, declared, .. }) = light else { continue };
+            let (term, at, lease) = (task.lease.term, task.at, task.lease);
+            let (worker, held, limits, declared) = (&*worker, &*held, &*limits, &*declared);
+            self.invariants.minted(&Minted { term, at, lease, worker, status, ready, node, held, limits, declared })?;
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ use crate::loop_sim::rng::Rng;
 use crate::loop_sim::worker::Worker;
 
 /// How often whole states are compared, and marks looked at, in milliseconds.
-const COMPARE_MS: u64 = 100;
+const COMPARE_MS: u64 = 500;
 
 /// See the module.
 pub struct World {

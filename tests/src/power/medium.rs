@@ -33,6 +33,7 @@ struct Wrong {
     syncs_until_error: Option<u64>,
     lies: bool,
     met: bool,
+    broke: bool,
 }
 
 impl Faults {
@@ -70,11 +71,15 @@ impl Faults {
         self.wrong().met
     }
 
-    /// No more of it. A power cut stays.
+    /// Whether a sync has failed.
+    pub fn broke(&self) -> bool {
+        self.wrong().broke
+    }
+
+    /// There is room again, and syncs succeed.
     pub fn mend(&self) {
         let mut wrong = self.wrong();
-        let operations_left = wrong.operations_left.filter(|left| *left == 0);
-        *wrong = Wrong { operations_left, ..Wrong::default() };
+        (wrong.room, wrong.syncs_until_error) = (None, None);
     }
 
     /// One operation more, which may be the first that does not work any more.
@@ -114,7 +119,7 @@ impl Faults {
         let mut wrong = self.wrong();
         match wrong.syncs_until_error {
             Some(0) => {
-                (wrong.syncs_until_error, wrong.met) = (None, true);
+                (wrong.syncs_until_error, wrong.met, wrong.broke) = (None, true, true);
                 // EIO has no name in the standard library.
                 Err(io::Error::from_raw_os_error(5))
             }
