@@ -20,6 +20,7 @@ pub struct NodeContext(Arc<Attempt>);
 #[derive(Debug)]
 struct Attempt {
     at: proto::AttemptRef,
+    lease: proto::Lease,
     node: String,
     workflow_id: String,
     state_revision: u64,
@@ -64,6 +65,7 @@ impl NodeContext {
         let timeout = [asked, timeout].into_iter().flatten().min();
         Self(Arc::new(Attempt {
             at,
+            lease: task.lease.unwrap_or_default(),
             node: task.node,
             workflow_id: task.workflow_id,
             state_revision: task.state_revision,
@@ -100,6 +102,12 @@ impl NodeContext {
     /// lost: what to do about failures depends on [`failures`](Self::failures).
     pub fn attempt(&self) -> u32 {
         self.0.at.attempt
+    }
+
+    /// The worker's right to this attempt: the term of the leader that gave it, and its number in that term. No two executions have the same one,
+    /// while an attempt can be given anew after a change of leader: for a record of executions outside of Graft.
+    pub fn lease(&self) -> (u64, u64) {
+        (self.0.lease.term, self.0.lease.sequence)
     }
 
     /// Attempts of this task that failed before.
@@ -182,5 +190,18 @@ impl NodeContext {
 
     pub(crate) fn last_progress(&self) -> String {
         self.0.progress.lock().unwrap_or_else(PoisonError::into_inner).text.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_node_is_told_by_which_right_it_runs() {
+        let lease = proto::Lease { term: 7, sequence: 3 };
+        let task = proto::Task { lease: Some(lease), ..proto::Task::default() };
+        let client = Client::connect("http://127.0.0.1:1").unwrap();
+        assert_eq!(NodeContext::new(task, proto::AttemptRef::default(), None, client).lease(), (7, 3));
     }
 }
