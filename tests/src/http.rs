@@ -1,13 +1,17 @@
 //! The smallest HTTP client that reads health and metrics: one GET, one answer.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::{Error, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
+
+/// Longest wait for a connection, and for each part of an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Status code and body of `GET path` at `address` (`HOST:PORT`).
 pub fn get(address: &str, path: &str) -> std::io::Result<(u16, String)> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let found = address.to_socket_addrs()?.next().ok_or_else(|| Error::other(format!("{address} is no address")))?;
+    let mut stream = TcpStream::connect_timeout(&found, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;

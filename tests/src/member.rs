@@ -12,6 +12,7 @@ use graftd::peer_tls::authority::{Authority, MEMBER_DAYS};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::bridge::Machine;
 use crate::{AS, binary, http, terminate, wait};
 
 /// Name of the cluster.
@@ -35,6 +36,8 @@ pub struct Member {
     /// What it runs.
     program: PathBuf,
     process: Option<Child>,
+    machine: Option<Machine>,
+    variables: Vec<(String, String)>,
 }
 
 /// Ports that the system gives to nobody who asks for any: outgoing connections and other tests do not come by one of these between now and
@@ -91,9 +94,21 @@ impl Default for Trust {
 impl Member {
     /// Writes the configuration of a member below `root`; `extra` is TOML that is put at its end. Starts nothing.
     pub fn prepare(root: &Path, name: &str, cluster: &[(String, String)], trust: &Trust, ports: (u16, u16), extra: &str) -> Self {
+        let addresses = (format!("127.0.0.1:{}", ports.0), format!("127.0.0.1:{}", ports.1));
+        Self::prepare_at(root, name, cluster, trust, addresses, extra)
+    }
+
+    /// As [`Self::prepare`], for a member that answers clients and members at these addresses.
+    pub fn prepare_at(
+        root: &Path,
+        name: &str,
+        cluster: &[(String, String)],
+        trust: &Trust,
+        (client_address, peer_address): (String, String),
+        extra: &str,
+    ) -> Self {
         let dir = root.join(name);
         fs::create_dir_all(&dir).expect("a folder for the member");
-        let (client_address, peer_address) = (format!("127.0.0.1:{}", ports.0), format!("127.0.0.1:{}", ports.1));
         let mut config = format!(
             "[node]\nname = {name:?}\ndata_dir = {:?}\n\n[client]\nlisten = {client_address:?}\n",
             dir.join("data").to_str().expect("utf-8")
@@ -106,7 +121,16 @@ impl Member {
         }
         config += extra;
         fs::write(dir.join("graftd.toml"), config).expect("the configuration");
-        Self { name: name.to_owned(), client_address, peer_address, dir, program: binary("graftd-under-test"), process: None }
+        Self {
+            name: name.to_owned(),
+            client_address,
+            peer_address,
+            dir,
+            program: binary("graftd-under-test"),
+            process: None,
+            machine: None,
+            variables: Vec::new(),
+        }
     }
 
     /// From its next start on it runs another build of graftd.
@@ -114,12 +138,24 @@ impl Member {
         self.program = program.to_owned();
     }
 
+    /// The same member, on a machine of its own.
+    pub fn on(mut self, machine: &Machine) -> Self {
+        self.machine = Some(machine.clone());
+        self
+    }
+
+    /// A variable of its environment, from the next start on.
+    pub fn set_variable(&mut self, name: &str, value: impl Into<String>) {
+        self.variables.retain(|(known, _)| known != name);
+        self.variables.push((name.to_owned(), value.into()));
+    }
+
     /// Starts the process. Its output goes to `graftd.log` in its folder.
     pub fn start(&mut self) {
         assert!(self.process.is_none(), "{} runs already", self.name);
         let log = File::options().create(true).append(true).open(self.log_path()).expect("the log file");
-        let mut command = Command::new(&self.program);
-        command.env(AS, "graftd-under-test");
+        let mut command = self.machine.as_ref().map_or_else(|| Command::new(&self.program), |machine| machine.command(&self.program));
+        command.env(AS, "graftd-under-test").envs(self.variables.iter().map(|(name, value)| (name, value)));
         // Whoever tests a full disk says so; a test does not depend on how full this machine's is.
         if !fs::read_to_string(self.dir.join("graftd.toml")).expect("the configuration").contains("disk_reserve") {
             command.env("GRAFT__STORAGE__DISK_RESERVE", "0B");
@@ -152,6 +188,13 @@ impl Member {
         })
         .await;
         (status.code(), self.log())
+    }
+
+    /// How the process ended, if it has ended by itself since the last look. It does not run any more then.
+    pub fn take_ended(&mut self) -> Option<ExitStatus> {
+        let status = self.process.as_mut()?.try_wait().expect("our own child can be waited for")?;
+        self.process = None;
+        Some(status)
     }
 
     /// Whether the process has ended by itself.
@@ -207,6 +250,8 @@ impl Member {
             dir,
             program: self.program.clone(),
             process: None,
+            machine: None,
+            variables: Vec::new(),
         }
     }
 

@@ -1,0 +1,67 @@
+//! Real members and workers under load while things break, and a judge: see `graft_tests::torture`, and `torture -h`.
+//!
+//! The same binary is the members and the workers that it starts: a variable of their environment says so.
+
+use std::process::ExitCode;
+
+use graft_tests::torture::arena::{ROLE, ROLE_MEMBER, ROLE_WORKER};
+use graft_tests::torture::faults::possible;
+use graft_tests::torture::plan::{Asked, HELP, Parsed};
+use graft_tests::torture::{run, worker};
+
+/// It cannot do what is asked, or came to no verdict.
+const NO_VERDICT: u8 = 2;
+
+fn main() -> ExitCode {
+    match std::env::var(ROLE).as_deref() {
+        Ok(ROLE_MEMBER) => return graftd::main_from_args(),
+        Ok(ROLE_WORKER) => return work(),
+        _ => {}
+    }
+    let asked = match Asked::parse(std::env::args().skip(1), possible) {
+        Ok(Parsed::Run(asked)) => asked,
+        Ok(Parsed::Help) => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Err(why) => {
+            eprintln!("torture: {why}");
+            return ExitCode::from(NO_VERDICT);
+        }
+    };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    match runtime.block_on(run::run(&asked)) {
+        Ok(report) => {
+            if asked.json {
+                println!("{}", serde_json::to_string_pretty(&report).expect("a report is JSON"));
+                // What is wrong is told to people, too.
+                if !report.is_clean() {
+                    eprint!("{}", report.text());
+                }
+            } else {
+                print!("{}", report.text());
+            }
+            ExitCode::from(u8::from(!report.is_clean()))
+        }
+        Err(why) => {
+            eprintln!("torture: {why}\nrun it again: {}", asked.command());
+            ExitCode::from(NO_VERDICT)
+        }
+    }
+}
+
+fn work() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [urls, name, ledger] = args.as_slice() else {
+        eprintln!("a worker of the torture needs URLS NAME LEDGER");
+        return ExitCode::from(NO_VERDICT);
+    };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    match runtime.block_on(worker::run(urls, name, ledger.as_ref())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{name}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

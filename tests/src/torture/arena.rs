@@ -1,0 +1,334 @@
+//! The cluster that is tortured: its members and workers, what is wrong with each at the moment, and whoever starts again what has ended.
+//!
+//! A member that ends by itself is started again, as a supervisor would do it. Whether it had a reason (a full disk, its removal) or none is
+//! kept: without one, that is a violation of its own.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use graft_client::Client;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::plan::{Asked, Kind, Victim};
+use crate::http;
+use crate::member::{Member, Trust, free_port};
+
+/// The variable that makes the torture's own binary a member or a worker: so one binary is all that has to be built.
+pub const ROLE: &str = "GRAFT_TORTURE_ROLE";
+/// The role of a member.
+pub const ROLE_MEMBER: &str = "member";
+/// The role of a worker.
+pub const ROLE_WORKER: &str = "worker";
+
+/// Attempt lease: short, so that a worker that is stopped for some seconds is a zombie when it wakes.
+const LEASE: &str = "3s";
+/// Longest formation of the cluster.
+const FORMED_WITHIN: Duration = Duration::from_secs(60);
+/// Longest wait of an operator for an answer.
+const OPERATOR_PATIENCE: Duration = Duration::from_secs(5);
+/// How often a condition is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Time between two starts of a member that ends again and again.
+const RESTART_EVERY: Duration = Duration::from_millis(500);
+/// Lines of a member's log that are kept of an exit.
+const LAST_WORDS: usize = 6;
+
+/// A member, and what is wrong with it.
+#[derive(Debug)]
+pub struct Fighter {
+    /// The member.
+    pub member: Member,
+    /// Whether it is to run.
+    pub wanted: bool,
+    /// Faults that keep it from doing its work.
+    pub broken: BTreeSet<Kind>,
+    /// Exit codes that it has a reason for at the moment.
+    pub excused: BTreeSet<i32>,
+    restarted: Instant,
+}
+
+/// A worker process.
+#[derive(Debug)]
+pub struct WorkerSlot {
+    /// Its name.
+    pub name: String,
+    /// The process, if it runs.
+    process: Option<Child>,
+    /// Whether it is stopped or cut off.
+    pub broken: bool,
+}
+
+/// The end of a process that nobody had asked to end.
+#[derive(Clone, Debug)]
+pub struct Exit {
+    /// Whose.
+    pub member: String,
+    /// Its exit code; none: a signal.
+    pub code: Option<i32>,
+    /// The fault that explains it.
+    pub excused: bool,
+    /// What it said last.
+    pub last_words: String,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Arena {
+    /// The members.
+    pub fighters: Vec<Fighter>,
+    /// The workers.
+    pub workers: Vec<WorkerSlot>,
+    /// Ends that nobody asked for.
+    pub exits: Vec<Exit>,
+    /// How often the leader was another one than before.
+    pub leader_changes: u64,
+    last_leader: Option<usize>,
+    minority: usize,
+    dir: PathBuf,
+    program: PathBuf,
+}
+
+impl Arena {
+    /// Writes what members need; starts nothing.
+    ///
+    /// # Errors
+    /// Something cannot be made here.
+    pub fn prepare(asked: &Asked, dir: &Path) -> Result<Self, String> {
+        let program = std::env::current_exe().map_err(|error| format!("this binary does not know where it is: {error}"))?;
+        let addresses: Vec<(String, String)> =
+            (0..asked.members).map(|_| (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()))).collect();
+        let cluster: Vec<(String, String)> =
+            addresses.iter().enumerate().map(|(at, (_, peer))| (format!("m{}", at + 1), peer.clone())).collect();
+        let trust = Trust::new();
+        // Small snapshots and a short log, so that followers that come back need both.
+        let extra = format!(
+            "join = \"open\"\npromote_after = \"300ms\"\nreplace_after = \"3s\"\n\n[scheduler]\nlease = {LEASE:?}\n\n\
+             [raft]\nsnapshot_every = 500\nlog_keep = 200\n\n[log]\nformat = \"text\"\n"
+        );
+        let fighters = cluster.iter().zip(addresses).map(|((name, _), addresses)| {
+            let mut member = Member::prepare_at(dir, name, &cluster, &trust, addresses, &extra);
+            member.runs_instead(&program);
+            member.set_variable(ROLE, ROLE_MEMBER);
+            Fighter { member, wanted: false, broken: BTreeSet::new(), excused: BTreeSet::new(), restarted: Instant::now() }
+        });
+        Ok(Self {
+            fighters: fighters.collect(),
+            workers: (1..=asked.workers).map(|at| WorkerSlot { name: format!("w{at}"), process: None, broken: false }).collect(),
+            exits: Vec::new(),
+            leader_changes: 0,
+            last_leader: None,
+            minority: asked.minority(),
+            dir: dir.to_owned(),
+            program,
+        })
+    }
+
+    /// Starts everything, and waits until the members are ready.
+    ///
+    /// # Errors
+    /// They are not, in a time that is long enough.
+    pub async fn start(&mut self) -> Result<(), String> {
+        (0..self.fighters.len()).for_each(|at| self.start_member(at));
+        self.all_ready(FORMED_WITHIN).await?;
+        (0..self.workers.len()).for_each(|at| self.start_worker(at));
+        Ok(())
+    }
+
+    /// URLs of all members, comma-separated.
+    pub fn urls(&self) -> String {
+        self.fighters.iter().map(|fighter| fighter.member.url()).collect::<Vec<_>>().join(",")
+    }
+
+    /// A client for each member, which asks that one first but knows all.
+    pub fn clients(&self, timeout: Duration) -> Vec<Client> {
+        let mut urls: Vec<String> = self.fighters.iter().map(|fighter| fighter.member.url()).collect();
+        let client = |_| {
+            let client = Client::builder(urls.clone()).request_timeout(timeout).build().expect("valid addresses");
+            urls.rotate_left(1);
+            client
+        };
+        self.fighters.iter().map(client).collect()
+    }
+
+    /// A client that asks this member, for whoever operates the cluster.
+    pub fn operator(&self, at: usize) -> Client {
+        let url = self.fighters[at].member.url();
+        Client::builder(url.as_str()).request_timeout(OPERATOR_PATIENCE).build().expect("a valid address")
+    }
+
+    /// Where executions are written.
+    pub fn ledger(&self) -> PathBuf {
+        self.dir.join("ledger")
+    }
+
+    /// Starts a member that is to run from now on.
+    pub fn start_member(&mut self, at: usize) {
+        let fighter = &mut self.fighters[at];
+        fighter.wanted = true;
+        fighter.restarted = Instant::now();
+        if !fighter.member.runs() {
+            fighter.member.start();
+        }
+    }
+
+    /// `kill -9` of a member that is to stay dead until it is started.
+    pub fn kill_member(&mut self, at: usize) {
+        self.fighters[at].wanted = false;
+        // It may have ended by itself a moment ago.
+        self.tend();
+        if self.fighters[at].member.runs() {
+            self.fighters[at].member.kill();
+        }
+    }
+
+    /// Starts a worker.
+    pub fn start_worker(&mut self, at: usize) {
+        let (urls, ledger, log) = (self.urls(), self.ledger(), self.dir.join(format!("{}.log", self.workers[at].name)));
+        let slot = &mut self.workers[at];
+        if slot.process.is_some() {
+            return;
+        }
+        let log = fs::File::options().create(true).append(true).open(log).expect("a log");
+        let mut command = Command::new(&self.program);
+        command.env(ROLE, ROLE_WORKER).arg(urls).arg(&slot.name).arg(ledger).stdin(Stdio::null());
+        command.stdout(log.try_clone().expect("a log")).stderr(log);
+        slot.process = Some(command.spawn().expect("the worker starts"));
+    }
+
+    /// `kill -9` of a worker.
+    pub fn kill_worker(&mut self, at: usize) {
+        if let Some(mut process) = self.workers[at].process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
+    /// A signal to a worker.
+    pub fn signal_worker(&self, at: usize, signal: Signal) {
+        if let Some(process) = &self.workers[at].process {
+            let _ = kill(Pid::from_raw(process.id() as i32), signal);
+        }
+    }
+
+    /// Looks at what has ended by itself, keeps why, and starts it again.
+    pub fn tend(&mut self) {
+        for fighter in &mut self.fighters {
+            if let Some(status) = fighter.member.take_ended() {
+                let code = status.code();
+                let log = fighter.member.log();
+                let last: Vec<&str> = log.lines().rev().take(LAST_WORDS).collect();
+                let last_words = last.into_iter().rev().collect::<Vec<_>>().join("\n");
+                let excused = code.map_or(fighter.excused.contains(&SIGNALLED), |code| fighter.excused.contains(&code));
+                self.exits.push(Exit { member: fighter.member.name.clone(), code, excused, last_words });
+            }
+            if fighter.wanted && !fighter.member.runs() && fighter.restarted.elapsed() > RESTART_EVERY {
+                fighter.restarted = Instant::now();
+                fighter.member.start();
+            }
+        }
+        for at in 0..self.workers.len() {
+            let ended = self.workers[at].process.as_mut().and_then(|process| process.try_wait().ok().flatten());
+            if let Some(status) = ended {
+                self.workers[at].process = None;
+                let name = self.workers[at].name.clone();
+                let last_words = "see its log".to_owned();
+                self.exits.push(Exit { member: name, code: status.code(), excused: false, last_words });
+                self.start_worker(at);
+            }
+        }
+    }
+
+    /// Lets time pass, tending what has ended.
+    pub async fn pass(&mut self, time: Duration) {
+        let until = Instant::now() + time;
+        while Instant::now() < until {
+            self.tend();
+            tokio::time::sleep(LOOK_EVERY.min(until.saturating_duration_since(Instant::now()))).await;
+        }
+    }
+
+    /// Waits until every member that is to run says that it is ready.
+    ///
+    /// # Errors
+    /// Who is not, and why.
+    pub async fn all_ready(&mut self, within: Duration) -> Result<(), String> {
+        let until = Instant::now() + within;
+        loop {
+            self.tend();
+            let waits = self.fighters.iter().filter(|fighter| fighter.wanted && fighter.broken.is_empty()).find_map(|fighter| {
+                let said = match http::get(&fighter.member.client_address, "/readyz") {
+                    Ok((200, _)) => return None,
+                    Ok((status, body)) => format!("{status} {body}"),
+                    Err(error) => error.to_string(),
+                };
+                Some(format!("{} is not ready: {} (log: {})", fighter.member.name, said.trim(), fighter.member.log_path().display()))
+            });
+            match waits {
+                None => return Ok(()),
+                Some(why) if Instant::now() > until => return Err(format!("after {} s, {why}", within.as_secs())),
+                Some(_) => tokio::time::sleep(LOOK_EVERY).await,
+            }
+        }
+    }
+
+    /// Who leads, asked of those that can answer.
+    pub fn leader(&mut self) -> Option<usize> {
+        let asked = |fighter: &Fighter| fighter.member.runs() && fighter.broken.is_empty();
+        let leading = |(at, fighter): (usize, &Fighter)| {
+            let [leads, term] = fighter.member.metrics(["graft_raft_is_leader", "graft_raft_term"]);
+            (leads == 1.0).then_some((term as u64, at))
+        };
+        let leader = self.fighters.iter().enumerate().filter(|(_, fighter)| asked(fighter)).filter_map(leading).max().map(|(_, at)| at);
+        if leader.is_some() && leader != self.last_leader {
+            self.leader_changes += u64::from(self.last_leader.is_some());
+            self.last_leader = leader;
+        }
+        leader
+    }
+
+    /// How many members are broken.
+    pub fn broken(&self) -> usize {
+        self.fighters.iter().filter(|fighter| !fighter.broken.is_empty()).count()
+    }
+
+    /// Whether a quorum and a worker are left.
+    pub fn is_able(&self) -> bool {
+        self.broken() <= self.minority && self.workers.iter().any(|worker| worker.process.is_some() && !worker.broken)
+    }
+
+    /// The member that a victim stands for: one that is whole, and of which there are enough. `None`: there is none now.
+    pub fn member_of(&mut self, victim: Victim, beyond_minority: bool) -> Option<usize> {
+        if self.broken() >= self.minority && !(beyond_minority && self.broken() < self.fighters.len()) {
+            return None;
+        }
+        let wanted = match victim {
+            Victim::Leader => self.leader().unwrap_or(0),
+            Victim::Member(at) | Victim::Worker(at) => at,
+        };
+        let around = (0..self.fighters.len()).map(|by| (wanted + by) % self.fighters.len());
+        around.into_iter().find(|at| self.fighters[*at].broken.is_empty() && self.fighters[*at].wanted)
+    }
+
+    /// The worker that a victim stands for, if it is one and another one is left.
+    pub fn worker_of(&self, victim: Victim) -> Option<usize> {
+        let Victim::Worker(wanted) = victim else { return None };
+        if self.workers.iter().filter(|worker| worker.broken).count() + 1 >= self.workers.len() {
+            return None;
+        }
+        let around = (0..self.workers.len()).map(|by| (wanted + by) % self.workers.len());
+        around.into_iter().find(|at| !self.workers[*at].broken)
+    }
+}
+
+/// Among the excused codes: the end by a signal.
+pub const SIGNALLED: i32 = -1;
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        (0..self.workers.len()).for_each(|at| self.kill_worker(at));
+    }
+}

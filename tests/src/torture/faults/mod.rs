@@ -1,0 +1,67 @@
+//! What can be done to the cluster, one file for each kind. A fault begins, stands for a while, and is healed. It says who is broken by it, so
+//! that no more than a minority is at a time, unless a round asks for that.
+//!
+//! A fault that finds nobody whom it may break does nothing, and is not counted: only what was really done is.
+
+mod kill;
+mod pause;
+mod restart_all;
+mod transfer;
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use super::arena::Arena;
+use super::plan::{Kind, Turn};
+
+/// How a fault is taken back.
+pub type Heal = Box<dyn for<'a> FnOnce(&'a mut Arena) -> BoxFuture<'a, ()> + Send>;
+
+/// A fault that has begun.
+pub struct Begun {
+    /// How often it was done: a kill may come several times.
+    pub times: u64,
+    /// How it is taken back.
+    pub heal: Heal,
+}
+
+impl Begun {
+    /// Once, with nothing to take back.
+    fn over() -> Self {
+        Self { times: 1, heal: Box::new(|_| Box::pin(async {})) }
+    }
+
+    /// Once, taken back by a function.
+    fn until(heal: impl FnOnce(&mut Arena) + Send + 'static) -> Self {
+        Self { times: 1, heal: Box::new(|arena| Box::pin(async { heal(arena) })) }
+    }
+}
+
+/// Begins a fault. `None`: it found nobody whom it may break, or did not come about.
+pub async fn begin(arena: &mut Arena, turn: &Turn, beyond_minority: bool) -> Option<Begun> {
+    arena.pass(turn.after).await;
+    match turn.kind {
+        Kind::Kill => kill::begin(arena, turn, beyond_minority).await,
+        Kind::Pause => pause::begin(arena, turn, beyond_minority),
+        Kind::Transfer => transfer::begin(arena, turn).await,
+        Kind::RestartAll => restart_all::begin(arena, turn).await,
+        _ => None,
+    }
+}
+
+/// A time from a number of the plan.
+fn up_to(most: Duration, dice: u64) -> Duration {
+    most.mul_f64((dice % 1_000) as f64 / 1_000.0)
+}
+
+/// Why a kind of fault cannot be done on this machine.
+///
+/// # Errors
+/// It cannot.
+pub fn possible(kind: Kind) -> Result<(), String> {
+    match kind {
+        Kind::Kill | Kind::Pause | Kind::Transfer | Kind::RestartAll => Ok(()),
+        _ => Err("this build cannot".to_owned()),
+    }
+}

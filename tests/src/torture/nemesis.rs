@@ -1,0 +1,68 @@
+//! Breaks things, two or three at a time, heals them, and counts.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::arena::Arena;
+use super::faults::{Begun, begin};
+use super::load::Shared;
+use super::plan::{Asked, KINDS, Kind, Rounds};
+
+/// Longest wait for members to be ready between two rounds. Who needs longer meets the next one as it is.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+
+/// What was done.
+#[derive(Clone, Debug, Default)]
+pub struct Done {
+    /// How often, by kind.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// Rounds.
+    pub rounds: u64,
+    /// Members that were not ready soon after a round was healed, and why. They have to be at the end.
+    pub slow: Vec<String>,
+}
+
+/// Runs rounds until the time is over. Nothing is broken when it returns.
+pub async fn run(arena: &mut Arena, shared: &Shared, asked: &Asked) -> Done {
+    let mut done = Done::default();
+    for (kind, name) in KINDS {
+        if asked.kinds.contains(&kind) {
+            done.faults.insert(name, 0);
+        }
+    }
+    let until = Instant::now() + asked.time;
+    for round in Rounds::of(asked.seed, &asked.kinds) {
+        arena.pass(round.calm).await;
+        if Instant::now() >= until || round.turns.is_empty() {
+            break;
+        }
+        done.rounds += 1;
+        let (mut standing, mut healing): (Vec<Kind>, Vec<Begun>) = (Vec::new(), Vec::new());
+        for turn in &round.turns {
+            // A fault that takes its time is felt from its beginning.
+            let kinds: Vec<Kind> = standing.iter().copied().chain([turn.kind]).collect();
+            let able = arena.is_able() && turn.kind != Kind::RestartAll;
+            shared.stalls.standing(kinds, able);
+            if let Some(begun) = begin(arena, turn, round.beyond_minority).await {
+                *done.faults.entry(turn.kind.name()).or_default() += begun.times;
+                standing.push(turn.kind);
+                healing.push(begun);
+            }
+            shared.stalls.standing(standing.clone(), arena.is_able());
+        }
+        arena.leader();
+        let left = until.saturating_duration_since(Instant::now());
+        arena.pass(round.hold.min(left)).await;
+        for begun in healing {
+            (begun.heal)(arena).await;
+        }
+        // What lasts now belongs to what has just been healed.
+        shared.stalls.standing(standing, arena.is_able());
+        if let Err(why) = arena.all_ready(READY_WITHIN).await {
+            done.slow.push(why);
+        }
+        shared.stalls.standing(Vec::new(), arena.is_able());
+        arena.leader();
+    }
+    done
+}

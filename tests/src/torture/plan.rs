@@ -1,0 +1,391 @@
+//! What is asked for, and what a seed makes of it: rounds of faults, at least two of them at a time where there are two.
+//!
+//! A plan names victims by their place (the leader, any follower), since who leads is known only when the fault begins. So a seed repeats the
+//! faults and their times; what they meet is as real as everything else here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::loop_sim::rng::Rng;
+
+/// Everything that can be done to a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// `kill -9` of a member or a worker. On the lossy disk this is a power cut of one machine.
+    Kill,
+    /// SIGSTOP, for longer than a lease or not, of a member or a worker; SIGCONT later.
+    Pause,
+    /// Members or workers that do not hear each other at all.
+    Partition,
+    /// One hears, the other does not.
+    OneWay,
+    /// Every sync takes long.
+    SlowDisk,
+    /// The disk has no room, or hardly any.
+    DiskFull,
+    /// A wall clock that jumps.
+    Clock,
+    /// Members that are taken out, come back with an empty disk, or join for the first time.
+    Membership,
+    /// Leadership is handed over.
+    Transfer,
+    /// All members are killed at once.
+    RestartAll,
+    /// A minority loses power at once, what was not synced is lost, and one more is paused meanwhile.
+    PauseKill,
+    /// A member is cut off, another one loses power, the first one comes back.
+    PartKill,
+}
+
+/// All kinds, by the names of the command line.
+pub const KINDS: [(Kind, &str); 12] = [
+    (Kind::Kill, "kill"),
+    (Kind::Pause, "pause"),
+    (Kind::Partition, "partition"),
+    (Kind::OneWay, "one-way"),
+    (Kind::SlowDisk, "slow-disk"),
+    (Kind::DiskFull, "disk-full"),
+    (Kind::Clock, "clock"),
+    (Kind::Membership, "membership"),
+    (Kind::Transfer, "transfer"),
+    (Kind::RestartAll, "restart-all"),
+    (Kind::PauseKill, "pause-kill"),
+    (Kind::PartKill, "part-kill"),
+];
+
+impl Kind {
+    /// Its name on the command line and in the report.
+    pub fn name(self) -> &'static str {
+        KINDS.iter().find(|(kind, _)| *kind == self).map_or("", |(_, name)| name)
+    }
+
+    /// Whether members have to be in network namespaces for it.
+    pub fn needs_network(self) -> bool {
+        matches!(self, Self::Partition | Self::OneWay | Self::PartKill)
+    }
+
+    /// Whether it needs a disk that loses, or slows down, what is synced.
+    pub fn needs_disk(self) -> bool {
+        matches!(self, Self::SlowDisk | Self::PauseKill | Self::PartKill)
+    }
+}
+
+/// What the command line asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Members.
+    pub members: usize,
+    /// How long faults go on.
+    pub time: Duration,
+    /// The seed.
+    pub seed: u64,
+    /// Which faults.
+    pub kinds: Vec<Kind>,
+    /// Workflows started per second, at most.
+    pub rate: u64,
+    /// Worker processes.
+    pub workers: usize,
+    /// Whether the report is JSON.
+    pub json: bool,
+    /// Stop after so many power cuts, instead of after a time.
+    pub power_cuts: Option<u64>,
+    /// Where logs and data go; otherwise a temporary directory, which stays if something is wrong.
+    pub dir: Option<PathBuf>,
+}
+
+/// What `-h` prints.
+pub const HELP: &str = "\
+torture: real members and workers under load while things break; an oracle judges what is left.
+
+usage: torture [flags]
+  --members 1|3|5|7     members of the cluster (3)
+  --minutes M           how long faults go on (1; fractions are allowed)
+  --seed S              what the faults and the workflows are drawn from (1)
+  --faults A,B,..       kill, pause, partition, one-way, slow-disk, disk-full, clock, membership, transfer, restart-all,
+                        pause-kill, part-kill; `all` is all that this machine can do (kill,pause,transfer,restart-all)
+  --power-cuts N        instead of a time: power is cut N times, of one member, a minority, or all at once
+  --rate N              workflows started per second, at most (80)
+  --workers N           worker processes (3)
+  --dir DIR             where logs and data go, and stay; otherwise they stay only if something is wrong
+  -o json|text          how the report is printed (text)
+
+Partitions, one-way and part-kill put every process into a network namespace: they need root, `ip` and `nft` (Debian: iproute2, nftables).
+disk-full mounts file systems in memory: root. clock preloads libfaketime (Debian: faketime).
+Ends with 1 if something was lost, doubled, stuck or not linearizable, with 2 if it cannot do what is asked.
+";
+
+/// What a command line comes to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// A run.
+    Run(Box<Asked>),
+    /// The help.
+    Help,
+}
+
+impl Asked {
+    /// Reads a command line. `possible` says why a kind cannot be done here: `all` leaves it out, and who names it is refused.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(words: impl IntoIterator<Item = String>, possible: impl Fn(Kind) -> Result<(), String>) -> Result<Parsed, String> {
+        let mut asked = Self {
+            members: 3,
+            time: Duration::from_secs(60),
+            seed: 1,
+            kinds: vec![Kind::Kill, Kind::Pause, Kind::Transfer, Kind::RestartAll],
+            rate: 80,
+            workers: 3,
+            json: false,
+            power_cuts: None,
+            dir: None,
+        };
+        let mut words = words.into_iter();
+        while let Some(flag) = words.next() {
+            if matches!(flag.as_str(), "-h" | "--help") {
+                return Ok(Parsed::Help);
+            }
+            let value = words.next().ok_or_else(|| format!("{flag} needs a value"))?;
+            let number = || value.replace('_', "").parse::<u64>().map_err(|_| format!("{flag} {value}: no number"));
+            let between = |least: u64, most: u64| match number()? {
+                found if (least..=most).contains(&found) => Ok(found),
+                found => Err(format!("{flag} {found}: from {least} to {most} are allowed")),
+            };
+            match flag.as_str() {
+                "--members" if matches!(value.as_str(), "1" | "3" | "5" | "7") => asked.members = number()? as usize,
+                "--members" => return Err(format!("--members {value}: 1, 3, 5 or 7")),
+                "--minutes" => {
+                    let minutes: f64 = value.parse().map_err(|_| format!("--minutes {value}: no number"))?;
+                    asked.time = Duration::try_from_secs_f64(minutes * 60.0).map_err(|error| format!("--minutes {value}: {error}"))?;
+                }
+                "--seed" => asked.seed = number()?,
+                "--rate" => asked.rate = between(1, 2_000)?,
+                "--workers" => asked.workers = between(1, 16)? as usize,
+                "--power-cuts" => asked.power_cuts = Some(between(1, 1_000_000)?),
+                "--dir" => asked.dir = Some(value.into()),
+                "-o" | "--output" => {
+                    asked.json = match value.as_str() {
+                        "json" => true,
+                        "text" => false,
+                        _ => return Err(format!("{flag} {value}: json or text")),
+                    }
+                }
+                "--faults" if value == "all" => {
+                    asked.kinds = KINDS.iter().map(|(kind, _)| *kind).filter(|kind| possible(*kind).is_ok()).collect();
+                }
+                "--faults" => {
+                    asked.kinds = value.split(',').filter(|name| !name.is_empty()).map(kind_named).collect::<Result<_, _>>()?;
+                    asked.kinds.sort_unstable();
+                    asked.kinds.dedup();
+                }
+                _ => return Err(format!("unknown: {flag}; -h says what there is")),
+            }
+        }
+        for kind in &asked.kinds {
+            possible(*kind).map_err(|why| format!("--faults {}: not possible here: {why}", kind.name()))?;
+        }
+        Ok(Parsed::Run(Box::new(asked)))
+    }
+
+    /// The command that repeats this run.
+    pub fn command(&self) -> String {
+        let faults: Vec<&str> = self.kinds.iter().map(|kind| kind.name()).collect();
+        let power = self.power_cuts.map(|cuts| format!(" --power-cuts {cuts}")).unwrap_or_default();
+        format!(
+            "cargo run --release -p graft-tests --bin torture -- --members {} --minutes {} --seed {} --faults {} --rate {} --workers {}{power} -o json",
+            self.members,
+            self.time.as_secs_f64() / 60.0,
+            self.seed,
+            faults.join(","),
+            self.rate,
+            self.workers,
+        )
+    }
+
+    /// Most members that may be broken while the others go on.
+    pub fn minority(&self) -> usize {
+        (self.members - 1) / 2
+    }
+}
+
+fn kind_named(name: &str) -> Result<Kind, String> {
+    let known = || KINDS.map(|(_, name)| name).join(", ");
+    KINDS.iter().find(|(_, known)| *known == name).map(|(kind, _)| *kind).ok_or_else(|| format!("--faults {name}: there are {}", known()))
+}
+
+/// Whom a fault is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Victim {
+    /// Whoever leads when it begins.
+    Leader,
+    /// Any member, by a number that is taken around.
+    Member(usize),
+    /// Any worker, by a number that is taken around.
+    Worker(usize),
+}
+
+/// One fault of a round.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// What.
+    pub kind: Kind,
+    /// Whose.
+    pub victim: Victim,
+    /// For whatever else the fault has to choose.
+    pub dice: u64,
+    /// How long after the one before it.
+    pub after: Duration,
+}
+
+/// Faults that stand at the same time, and are healed together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Round {
+    /// The faults, in the order in which they begin.
+    pub turns: Vec<Turn>,
+    /// How long they stand.
+    pub hold: Duration,
+    /// How long nothing is done afterwards.
+    pub calm: Duration,
+    /// Whether more than a minority of members may be broken: then nobody is expected to go on before it is healed.
+    pub beyond_minority: bool,
+}
+
+/// The rounds of a seed, without end.
+#[derive(Clone, Debug)]
+pub struct Rounds {
+    rng: Rng,
+    kinds: Vec<Kind>,
+    /// Kinds that are still to come before all have been there: so that a short run does not miss any.
+    fresh: Vec<Kind>,
+}
+
+impl Rounds {
+    /// Of these kinds.
+    pub fn of(seed: u64, kinds: &[Kind]) -> Self {
+        Self { rng: Rng::new(seed ^ 0x5EED_FA17), kinds: kinds.to_vec(), fresh: Vec::new() }
+    }
+
+    fn kind(&mut self, beside: &[Turn]) -> Option<Kind> {
+        if self.fresh.is_empty() {
+            self.fresh.clone_from(&self.kinds);
+        }
+        let free = |kind: &Kind| beside.iter().all(|turn| turn.kind != *kind);
+        let mut choices: Vec<usize> = (0..self.fresh.len()).filter(|at| free(&self.fresh[*at])).collect();
+        if choices.is_empty() {
+            // Those that are left stand already: from all of them again.
+            self.fresh.extend(self.kinds.iter().copied().filter(|kind| beside.iter().all(|turn| turn.kind != *kind)));
+            choices = (0..self.fresh.len()).filter(|at| free(&self.fresh[*at])).collect();
+        }
+        let at = *choices.get(self.rng.below(choices.len() as u64) as usize)?;
+        Some(self.fresh.swap_remove(at))
+    }
+
+    fn turn(&mut self, kind: Kind) -> Turn {
+        let workers_too = matches!(kind, Kind::Kill | Kind::Pause | Kind::Partition);
+        let place = self.rng.below(64) as usize;
+        let victim = match self.rng.below(100) {
+            // Half of the faults meet the leader.
+            0..50 => Victim::Leader,
+            50..75 if workers_too => Victim::Worker(place),
+            _ => Victim::Member(place),
+        };
+        Turn { kind, victim, dice: self.rng.next(), after: Duration::from_millis(self.rng.below(800)) }
+    }
+}
+
+impl Iterator for Rounds {
+    type Item = Round;
+
+    fn next(&mut self) -> Option<Round> {
+        let many = if self.rng.chance(300) { 3 } else { 2 };
+        let mut turns: Vec<Turn> = Vec::new();
+        for _ in 0..many.min(self.kinds.len()) {
+            if let Some(kind) = self.kind(&turns) {
+                let turn = self.turn(kind);
+                turns.push(turn);
+            }
+        }
+        let beyond_minority = turns.iter().any(|turn| turn.kind == Kind::RestartAll) || self.rng.chance(150);
+        Some(Round {
+            turns,
+            hold: Duration::from_millis(self.rng.between(1_500, 6_000)),
+            calm: Duration::from_millis(self.rng.between(500, 3_000)),
+            beyond_minority,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Parsed, String> {
+        let possible = |kind: Kind| if kind.needs_network() { Err("network namespaces need root".to_owned()) } else { Ok(()) };
+        Asked::parse(line.split_whitespace().map(str::to_owned), possible)
+    }
+
+    fn asked(line: &str) -> Asked {
+        match parse(line) {
+            Ok(Parsed::Run(asked)) => *asked,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_command_line_says_what_is_done_and_the_command_that_repeats_it_says_the_same() {
+        let read = asked("--members 5 --minutes 0.5 --seed 7 --faults kill,transfer,kill --rate 20 --workers 2 -o json");
+        assert_eq!((read.members, read.time, read.seed, read.rate, read.json), (5, Duration::from_secs(30), 7, 20, true));
+        assert_eq!(read.kinds, [Kind::Kill, Kind::Transfer]);
+        assert_eq!(read.minority(), 2);
+        let command = read.command();
+        assert_eq!(asked(command.split_once(" -- ").unwrap().1), read);
+    }
+
+    #[test]
+    fn what_cannot_be_done_here_is_refused_by_name_and_left_out_of_all() {
+        let refused = parse("--faults kill,partition").unwrap_err();
+        assert!(refused.contains("partition") && refused.contains("namespaces need root"), "{refused}");
+        let all = asked("--faults all").kinds;
+        assert!(all.contains(&Kind::DiskFull) && !all.iter().any(|kind| kind.needs_network()), "{all:?}");
+    }
+
+    #[test]
+    fn a_wrong_command_line_is_refused_with_the_word_that_is_wrong() {
+        for (line, why) in [
+            ("--members 4", "--members 4: 1, 3, 5 or 7"),
+            ("--faults flood", "--faults flood: there are kill, pause"),
+            ("--rate 0", "--rate 0: from 1 to 2000"),
+            ("--minutes -1", "--minutes -1"),
+            ("--seed", "--seed needs a value"),
+            ("--what 1", "unknown: --what"),
+            ("-o yaml", "-o yaml: json or text"),
+        ] {
+            let refused = parse(line).unwrap_err();
+            assert!(refused.contains(why), "{line}: {refused}");
+        }
+        assert_eq!(parse("-h"), Ok(Parsed::Help));
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_rounds_and_every_kind_comes_before_long() {
+        let kinds = KINDS.map(|(kind, _)| kind);
+        let rounds: Vec<Round> = Rounds::of(3, &kinds).take(12).collect();
+        assert_eq!(rounds, Rounds::of(3, &kinds).take(12).collect::<Vec<_>>());
+        assert_ne!(rounds, Rounds::of(4, &kinds).take(12).collect::<Vec<_>>());
+        for round in &rounds {
+            assert!(round.turns.len() >= 2, "{round:?}");
+            let mut once: Vec<Kind> = round.turns.iter().map(|turn| turn.kind).collect();
+            once.sort_unstable();
+            once.dedup();
+            assert_eq!(once.len(), round.turns.len(), "two of a kind at once: {round:?}");
+        }
+        let met = |kind: Kind| rounds.iter().any(|round| round.turns.iter().any(|turn| turn.kind == kind));
+        assert!(kinds.iter().all(|kind| met(*kind)), "{rounds:?}");
+    }
+
+    #[test]
+    fn a_single_kind_stands_alone() {
+        let round = Rounds::of(1, &[Kind::Kill]).next().unwrap();
+        assert_eq!(round.turns.len(), 1);
+    }
+}

@@ -1,0 +1,114 @@
+//! The worker process of the torture: executes the steps of [`Program`]s, writes each execution to the ledger, and only then answers.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use graft_client::{CanStart, Client, Failure, Next, Node, NodeContext, NodeOptions, NodeResult, Outcome, Retry, Worker, shutdown_signal};
+use serde_json::{Value, json};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::ledger::{Ledger, Row};
+use super::program::{ACT, Does, GATE, LETTER, Mark, Marks, Program};
+use super::registers::{PATCHED, REGISTER};
+
+/// How long attempts may run on when a worker is asked to end.
+const DRAIN_GRACE: Duration = Duration::from_secs(2);
+/// Attempts of each node at once.
+const AT_ONCE: u32 = 64;
+
+/// Every failure is tried again, and workers that are lost count as failures: the last attempt must never come.
+pub fn retry() -> Retry {
+    Retry::fixed(Duration::from_millis(100)).attempts(10_000)
+}
+
+/// A first task or a successor that runs a program.
+pub fn task(program: &Program) -> Next {
+    Next::named(program.does.node(), program).retry(retry())
+}
+
+/// Executes a step.
+async fn execute(ledger: &Ledger, cx: NodeContext, state: Marks, program: Program) -> NodeResult<Marks> {
+    let execution = uuid::Uuid::new_v4().as_u64_pair().0 >> 1;
+    let row = Row {
+        run: cx.run(),
+        task: cx.task(),
+        attempt: cx.attempt(),
+        lease: cx.lease(),
+        step: program.step,
+        execution,
+        key: xxh3_64(cx.idempotency_key().as_bytes()),
+    };
+    // The side effect comes first: who is killed after it has executed all the same.
+    ledger.write(&row).map_err(|error| Failure::retryable(format!("the ledger: {error}")))?;
+    if cx.failures() < program.fails {
+        return Err(Failure::retryable("on purpose"));
+    }
+    if program.does == Does::Letter && state.redriven.is_none() {
+        return Err(Failure::permanent("until an operator helps"));
+    }
+    if program.takes_ms > 0 {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(program.takes_ms.into())) => {}
+            () = cx.cancellation().cancelled() => return Err(Failure::retryable("it is to stop")),
+        }
+    }
+    let mut outcome = Outcome::done().append("/done", &Mark(program.step, execution)).increment("/count", 1);
+    for next in &program.next {
+        outcome = outcome.next(task(next));
+    }
+    Ok(match (program.fan.as_slice(), &program.join) {
+        ([], _) => outcome,
+        (fan, Some(join)) => outcome.fan_out(fan.iter().map(task)).join(task(join)),
+        (fan, None) => outcome.fan_out(fan.iter().map(task)).without_join(),
+    })
+}
+
+struct Gate(Arc<Ledger>);
+
+impl Node for Gate {
+    const NAME: &'static str = GATE;
+    type State = Marks;
+    type Config = Program;
+
+    async fn execute(&self, cx: NodeContext, state: Marks, program: Program) -> NodeResult<Marks> {
+        execute(&self.0, cx, state, program).await
+    }
+
+    fn can_start(&self, _cx: &NodeContext, state: &Marks, program: &Program) -> CanStart {
+        match program.does {
+            Does::Gate(on) if !state.done.iter().any(|mark| mark.0 == on) => CanStart::No.wake_on(["/done"]),
+            _ => CanStart::Yes,
+        }
+    }
+}
+
+/// Runs until SIGTERM.
+///
+/// # Errors
+/// The ledger cannot be opened, or the cluster refuses this worker.
+pub async fn run(urls: &str, name: &str, ledger: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let ledger = Arc::new(Ledger::open(ledger)?);
+    let act = {
+        let ledger = ledger.clone();
+        move |cx: NodeContext, state: Marks, program: Program| {
+            let ledger = ledger.clone();
+            async move { execute(&ledger, cx, state, program).await }
+        }
+    };
+    Worker::builder(Client::connect(urls)?)
+        .name(name)
+        .concurrency(AT_ONCE)
+        .drain_grace(DRAIN_GRACE)
+        .node_fn(ACT, act.clone())
+        .node_fn(LETTER, act)
+        .node_with(Gate(ledger), NodeOptions::new())
+        .node_fn(REGISTER, |_cx: NodeContext, _state: Value, _config: Value| async move { Ok(Outcome::done()) })
+        // Never done: whoever wants to write gives it another chance, together with a patch of the state.
+        .node_fn(PATCHED, |_cx: NodeContext, _state: Value, _config: Value| async move {
+            Err::<Outcome<Value>, _>(Failure::permanent(json!("as always")))
+        })
+        .run_until(shutdown_signal())
+        .await?;
+    Ok(())
+}
