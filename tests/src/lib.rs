@@ -1,8 +1,8 @@
 //! What the whole-system tests share: real `graftd` and worker processes in temporary directories ([`cluster`], [`member`],
 //! [`workers`]) or a daemon in the test's own process ([`in_process`]), the load they are put under ([`load`]), waiting for conditions
-//! ([`wait`]), the simulation ([`loop_sim`]), what must never be otherwise ([`invariants`]), inputs that nobody would send ([`fuzz`]), and real clusters that are broken in
-//! ([`wait`]), the simulations ([`loop_sim`], [`cluster_sim`]), what must never be otherwise ([`invariants`]), and inputs that nobody would send ([`fuzz`]), and disks that forget ([`power`]).
-//! every way that this machine can do, under load, with a judge ([`torture`]).
+//! ([`wait`]), the simulations ([`loop_sim`], [`cluster_sim`]), what must never be otherwise ([`invariants`]), inputs that nobody would send
+//! ([`fuzz`]), disks that forget ([`power`]), and real clusters that are broken in every way that this machine can do, under load, with a
+//! judge ([`torture`]).
 //!
 //! The processes are built from this package's own binaries (`graftd-under-test` is the daemon's `main`, nothing else), so that a test never
 //! runs a stale one. Everything listens on loopback; every process is a child of the test and is killed with it.

@@ -1,5 +1,6 @@
-//! The daemon's own `main`, built with the tests so that it is never older than they are.
+//! The daemon's own `main`, built with the tests so that it is never older than they are. A variable of the environment puts it on a disk that
+//! loses what was not synced: see `graft_tests::power`.
 
 fn main() -> std::process::ExitCode {
-    graftd::main_from_args()
+    graft_tests::power::main_from_args()
 }

@@ -4,6 +4,7 @@
 
 use std::process::ExitCode;
 
+use graft_tests::power;
 use graft_tests::torture::arena::{ROLE, ROLE_MEMBER, ROLE_WORKER};
 use graft_tests::torture::faults::possible;
 use graft_tests::torture::plan::{Asked, HELP, Parsed};
@@ -14,7 +15,7 @@ const NO_VERDICT: u8 = 2;
 
 fn main() -> ExitCode {
     match std::env::var(ROLE).as_deref() {
-        Ok(ROLE_MEMBER) => return graftd::main_from_args(),
+        Ok(ROLE_MEMBER) => return power::main_from_args(),
         Ok(ROLE_WORKER) => return work(),
         _ => {}
     }

@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 use graft_client::Client;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::plan::{Asked, Kind, Victim};
-use crate::http;
 use crate::member::{Member, Trust, free_port};
+use crate::{http, power};
 
 /// The variable that makes the torture's own binary a member or a worker: so one binary is all that has to be built.
 pub const ROLE: &str = "GRAFT_TORTURE_ROLE";
@@ -113,6 +114,10 @@ impl Arena {
             let mut member = Member::prepare_at(dir, name, &cluster, &trust, addresses, &extra);
             member.runs_instead(&program);
             member.set_variable(ROLE, ROLE_MEMBER);
+            // Whoever kills it takes its power.
+            member.set_variable(power::DISK, "lossy");
+            member.set_variable(power::SEED, (asked.seed ^ xxh3_64(name.as_bytes())).to_string());
+            member.set_variable(power::CONTROL, control(&member).to_str().expect("utf-8"));
             Fighter { member, wanted: false, broken: BTreeSet::new(), excused: BTreeSet::new(), restarted: Instant::now() }
         });
         Ok(Self {
@@ -163,6 +168,14 @@ impl Arena {
     /// Where executions are written.
     pub fn ledger(&self) -> PathBuf {
         self.dir.join("ledger")
+    }
+
+    /// Makes every sync of a member take so long from now on.
+    pub fn slow_disk(&self, at: usize, sync: Duration) {
+        // It is read at every sync, and a part of a line must not be.
+        let control = control(&self.fighters[at].member);
+        let written = fs::write(control.with_extension("next"), format!("sync_ms={}\n", sync.as_millis()));
+        written.and_then(|()| fs::rename(control.with_extension("next"), control)).expect("the control file is written");
     }
 
     /// Starts a member that is to run from now on.
@@ -322,6 +335,11 @@ impl Arena {
         let around = (0..self.workers.len()).map(|by| (wanted + by) % self.workers.len());
         around.into_iter().find(|at| !self.workers[*at].broken)
     }
+}
+
+/// The file that says how slow a member's disk is.
+fn control(member: &Member) -> PathBuf {
+    member.config_path().with_file_name("disk-control")
 }
 
 /// Among the excused codes: the end by a signal.

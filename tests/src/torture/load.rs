@@ -128,16 +128,19 @@ async fn one(shared: &Shared, to_help: &mpsc::Sender<u64>) {
     // Some ask until they know, through one member after the other; the others leave it at that.
     let persistent = rng.chance(700);
     let mut through = number;
-    while let Err(error) = &answer
-        && persistent
-        && !shared.is_over()
-        && error.outcome_unknown()
-    {
+    // A later refusal says nothing of an earlier try in doubt.
+    let mut doubt = false;
+    while let Err(error) = &answer {
+        doubt |= error.outcome_unknown();
+        if !(persistent && doubt && error.is_retryable()) || shared.is_over() {
+            break;
+        }
         through += 1;
         answer = shared.ask(number, through, &program).await;
     }
     let outcome = match &answer {
         Ok(started) => Outcome::Acknowledged { run: started.run },
+        Err(_) if doubt => Outcome::Unknown,
         Err(error) => Outcome::of(error),
     };
     shared.oracle.started(Start { number, outcome, asked_ms, answered_ms: shared.ms() });

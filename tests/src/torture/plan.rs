@@ -11,7 +11,7 @@ use crate::loop_sim::rng::Rng;
 /// Everything that can be done to a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// `kill -9` of a member or a worker. On the lossy disk this is a power cut of one machine.
+    /// `kill -9` of a member or a worker. Members lie on disks that lose what was not synced: it is a power cut of one machine.
     Kill,
     /// SIGSTOP, for longer than a lease or not, of a member or a worker; SIGCONT later.
     Pause,
@@ -31,9 +31,9 @@ pub enum Kind {
     Transfer,
     /// All members are killed at once.
     RestartAll,
-    /// A minority loses power at once, what was not synced is lost, and one more is paused meanwhile.
+    /// A minority is paused, one of the others loses power and comes back, and then the rest is paused and the first go on.
     PauseKill,
-    /// A member is cut off, another one loses power, the first one comes back.
+    /// The same, with members cut off instead of paused.
     PartKill,
 }
 
@@ -62,11 +62,6 @@ impl Kind {
     /// Whether members have to be in network namespaces for it.
     pub fn needs_network(self) -> bool {
         matches!(self, Self::Partition | Self::OneWay | Self::PartKill)
-    }
-
-    /// Whether it needs a disk that loses, or slows down, what is synced.
-    pub fn needs_disk(self) -> bool {
-        matches!(self, Self::SlowDisk | Self::PauseKill | Self::PartKill)
     }
 }
 

@@ -5,7 +5,9 @@
 
 mod kill;
 mod pause;
+mod pause_kill;
 mod restart_all;
+mod slow_disk;
 mod transfer;
 
 use std::time::Duration;
@@ -46,6 +48,8 @@ pub async fn begin(arena: &mut Arena, turn: &Turn, beyond_minority: bool) -> Opt
         Kind::Pause => pause::begin(arena, turn, beyond_minority),
         Kind::Transfer => transfer::begin(arena, turn).await,
         Kind::RestartAll => restart_all::begin(arena, turn).await,
+        Kind::SlowDisk => slow_disk::begin(arena, turn),
+        Kind::PauseKill => pause_kill::begin(arena, turn).await,
         _ => None,
     }
 }
@@ -61,7 +65,7 @@ fn up_to(most: Duration, dice: u64) -> Duration {
 /// It cannot.
 pub fn possible(kind: Kind) -> Result<(), String> {
     match kind {
-        Kind::Kill | Kind::Pause | Kind::Transfer | Kind::RestartAll => Ok(()),
+        Kind::Kill | Kind::Pause | Kind::Transfer | Kind::RestartAll | Kind::SlowDisk | Kind::PauseKill => Ok(()),
         _ => Err("this build cannot".to_owned()),
     }
 }

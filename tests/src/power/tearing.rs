@@ -1,0 +1,62 @@
+//! What of the unsynced reaches the file before its time, and how long a sync takes: drawn from a seed, and told by the control file.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::loop_sim::rng::Rng;
+
+/// So many writes in a thousand are followed by a flush of something that nobody had asked for.
+const EARLY_PERMILLE: u64 = 60;
+/// So many sectors in a thousand go out in such a flush.
+const EARLY_SECTORS_PERMILLE: u64 = 300;
+/// So many syncs in a thousand stop for a moment in the middle.
+const PAUSE_PERMILLE: u64 = 250;
+/// The longest of those moments, in microseconds.
+const PAUSE_US_MAX: u64 = 2_000;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Tearing {
+    rng: Rng,
+    control: Option<PathBuf>,
+}
+
+impl Tearing {
+    /// Of a seed.
+    pub fn new(seed: u64, control: Option<PathBuf>) -> Self {
+        Self { rng: Rng::new(seed), control }
+    }
+
+    /// Whether something goes out now, unasked.
+    pub fn flushes_early(&mut self) -> bool {
+        self.rng.chance(EARLY_PERMILLE)
+    }
+
+    /// Whether this sector is among it.
+    pub fn takes_early(&mut self) -> bool {
+        self.rng.chance(EARLY_SECTORS_PERMILLE)
+    }
+
+    /// The order in which a sync writes so many sectors.
+    pub fn order(&mut self, many: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..many).collect();
+        for at in (1..many).rev() {
+            order.swap(at, self.rng.below(at as u64 + 1) as usize);
+        }
+        order
+    }
+
+    /// Where a sync of so many sectors stops for a moment, and for how long.
+    pub fn pause(&mut self, many: usize) -> Option<(usize, Duration)> {
+        (many > 0 && self.rng.chance(PAUSE_PERMILLE))
+            .then(|| (self.rng.below(many as u64) as usize, Duration::from_micros(self.rng.below(PAUSE_US_MAX))))
+    }
+
+    /// How long every sync takes at the moment, besides.
+    pub fn slowness(&self) -> Duration {
+        let text = self.control.as_ref().and_then(|control| fs::read_to_string(control).ok()).unwrap_or_default();
+        let ms = text.lines().find_map(|line| line.strip_prefix("sync_ms=")?.trim().parse().ok());
+        Duration::from_millis(ms.unwrap_or(0))
+    }
+}
