@@ -94,12 +94,19 @@ impl Machine {
         command
     }
 
+    /// Moves this thread, and every thread and process that it makes from now on, to this machine's network.
+    ///
+    /// # Errors
+    /// It may not.
+    pub fn enter(&self) -> std::io::Result<()> {
+        Ok(setns(File::open(format!("/var/run/netns/{}", self.namespace))?, CloneFlags::CLONE_NEWNET)?)
+    }
+
     /// Does something on this machine's network, on a thread of its own.
     pub fn on<T: Send>(&self, does: impl FnOnce() -> T + Send) -> T {
-        let namespace = File::open(format!("/var/run/netns/{}", self.namespace)).expect("the namespace is there");
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
-                setns(namespace, CloneFlags::CLONE_NEWNET).expect("root may enter it");
+                self.enter().expect("root may enter it");
                 does()
             });
             thread.join().expect("no panic on the machine")

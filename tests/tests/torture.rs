@@ -14,7 +14,7 @@ fn torture(arguments: &[&str]) -> (Option<i32>, String, String) {
 
 #[test]
 fn a_cluster_that_is_killed_paused_and_handed_over_under_load_loses_nothing() {
-    let arguments = ["--minutes", "0.2", "--seed", "7", "--rate", "15", "--workers", "2", "--faults", "kill,pause,transfer", "-o", "json"];
+    let arguments = ["--minutes", "0.25", "--seed", "7", "--rate", "15", "--workers", "2", "--faults", "kill,pause,transfer", "-o", "json"];
     let (code, said, errors) = torture(&arguments);
     assert_eq!(code, Some(0), "{said}\n{errors}");
     let report: Value = serde_json::from_str(&said).expect("JSON");

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use graft_tests::power;
-use graft_tests::torture::arena::{ROLE, ROLE_MEMBER, ROLE_WORKER};
+use graft_tests::torture::arena::{ROLE, ROLE_MEMBER, ROLE_WORKER, network};
 use graft_tests::torture::faults::possible;
 use graft_tests::torture::plan::{Asked, HELP, Parsed};
 use graft_tests::torture::{run, worker};
@@ -30,8 +30,15 @@ fn main() -> ExitCode {
             return ExitCode::from(NO_VERDICT);
         }
     };
+    let bridge = match network(&asked) {
+        Ok(bridge) => bridge,
+        Err(why) => {
+            eprintln!("torture: {why}");
+            return ExitCode::from(NO_VERDICT);
+        }
+    };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    match runtime.block_on(run::run(&asked)) {
+    match runtime.block_on(run::run(&asked, bridge)) {
         Ok(report) => {
             if asked.json {
                 println!("{}", serde_json::to_string_pretty(&report).expect("a report is JSON"));

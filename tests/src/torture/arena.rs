@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::plan::{Asked, Kind, Victim};
+use crate::bridge::{Bridge, Machine};
 use crate::member::{Member, Trust, free_port};
 use crate::{http, power};
 
@@ -89,8 +90,24 @@ pub struct Arena {
     pub leader_changes: u64,
     last_leader: Option<usize>,
     minority: usize,
+    bridge: Option<Bridge>,
     dir: PathBuf,
     program: PathBuf,
+}
+
+/// The machines of a run whose faults need a network: one for each member, one for each worker, and one for the torture itself, which it enters. Before
+/// there is any other thread: those that were there already would stay where they are.
+///
+/// # Errors
+/// It may not enter.
+pub fn network(asked: &Asked) -> Result<Option<Bridge>, String> {
+    if !asked.kinds.iter().any(|kind| kind.needs_network()) {
+        return Ok(None);
+    }
+    let bridge = Bridge::with(asked.members + asked.workers + 1);
+    let own = bridge.machines().last().expect("at least one");
+    own.enter().map_err(|error| format!("the network namespace {}: {error}", own.namespace))?;
+    Ok(Some(bridge))
 }
 
 impl Arena {
@@ -98,21 +115,28 @@ impl Arena {
     ///
     /// # Errors
     /// Something cannot be made here.
-    pub fn prepare(asked: &Asked, dir: &Path) -> Result<Self, String> {
+    pub fn prepare(asked: &Asked, bridge: Option<Bridge>, dir: &Path) -> Result<Self, String> {
         let program = std::env::current_exe().map_err(|error| format!("this binary does not know where it is: {error}"))?;
-        let addresses: Vec<(String, String)> =
-            (0..asked.members).map(|_| (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()))).collect();
+        let address = |at: usize| match &bridge {
+            None => (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port())),
+            Some(bridge) => (format!("{}:7420", bridge.machines()[at].ip), format!("{}:7421", bridge.machines()[at].ip)),
+        };
+        let addresses: Vec<(String, String)> = (0..asked.members).map(address).collect();
         let cluster: Vec<(String, String)> =
             addresses.iter().enumerate().map(|(at, (_, peer))| (format!("m{}", at + 1), peer.clone())).collect();
         let trust = Trust::new();
         // Small snapshots and a short log, so that followers that come back need both.
+        let beyond_loopback = if bridge.is_some() { "\n[security]\ninsecure = true\n" } else { "" };
         let extra = format!(
             "join = \"open\"\npromote_after = \"300ms\"\nreplace_after = \"3s\"\n\n[scheduler]\nlease = {LEASE:?}\n\n\
-             [raft]\nsnapshot_every = 500\nlog_keep = 200\n\n[log]\nformat = \"text\"\n"
+             [raft]\nsnapshot_every = 500\nlog_keep = 200\n\n[log]\nformat = \"text\"\n{beyond_loopback}"
         );
-        let fighters = cluster.iter().zip(addresses).map(|((name, _), addresses)| {
+        let fighters = cluster.iter().zip(addresses).enumerate().map(|(at, ((name, _), addresses))| {
             let mut member = Member::prepare_at(dir, name, &cluster, &trust, addresses, &extra);
             member.runs_instead(&program);
+            if let Some(bridge) = &bridge {
+                member = member.on(&bridge.machines()[at]);
+            }
             member.set_variable(ROLE, ROLE_MEMBER);
             // Whoever kills it takes its power.
             member.set_variable(power::DISK, "lossy");
@@ -120,8 +144,10 @@ impl Arena {
             member.set_variable(power::CONTROL, control(&member).to_str().expect("utf-8"));
             Fighter { member, wanted: false, broken: BTreeSet::new(), excused: BTreeSet::new(), restarted: Instant::now() }
         });
+        let fighters: Vec<Fighter> = fighters.collect();
         Ok(Self {
-            fighters: fighters.collect(),
+            fighters,
+            bridge,
             workers: (1..=asked.workers).map(|at| WorkerSlot { name: format!("w{at}"), process: None, broken: false }).collect(),
             exits: Vec::new(),
             leader_changes: 0,
@@ -170,6 +196,16 @@ impl Arena {
         self.dir.join("ledger")
     }
 
+    /// The machine of a member, if it has one.
+    pub fn machine(&self, at: usize) -> Option<&Machine> {
+        self.bridge.as_ref().map(|bridge| &bridge.machines()[at])
+    }
+
+    /// The machine of a worker, if it has one.
+    pub fn worker_machine(&self, at: usize) -> Option<&Machine> {
+        self.machine(self.fighters.len() + at)
+    }
+
     /// Makes every sync of a member take so long from now on.
     pub fn slow_disk(&self, at: usize, sync: Duration) {
         // It is read at every sync, and a part of a line must not be.
@@ -201,12 +237,15 @@ impl Arena {
     /// Starts a worker.
     pub fn start_worker(&mut self, at: usize) {
         let (urls, ledger, log) = (self.urls(), self.ledger(), self.dir.join(format!("{}.log", self.workers[at].name)));
-        let slot = &mut self.workers[at];
-        if slot.process.is_some() {
+        if self.workers[at].process.is_some() {
             return;
         }
         let log = fs::File::options().create(true).append(true).open(log).expect("a log");
-        let mut command = Command::new(&self.program);
+        let mut command = match self.worker_machine(at) {
+            None => Command::new(&self.program),
+            Some(machine) => machine.command(&self.program),
+        };
+        let slot = &mut self.workers[at];
         command.env(ROLE, ROLE_WORKER).arg(urls).arg(&slot.name).arg(ledger).stdin(Stdio::null());
         command.stdout(log.try_clone().expect("a log")).stderr(log);
         slot.process = Some(command.spawn().expect("the worker starts"));

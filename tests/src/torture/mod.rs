@@ -35,4 +35,5 @@ pub mod report;
 pub mod run;
 pub mod settle;
 pub mod stalls;
+pub mod walls;
 pub mod worker;

@@ -16,6 +16,8 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
 pub struct Done {
     /// How often, by kind.
     pub faults: BTreeMap<&'static str, u64>,
+    /// How often one was to be done, and found nobody whom it may break, or did not come about.
+    pub not_done: BTreeMap<&'static str, u64>,
     /// Rounds.
     pub rounds: u64,
     /// Members that were not ready soon after a round was healed, and why. They have to be at the end.
@@ -31,7 +33,7 @@ pub async fn run(arena: &mut Arena, shared: &Shared, asked: &Asked) -> Done {
         }
     }
     let until = Instant::now() + asked.time;
-    for round in Rounds::of(asked.seed, &asked.kinds) {
+    for round in Rounds::of(asked.seed, &asked.kinds, asked.time) {
         arena.pass(round.calm).await;
         if Instant::now() >= until || round.turns.is_empty() {
             break;
@@ -47,6 +49,8 @@ pub async fn run(arena: &mut Arena, shared: &Shared, asked: &Asked) -> Done {
                 *done.faults.entry(turn.kind.name()).or_default() += begun.times;
                 standing.push(turn.kind);
                 healing.push(begun);
+            } else {
+                *done.not_done.entry(turn.kind.name()).or_default() += 1;
             }
             shared.stalls.standing(standing.clone(), arena.is_able());
         }

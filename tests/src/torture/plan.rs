@@ -208,6 +208,9 @@ fn kind_named(name: &str) -> Result<Kind, String> {
     KINDS.iter().find(|(_, known)| *known == name).map(|(kind, _)| *kind).ok_or_else(|| format!("--faults {name}: there are {}", known()))
 }
 
+/// How long faults stand, in milliseconds: some of them longer than a lease.
+const HOLD_MS: std::ops::Range<u64> = 1_500..6_000;
+
 /// Whom a fault is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Victim {
@@ -252,12 +255,14 @@ pub struct Rounds {
     kinds: Vec<Kind>,
     /// Kinds that are still to come before all have been there: so that a short run does not miss any.
     fresh: Vec<Kind>,
+    hold_max_ms: u64,
 }
 
 impl Rounds {
-    /// Of these kinds.
-    pub fn of(seed: u64, kinds: &[Kind]) -> Self {
-        Self { rng: Rng::new(seed ^ 0x5EED_FA17), kinds: kinds.to_vec(), fresh: Vec::new() }
+    /// Of these kinds. Faults stand for less long in a short run, so that there are several rounds in any.
+    pub fn of(seed: u64, kinds: &[Kind], time: Duration) -> Self {
+        let hold_max_ms = (time.as_millis() as u64 / 8).clamp(HOLD_MS.start + 500, HOLD_MS.end);
+        Self { rng: Rng::new(seed ^ 0x5EED_FA17), kinds: kinds.to_vec(), fresh: Vec::new(), hold_max_ms }
     }
 
     fn kind(&mut self, beside: &[Turn]) -> Option<Kind> {
@@ -303,7 +308,7 @@ impl Iterator for Rounds {
         let beyond_minority = turns.iter().any(|turn| turn.kind == Kind::RestartAll) || self.rng.chance(150);
         Some(Round {
             turns,
-            hold: Duration::from_millis(self.rng.between(1_500, 6_000)),
+            hold: Duration::from_millis(self.rng.between(HOLD_MS.start, self.hold_max_ms)),
             calm: Duration::from_millis(self.rng.between(500, 3_000)),
             beyond_minority,
         })
@@ -313,6 +318,8 @@ impl Iterator for Rounds {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const LONG: Duration = Duration::from_secs(600);
 
     fn parse(line: &str) -> Result<Parsed, String> {
         let possible = |kind: Kind| if kind.needs_network() { Err("network namespaces need root".to_owned()) } else { Ok(()) };
@@ -364,9 +371,9 @@ mod tests {
     #[test]
     fn a_seed_gives_the_same_rounds_and_every_kind_comes_before_long() {
         let kinds = KINDS.map(|(kind, _)| kind);
-        let rounds: Vec<Round> = Rounds::of(3, &kinds).take(12).collect();
-        assert_eq!(rounds, Rounds::of(3, &kinds).take(12).collect::<Vec<_>>());
-        assert_ne!(rounds, Rounds::of(4, &kinds).take(12).collect::<Vec<_>>());
+        let rounds: Vec<Round> = Rounds::of(3, &kinds, LONG).take(12).collect();
+        assert_eq!(rounds, Rounds::of(3, &kinds, LONG).take(12).collect::<Vec<_>>());
+        assert_ne!(rounds, Rounds::of(4, &kinds, LONG).take(12).collect::<Vec<_>>());
         for round in &rounds {
             assert!(round.turns.len() >= 2, "{round:?}");
             let mut once: Vec<Kind> = round.turns.iter().map(|turn| turn.kind).collect();
@@ -380,7 +387,7 @@ mod tests {
 
     #[test]
     fn a_single_kind_stands_alone() {
-        let round = Rounds::of(1, &[Kind::Kill]).next().unwrap();
+        let round = Rounds::of(1, &[Kind::Kill], LONG).next().unwrap();
         assert_eq!(round.turns.len(), 1);
     }
 }

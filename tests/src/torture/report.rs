@@ -45,6 +45,8 @@ pub struct Report {
     pub longest_outage_ms: u64,
     /// How often each fault was done.
     pub faults: BTreeMap<String, u64>,
+    /// How often a fault was due and was not done: nobody was left whom it may break, or it did not come about.
+    pub faults_not_done: BTreeMap<String, u64>,
     /// Rounds of faults.
     pub rounds: u64,
     /// The seed.

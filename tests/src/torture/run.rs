@@ -17,6 +17,7 @@ use super::plan::Asked;
 use super::registers::{Found, MADE, use_registers};
 use super::report::{Linearizability, Report};
 use super::settle::{END_WITHIN, read_all, settle};
+use crate::bridge::Bridge;
 
 /// Workflows that wait for an operator to look at them.
 const TO_HELP: usize = 1_024;
@@ -66,13 +67,13 @@ impl Place {
     }
 }
 
-/// Runs what is asked for.
+/// Runs what is asked for, on these machines if there are any.
 ///
 /// # Errors
 /// The cluster could not even be built, or could not be read in the end: there is no verdict then.
-pub async fn run(asked: &Asked) -> Result<Report, String> {
+pub async fn run(asked: &Asked, bridge: Option<Bridge>) -> Result<Report, String> {
     let place = Place::of(asked)?;
-    match inside(asked, place.path()).await {
+    match inside(asked, bridge, place.path()).await {
         Ok(mut report) => {
             report.kept_in = place.leave(!report.is_clean());
             Ok(report)
@@ -81,8 +82,8 @@ pub async fn run(asked: &Asked) -> Result<Report, String> {
     }
 }
 
-async fn inside(asked: &Asked, dir: &Path) -> Result<Report, String> {
-    let mut arena = Arena::prepare(asked, dir)?;
+async fn inside(asked: &Asked, bridge: Option<Bridge>, dir: &Path) -> Result<Report, String> {
+    let mut arena = Arena::prepare(asked, bridge, dir)?;
     arena.start().await?;
     let shared = Arc::new(Shared::new(arena.clients(REQUEST_TIMEOUT), asked.seed));
     let registers = Arc::new(Found::default());
@@ -132,6 +133,7 @@ async fn inside(asked: &Asked, dir: &Path) -> Result<Report, String> {
         longest_stall_ms_by_fault: stalls.by_kind.iter().map(|(kind, longest)| ((*kind).to_owned(), longest.as_millis() as u64)).collect(),
         longest_outage_ms: stalls.longest_outage.as_millis() as u64,
         faults: done.faults.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect(),
+        faults_not_done: done.not_done.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect(),
         rounds: done.rounds,
         seed: asked.seed,
         members: asked.members,

@@ -4,6 +4,9 @@
 //! A fault that finds nobody whom it may break does nothing, and is not counted: only what was really done is.
 
 mod kill;
+mod one_way;
+mod part_kill;
+mod partition;
 mod pause;
 mod pause_kill;
 mod restart_all;
@@ -16,6 +19,7 @@ use futures::future::BoxFuture;
 
 use super::arena::Arena;
 use super::plan::{Kind, Turn};
+use super::walls;
 
 /// How a fault is taken back.
 pub type Heal = Box<dyn for<'a> FnOnce(&'a mut Arena) -> BoxFuture<'a, ()> + Send>;
@@ -50,6 +54,9 @@ pub async fn begin(arena: &mut Arena, turn: &Turn, beyond_minority: bool) -> Opt
         Kind::RestartAll => restart_all::begin(arena, turn).await,
         Kind::SlowDisk => slow_disk::begin(arena, turn),
         Kind::PauseKill => pause_kill::begin(arena, turn).await,
+        Kind::Partition => partition::begin(arena, turn, beyond_minority).await,
+        Kind::OneWay => one_way::begin(arena, turn, beyond_minority),
+        Kind::PartKill => part_kill::begin(arena, turn).await,
         _ => None,
     }
 }
@@ -66,6 +73,7 @@ fn up_to(most: Duration, dice: u64) -> Duration {
 pub fn possible(kind: Kind) -> Result<(), String> {
     match kind {
         Kind::Kill | Kind::Pause | Kind::Transfer | Kind::RestartAll | Kind::SlowDisk | Kind::PauseKill => Ok(()),
+        Kind::Partition | Kind::OneWay | Kind::PartKill => walls::possible(),
         _ => Err("this build cannot".to_owned()),
     }
 }
