@@ -30,6 +30,7 @@ pub mod load;
 pub mod loop_sim;
 pub mod member;
 pub mod power;
+pub mod small_disk;
 pub mod torture;
 pub mod wait;
 pub mod workers;

@@ -297,6 +297,11 @@ impl Member {
         kill(Pid::from_raw(child.id() as i32), signal).expect("our own child takes a signal");
     }
 
+    /// Its process, if it runs.
+    pub fn process_id(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
     /// Whether the process was started and not stopped by us.
     pub fn runs(&self) -> bool {
         self.process.is_some()

@@ -1,15 +1,14 @@
 //! A disk that is nearly full, full to the last byte, or read-only: real members on small file systems of their own. Making those needs root
 //! (CAP_SYS_ADMIN): without it these tests say so, and pass.
 
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use graft_client::{Client, ClientError, ErrorCode, Next, NodeContext, Outcome, status_name};
 use graft_tests::cluster::Cluster;
 use graft_tests::in_process::{Gate, RunningWorker};
 use graft_tests::member::{Member, Trust, free_port};
+use graft_tests::small_disk::SmallDisk;
 use graft_tests::{alone, figure, http, wait};
 use serde_json::{Value, json};
 
@@ -24,66 +23,15 @@ const DISK: i32 = 74;
 const SMALL: &str =
     "\n[storage]\ncache = \"8MiB\"\nlog_cache = \"8MiB\"\noverlay = \"1MiB\"\nflush_interval = \"100ms\"\ndisk_reserve = \"32MiB\"\n";
 
-/// A file system in memory; unmounted when dropped.
-struct SmallDisk {
-    path: PathBuf,
-}
-
-impl SmallDisk {
-    /// `None`, and a word, where this user may not mount.
-    fn mount(path: PathBuf, mebibytes: u32) -> Option<Self> {
-        fs::create_dir_all(&path).expect("a folder");
-        let options = format!("size={mebibytes}m,mode=0700");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&path).output();
-        match mounted {
-            Ok(output) if output.status.success() => Some(Self { path }),
-            other => {
-                figure(format_args!("SKIPPED: a file system cannot be mounted here ({other:?}): it needs root"));
-                None
-            }
-        }
-    }
-
-    fn remount(&self, how: &str) {
-        let mounted = Command::new("mount").args(["-o", &format!("remount,{how}")]).arg(&self.path).status().expect("mount runs");
-        assert!(mounted.success(), "remount,{how}");
-    }
-
-    fn ballast(&self) -> PathBuf {
-        self.path.join("ballast")
-    }
-
-    /// Leaves so much free, in bytes; 0: not one.
-    fn fill(&self, leave: u64) {
-        let room = nix::sys::statvfs::statvfs(&self.path).expect("it is mounted");
-        let free = room.blocks_available() * room.fragment_size();
-        let mut file = fs::File::options().create(true).append(true).open(self.ballast()).expect("a file");
-        // Until it refuses, if nothing is to be left.
-        let chunk = vec![0_u8; 64 << 10];
-        let mut wanted = if leave == 0 { u64::MAX } else { free.saturating_sub(leave) };
-        while wanted > 0 {
-            match std::io::Write::write(&mut file, &chunk[..chunk.len().min(usize::try_from(wanted).unwrap_or(usize::MAX))]) {
-                Ok(0) | Err(_) => break,
-                Ok(written) => wanted -= written as u64,
-            }
-        }
-    }
-
-    fn free(&self) {
-        fs::remove_file(self.ballast()).expect("removed");
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.path).status();
-    }
+/// `None`, and a word, where this user may not mount.
+fn mount(path: PathBuf, mebibytes: u32) -> Option<SmallDisk> {
+    SmallDisk::mount(path, mebibytes).inspect_err(|why| figure(format_args!("SKIPPED: {why}"))).ok()
 }
 
 /// A member whose data lie on a disk of their own.
 fn member_on_a_small_disk(root: &Path, mebibytes: u32) -> Option<(Member, SmallDisk)> {
     let member = Member::prepare(root, "m1", &[], &Trust::new(), (free_port(), free_port()), SMALL);
-    let disk = SmallDisk::mount(member.data_dir(), mebibytes)?;
+    let disk = mount(member.data_dir(), mebibytes)?;
     Some((member, disk))
 }
 
@@ -234,7 +182,7 @@ async fn one_full_member_of_three_does_not_stop_the_others() {
     let mut disks = Vec::new();
     let mut mountable = true;
     let mut cluster = Cluster::start_with(3, "\n[storage]\ndisk_reserve = \"0B\"\n", |member| {
-        if let Some(disk) = SmallDisk::mount(member.data_dir(), 96) {
+        if let Some(disk) = mount(member.data_dir(), 96) {
             disks.push(disk);
         } else {
             mountable = false;

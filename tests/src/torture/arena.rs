@@ -3,7 +3,7 @@
 //! A member that ends by itself is started again, as a supervisor would do it. Whether it had a reason (a full disk, its removal) or none is
 //! kept: without one, that is a violation of its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,8 +15,10 @@ use nix::unistd::Pid;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::plan::{Asked, Kind, Victim};
+use super::wall_clock;
 use crate::bridge::{Bridge, Machine};
 use crate::member::{Member, Trust, free_port};
+use crate::small_disk::SmallDisk;
 use crate::{http, power};
 
 /// The variable that makes the torture's own binary a member or a worker: so one binary is all that has to be built.
@@ -32,6 +34,8 @@ const LEASE: &str = "3s";
 const FORMED_WITHIN: Duration = Duration::from_secs(60);
 /// Longest wait of an operator for an answer.
 const OPERATOR_PATIENCE: Duration = Duration::from_secs(5);
+/// Size of a member's own file system. What is not used of it costs nothing.
+const DISK_MEBIBYTES: u32 = 8_192;
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Time between two starts of a member that ends again and again.
@@ -48,9 +52,22 @@ pub struct Fighter {
     pub wanted: bool,
     /// Faults that keep it from doing its work.
     pub broken: BTreeSet<Kind>,
-    /// Exit codes that it has a reason for at the moment.
-    pub excused: BTreeSet<i32>,
+    /// Exit codes that it has a reason for, and until when; none: until that is changed.
+    excused: BTreeMap<i32, Option<Instant>>,
+    /// The file system of its data, if that is one of its own.
+    pub disk: Option<SmallDisk>,
+    /// Whether it has ended because it was taken out of the cluster.
+    pub removed: bool,
     restarted: Instant,
+}
+
+impl Fighter {
+    /// Gives its disk all its room.
+    pub fn make_room(&self) {
+        if let Some(disk) = &self.disk {
+            disk.grow_to(DISK_MEBIBYTES);
+        }
+    }
 }
 
 /// A worker process.
@@ -88,7 +105,10 @@ pub struct Arena {
     pub exits: Vec<Exit>,
     /// How often the leader was another one than before.
     pub leader_changes: u64,
+    /// What should have come about and did not, in sentences.
+    pub complaints: Vec<String>,
     last_leader: Option<usize>,
+    size: usize,
     minority: usize,
     bridge: Option<Bridge>,
     dir: PathBuf,
@@ -104,7 +124,7 @@ pub fn network(asked: &Asked) -> Result<Option<Bridge>, String> {
     if !asked.kinds.iter().any(|kind| kind.needs_network()) {
         return Ok(None);
     }
-    let bridge = Bridge::with(asked.members + asked.workers + 1);
+    let bridge = Bridge::with(asked.members + usize::from(asked.has_spare()) + asked.workers + 1);
     let own = bridge.machines().last().expect("at least one");
     own.enter().map_err(|error| format!("the network namespace {}: {error}", own.namespace))?;
     Ok(Some(bridge))
@@ -121,19 +141,26 @@ impl Arena {
             None => (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port())),
             Some(bridge) => (format!("{}:7420", bridge.machines()[at].ip), format!("{}:7421", bridge.machines()[at].ip)),
         };
-        let addresses: Vec<(String, String)> = (0..asked.members).map(address).collect();
-        let cluster: Vec<(String, String)> =
+        // The last one may be one that joins later.
+        let prepared = asked.members + usize::from(asked.has_spare());
+        let addresses: Vec<(String, String)> = (0..prepared).map(address).collect();
+        let all: Vec<(String, String)> =
             addresses.iter().enumerate().map(|(at, (_, peer))| (format!("m{}", at + 1), peer.clone())).collect();
+        let cluster = &all[..asked.members];
         let trust = Trust::new();
         // Small snapshots and a short log, so that followers that come back need both.
         let beyond_loopback = if bridge.is_some() { "\n[security]\ninsecure = true\n" } else { "" };
+        let reserve = if asked.kinds.contains(&Kind::DiskFull) { "\n[storage]\ndisk_reserve = \"32MiB\"\n" } else { "" };
         let extra = format!(
             "join = \"open\"\npromote_after = \"300ms\"\nreplace_after = \"3s\"\n\n[scheduler]\nlease = {LEASE:?}\n\n\
-             [raft]\nsnapshot_every = 500\nlog_keep = 200\n\n[log]\nformat = \"text\"\n{beyond_loopback}"
+             [raft]\nsnapshot_every = 500\nlog_keep = 200\n\n[log]\nformat = \"text\"\n{beyond_loopback}{reserve}"
         );
-        let fighters = cluster.iter().zip(addresses).enumerate().map(|(at, ((name, _), addresses))| {
-            let mut member = Member::prepare_at(dir, name, &cluster, &trust, addresses, &extra);
+        let fighters = all.iter().zip(addresses).enumerate().map(|(at, ((name, _), addresses))| {
+            let mut member = Member::prepare_at(dir, name, cluster, &trust, addresses, &extra);
             member.runs_instead(&program);
+            if at >= asked.members {
+                member.reconfigure(|text| text.replace(&format!("expect = {}\n", asked.members), "bootstrap = \"manual\"\n"));
+            }
             if let Some(bridge) = &bridge {
                 member = member.on(&bridge.machines()[at]);
             }
@@ -142,16 +169,34 @@ impl Arena {
             member.set_variable(power::DISK, "lossy");
             member.set_variable(power::SEED, (asked.seed ^ xxh3_64(name.as_bytes())).to_string());
             member.set_variable(power::CONTROL, control(&member).to_str().expect("utf-8"));
-            Fighter { member, wanted: false, broken: BTreeSet::new(), excused: BTreeSet::new(), restarted: Instant::now() }
+            Fighter {
+                member,
+                wanted: false,
+                broken: BTreeSet::new(),
+                excused: BTreeMap::new(),
+                disk: None,
+                removed: false,
+                restarted: Instant::now(),
+            }
         });
-        let fighters: Vec<Fighter> = fighters.collect();
+        let mut fighters: Vec<Fighter> = fighters.collect();
+        for fighter in &mut fighters {
+            if asked.kinds.contains(&Kind::DiskFull) {
+                fighter.disk = Some(SmallDisk::mount(fighter.member.data_dir(), DISK_MEBIBYTES)?);
+            }
+            if asked.kinds.contains(&Kind::Clock) {
+                wall_clock::wear(&mut fighter.member)?;
+            }
+        }
         Ok(Self {
             fighters,
             bridge,
             workers: (1..=asked.workers).map(|at| WorkerSlot { name: format!("w{at}"), process: None, broken: false }).collect(),
             exits: Vec::new(),
             leader_changes: 0,
+            complaints: Vec::new(),
             last_leader: None,
+            size: asked.members,
             minority: asked.minority(),
             dir: dir.to_owned(),
             program,
@@ -163,7 +208,7 @@ impl Arena {
     /// # Errors
     /// They are not, in a time that is long enough.
     pub async fn start(&mut self) -> Result<(), String> {
-        (0..self.fighters.len()).for_each(|at| self.start_member(at));
+        (0..self.size).for_each(|at| self.start_member(at));
         self.all_ready(FORMED_WITHIN).await?;
         (0..self.workers.len()).for_each(|at| self.start_worker(at));
         Ok(())
@@ -171,24 +216,62 @@ impl Arena {
 
     /// URLs of all members, comma-separated.
     pub fn urls(&self) -> String {
-        self.fighters.iter().map(|fighter| fighter.member.url()).collect::<Vec<_>>().join(",")
+        self.fighters[..self.size].iter().map(|fighter| fighter.member.url()).collect::<Vec<_>>().join(",")
     }
 
     /// A client for each member, which asks that one first but knows all.
     pub fn clients(&self, timeout: Duration) -> Vec<Client> {
-        let mut urls: Vec<String> = self.fighters.iter().map(|fighter| fighter.member.url()).collect();
+        let mut urls: Vec<String> = self.fighters[..self.size].iter().map(|fighter| fighter.member.url()).collect();
         let client = |_| {
             let client = Client::builder(urls.clone()).request_timeout(timeout).build().expect("valid addresses");
             urls.rotate_left(1);
             client
         };
-        self.fighters.iter().map(client).collect()
+        self.fighters[..self.size].iter().map(client).collect()
     }
 
     /// A client that asks this member, for whoever operates the cluster.
     pub fn operator(&self, at: usize) -> Client {
         let url = self.fighters[at].member.url();
         Client::builder(url.as_str()).request_timeout(OPERATOR_PATIENCE).build().expect("a valid address")
+    }
+
+    /// A client that asks whoever answers, for whoever operates the cluster.
+    pub fn anybody(&self) -> Client {
+        Client::builder(self.urls().as_str()).request_timeout(OPERATOR_PATIENCE).build().expect("valid addresses")
+    }
+
+    /// Members of the cluster, but for one that joins and leaves again.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The one that is not there yet, if there is one.
+    pub fn spare(&self) -> Option<usize> {
+        (self.size..self.fighters.len()).find(|at| !self.fighters[*at].wanted)
+    }
+
+    /// Ends a member that was taken out, if it has not ended by itself.
+    pub fn retire(&mut self, at: usize) {
+        self.kill_member(at);
+        self.fighters[at].broken.clear();
+    }
+
+    /// Takes a member's disk and gives it an empty one. It does not run.
+    pub fn empty_disk(&mut self, at: usize) {
+        let fighter = &mut self.fighters[at];
+        assert!(!fighter.member.runs(), "{} runs", fighter.member.name);
+        fighter.removed = false;
+        fighter.make_room();
+        for entry in fs::read_dir(fighter.member.data_dir()).into_iter().flatten().flatten() {
+            fs::remove_file(entry.path()).expect("a data directory holds files");
+        }
+    }
+
+    /// Lets a member end with these codes, for so long; `None`: until it is said otherwise.
+    pub fn excuse(&mut self, at: usize, codes: &[i32], time: Option<Duration>) {
+        let until = time.map(|time| Instant::now() + time);
+        self.fighters[at].excused.extend(codes.iter().map(|code| (*code, until)));
     }
 
     /// Where executions are written.
@@ -274,7 +357,13 @@ impl Arena {
                 let log = fighter.member.log();
                 let last: Vec<&str> = log.lines().rev().take(LAST_WORDS).collect();
                 let last_words = last.into_iter().rev().collect::<Vec<_>>().join("\n");
-                let excused = code.map_or(fighter.excused.contains(&SIGNALLED), |code| fighter.excused.contains(&code));
+                let excuse = fighter.excused.get(&code.unwrap_or(SIGNALLED));
+                let excused = excuse.is_some_and(|until| until.is_none_or(|until| Instant::now() < until));
+                if code == Some(REMOVED) {
+                    // It would only end again: whoever has taken it out brings it back.
+                    fighter.removed = true;
+                    fighter.wanted = false;
+                }
                 self.exits.push(Exit { member: fighter.member.name.clone(), code, excused, last_words });
             }
             if fighter.wanted && !fighter.member.runs() && fighter.restarted.elapsed() > RESTART_EVERY {
@@ -352,17 +441,18 @@ impl Arena {
         self.broken() <= self.minority && self.workers.iter().any(|worker| worker.process.is_some() && !worker.broken)
     }
 
-    /// The member that a victim stands for: one that is whole, and of which there are enough. `None`: there is none now.
-    pub fn member_of(&mut self, victim: Victim, beyond_minority: bool) -> Option<usize> {
-        if self.broken() >= self.minority && !(beyond_minority && self.broken() < self.fighters.len()) {
-            return None;
-        }
+    /// The member that a victim stands for: one that is whole, as long as no more than a minority is broken; or one that is broken already, in
+    /// another way. `None`: there is none now.
+    pub fn member_of(&mut self, victim: Victim, kind: Kind, beyond_minority: bool) -> Option<usize> {
+        let more = self.broken() < self.minority || beyond_minority;
         let wanted = match victim {
             Victim::Leader => self.leader().unwrap_or(0),
             Victim::Member(at) | Victim::Worker(at) => at,
         };
-        let around = (0..self.fighters.len()).map(|by| (wanted + by) % self.fighters.len());
-        around.into_iter().find(|at| self.fighters[*at].broken.is_empty() && self.fighters[*at].wanted)
+        let around = || (0..self.fighters.len()).map(|by| (wanted + by) % self.fighters.len()).filter(|at| self.fighters[*at].wanted);
+        let whole = || around().find(|at| self.fighters[*at].broken.is_empty());
+        let otherwise = || around().find(|at| !self.fighters[*at].broken.is_empty() && !self.fighters[*at].broken.contains(&kind));
+        if more { whole().or_else(otherwise) } else { otherwise() }
     }
 
     /// The worker that a victim stands for, if it is one and another one is left.
@@ -381,6 +471,8 @@ fn control(member: &Member) -> PathBuf {
     member.config_path().with_file_name("disk-control")
 }
 
+/// Exit code of a member that was taken out.
+pub const REMOVED: i32 = 76;
 /// Among the excused codes: the end by a signal.
 pub const SIGNALLED: i32 = -1;
 

@@ -35,5 +35,6 @@ pub mod report;
 pub mod run;
 pub mod settle;
 pub mod stalls;
+pub mod wall_clock;
 pub mod walls;
 pub mod worker;

@@ -39,7 +39,7 @@ pub async fn run(arena: &mut Arena, shared: &Shared, asked: &Asked) -> Done {
             break;
         }
         done.rounds += 1;
-        let (mut standing, mut healing): (Vec<Kind>, Vec<Begun>) = (Vec::new(), Vec::new());
+        let (mut standing, mut healing): (Vec<Kind>, Vec<(Kind, Begun)>) = (Vec::new(), Vec::new());
         for turn in &round.turns {
             // A fault that takes its time is felt from its beginning.
             let kinds: Vec<Kind> = standing.iter().copied().chain([turn.kind]).collect();
@@ -48,7 +48,7 @@ pub async fn run(arena: &mut Arena, shared: &Shared, asked: &Asked) -> Done {
             if let Some(begun) = begin(arena, turn, round.beyond_minority).await {
                 *done.faults.entry(turn.kind.name()).or_default() += begun.times;
                 standing.push(turn.kind);
-                healing.push(begun);
+                healing.push((turn.kind, begun));
             } else {
                 *done.not_done.entry(turn.kind.name()).or_default() += 1;
             }
@@ -57,7 +57,9 @@ pub async fn run(arena: &mut Arena, shared: &Shared, asked: &Asked) -> Done {
         arena.leader();
         let left = until.saturating_duration_since(Instant::now());
         arena.pass(round.hold.min(left)).await;
-        for begun in healing {
+        // Who has been taken out cannot come back before the others are there.
+        healing.sort_by_key(|(kind, _)| *kind == Kind::Membership);
+        for (_, begun) in healing {
             (begun.heal)(arena).await;
         }
         // What lasts now belongs to what has just been healed.

@@ -197,6 +197,11 @@ impl Asked {
         )
     }
 
+    /// Whether there is a member more, which joins later.
+    pub fn has_spare(&self) -> bool {
+        self.kinds.contains(&Kind::Membership)
+    }
+
     /// Most members that may be broken while the others go on.
     pub fn minority(&self) -> usize {
         (self.members - 1) / 2
@@ -305,7 +310,7 @@ impl Iterator for Rounds {
                 turns.push(turn);
             }
         }
-        let beyond_minority = turns.iter().any(|turn| turn.kind == Kind::RestartAll) || self.rng.chance(150);
+        let beyond_minority = turns.iter().any(|turn| turn.kind == Kind::RestartAll) || self.rng.chance(300);
         Some(Round {
             turns,
             hold: Duration::from_millis(self.rng.between(HOLD_MS.start, self.hold_max_ms)),

@@ -93,7 +93,8 @@ async fn inside(asked: &Asked, bridge: Option<Bridge>, dir: &Path) -> Result<Rep
 
     let done = nemesis::run(&mut arena, &shared, asked).await;
     // The load outlives the faults, so that what has been healed is used as well.
-    let not_ready: Vec<String> = arena.all_ready(END_WITHIN).await.err().into_iter().collect();
+    let mut not_ready: Vec<String> = arena.all_ready(END_WITHIN).await.err().into_iter().collect();
+    not_ready.append(&mut arena.complaints);
     arena.pass(AFTER).await;
     let stalls = shared.stalls.measured();
     shared.end();

@@ -23,7 +23,7 @@ pub async fn begin(arena: &mut Arena, turn: &Turn, beyond_minority: bool) -> Opt
             arena.start_worker(at);
         }));
     }
-    let at = arena.member_of(turn.victim, beyond_minority)?;
+    let at = arena.member_of(turn.victim, Kind::Kill, beyond_minority)?;
     arena.fighters[at].broken.insert(Kind::Kill);
     arena.kill_member(at);
     let times = 1 + turn.dice % KILLS_MAX;

@@ -3,7 +3,10 @@
 //!
 //! A fault that finds nobody whom it may break does nothing, and is not counted: only what was really done is.
 
+mod clock;
+mod disk_full;
 mod kill;
+mod membership;
 mod one_way;
 mod part_kill;
 mod partition;
@@ -19,7 +22,8 @@ use futures::future::BoxFuture;
 
 use super::arena::Arena;
 use super::plan::{Kind, Turn};
-use super::walls;
+use super::{wall_clock, walls};
+use crate::small_disk::SmallDisk;
 
 /// How a fault is taken back.
 pub type Heal = Box<dyn for<'a> FnOnce(&'a mut Arena) -> BoxFuture<'a, ()> + Send>;
@@ -57,7 +61,9 @@ pub async fn begin(arena: &mut Arena, turn: &Turn, beyond_minority: bool) -> Opt
         Kind::Partition => partition::begin(arena, turn, beyond_minority).await,
         Kind::OneWay => one_way::begin(arena, turn, beyond_minority),
         Kind::PartKill => part_kill::begin(arena, turn).await,
-        _ => None,
+        Kind::Clock => clock::begin(arena, turn).await,
+        Kind::DiskFull => disk_full::begin(arena, turn, beyond_minority),
+        Kind::Membership => membership::begin(arena, turn).await,
     }
 }
 
@@ -72,8 +78,9 @@ fn up_to(most: Duration, dice: u64) -> Duration {
 /// It cannot.
 pub fn possible(kind: Kind) -> Result<(), String> {
     match kind {
-        Kind::Kill | Kind::Pause | Kind::Transfer | Kind::RestartAll | Kind::SlowDisk | Kind::PauseKill => Ok(()),
+        Kind::Kill | Kind::Pause | Kind::Transfer | Kind::RestartAll | Kind::SlowDisk | Kind::PauseKill | Kind::Membership => Ok(()),
         Kind::Partition | Kind::OneWay | Kind::PartKill => walls::possible(),
-        _ => Err("this build cannot".to_owned()),
+        Kind::Clock => wall_clock::possible(),
+        Kind::DiskFull => SmallDisk::possible(),
     }
 }

@@ -8,7 +8,7 @@ use crate::torture::walls::Wall;
 
 /// Begins it.
 pub fn begin(arena: &mut Arena, turn: &Turn, beyond_minority: bool) -> Option<Begun> {
-    let at = arena.member_of(turn.victim, beyond_minority)?;
+    let at = arena.member_of(turn.victim, Kind::OneWay, beyond_minority)?;
     let (wall, broken) = {
         let (one, rest) = (arena.machine(at)?, members_but(arena, &[at]));
         let mut others = (0..arena.fighters.len()).filter(|other| *other != at && arena.fighters[*other].broken.is_empty());

@@ -24,7 +24,7 @@ pub async fn begin(arena: &mut Arena, turn: &Turn, beyond_minority: bool) -> Opt
             wall.take_away();
         }));
     }
-    let at = arena.member_of(turn.victim, beyond_minority)?;
+    let at = arena.member_of(turn.victim, Kind::Partition, beyond_minority)?;
     let mut side = vec![at];
     // In larger clusters, sometimes a second one goes with it.
     if turn.dice.is_multiple_of(3)

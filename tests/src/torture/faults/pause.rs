@@ -17,7 +17,7 @@ pub fn begin(arena: &mut Arena, turn: &Turn, beyond_minority: bool) -> Option<Be
             arena.signal_worker(at, Signal::SIGCONT);
         }));
     }
-    let at = arena.member_of(turn.victim, beyond_minority)?;
+    let at = arena.member_of(turn.victim, Kind::Pause, beyond_minority)?;
     arena.tend();
     if !arena.fighters[at].member.runs() {
         return None;

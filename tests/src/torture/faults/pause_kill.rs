@@ -13,7 +13,7 @@ const BEFORE_MAX: Duration = Duration::from_millis(2_500);
 
 /// Begins it. It needs a cluster in which nobody is broken.
 pub async fn begin(arena: &mut Arena, turn: &Turn) -> Option<Begun> {
-    let size = arena.fighters.len();
+    let size = arena.size();
     let minority = (size - 1) / 2;
     if arena.broken() > 0 || minority == 0 {
         return None;
