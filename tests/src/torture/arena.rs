@@ -317,6 +317,22 @@ impl Arena {
         }
     }
 
+    /// `kill -9` of several members, without a moment between them in which one could learn of the end of another.
+    pub fn kill_at_once(&mut self, members: &[usize]) {
+        for at in members {
+            if let Some(id) = self.fighters[*at].member.process_id() {
+                let _ = kill(Pid::from_raw(id as i32), Signal::SIGKILL);
+            }
+        }
+        for at in members {
+            let fighter = &mut self.fighters[*at];
+            fighter.wanted = false;
+            if fighter.member.runs() {
+                fighter.member.kill();
+            }
+        }
+    }
+
     /// Starts a worker.
     pub fn start_worker(&mut self, at: usize) {
         let (urls, ledger, log) = (self.urls(), self.ledger(), self.dir.join(format!("{}.log", self.workers[at].name)));

@@ -29,6 +29,7 @@ pub mod load;
 pub mod nemesis;
 pub mod oracle;
 pub mod plan;
+pub mod power_cuts;
 pub mod program;
 pub mod registers;
 pub mod report;

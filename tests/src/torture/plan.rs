@@ -176,6 +176,9 @@ impl Asked {
                 _ => return Err(format!("unknown: {flag}; -h says what there is")),
             }
         }
+        if asked.power_cuts.is_some() {
+            asked.kinds.clear();
+        }
         for kind in &asked.kinds {
             possible(*kind).map_err(|why| format!("--faults {}: not possible here: {why}", kind.name()))?;
         }
@@ -184,16 +187,14 @@ impl Asked {
 
     /// The command that repeats this run.
     pub fn command(&self) -> String {
-        let faults: Vec<&str> = self.kinds.iter().map(|kind| kind.name()).collect();
-        let power = self.power_cuts.map(|cuts| format!(" --power-cuts {cuts}")).unwrap_or_default();
+        let kinds: Vec<&str> = self.kinds.iter().map(|kind| kind.name()).collect();
+        let what = match self.power_cuts {
+            Some(cuts) => format!("--power-cuts {cuts}"),
+            None => format!("--minutes {} --faults {}", self.time.as_secs_f64() / 60.0, kinds.join(",")),
+        };
         format!(
-            "cargo run --release -p graft-tests --bin torture -- --members {} --minutes {} --seed {} --faults {} --rate {} --workers {}{power} -o json",
-            self.members,
-            self.time.as_secs_f64() / 60.0,
-            self.seed,
-            faults.join(","),
-            self.rate,
-            self.workers,
+            "cargo run --release -p graft-tests --bin torture -- --members {} {what} --seed {} --rate {} --workers {} -o json",
+            self.members, self.seed, self.rate, self.workers,
         )
     }
 
@@ -346,6 +347,9 @@ mod tests {
         assert_eq!(read.minority(), 2);
         let command = read.command();
         assert_eq!(asked(command.split_once(" -- ").unwrap().1), read);
+        let cuts = asked("--power-cuts 500 --members 5");
+        assert_eq!((cuts.power_cuts, cuts.kinds.len()), (Some(500), 0));
+        assert_eq!(asked(cuts.command().split_once(" -- ").unwrap().1).power_cuts, Some(500));
     }
 
     #[test]

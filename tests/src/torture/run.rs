@@ -14,6 +14,7 @@ use super::ledger;
 use super::load::{REQUEST_TIMEOUT, Shared, help, start_workflows};
 use super::nemesis;
 use super::plan::Asked;
+use super::power_cuts;
 use super::registers::{Found, MADE, use_registers};
 use super::report::{Linearizability, Report};
 use super::settle::{END_WITHIN, read_all, settle};
@@ -91,7 +92,10 @@ async fn inside(asked: &Asked, bridge: Option<Bridge>, dir: &Path) -> Result<Rep
     let mut load = vec![tokio::spawn(start_workflows(shared.clone(), asked.rate, to_help)), tokio::spawn(help(shared.clone(), helping))];
     load.extend(MADE.map(|made| tokio::spawn(use_registers(shared.clone(), made, registers.clone()))));
 
-    let done = nemesis::run(&mut arena, &shared, asked).await;
+    let done = match asked.power_cuts {
+        None => nemesis::run(&mut arena, &shared, asked).await,
+        Some(cuts) => power_cuts::run(&mut arena, &shared, asked, cuts).await,
+    };
     // The load outlives the faults, so that what has been healed is used as well.
     let mut not_ready: Vec<String> = arena.all_ready(END_WITHIN).await.err().into_iter().collect();
     not_ready.append(&mut arena.complaints);

@@ -64,6 +64,11 @@ impl Stalls {
         });
     }
 
+    /// How often anything was acknowledged so far.
+    pub fn moves(&self) -> u64 {
+        self.with(|inner| inner.measured.moves)
+    }
+
     /// What was measured so far, with what lasts.
     pub fn measured(&self) -> Measured {
         self.with(|inner| {

@@ -15,8 +15,8 @@ pub async fn begin(arena: &mut Arena, turn: &Turn) -> Option<Begun> {
         (0..arena.fighters.len()).filter(|at| arena.fighters[*at].wanted && arena.fighters[*at].member.runs()).collect();
     for at in &alive {
         arena.fighters[*at].broken.insert(Kind::RestartAll);
-        arena.kill_member(*at);
     }
+    arena.kill_at_once(&alive);
     arena.pass(up_to(DEAD_MAX, turn.dice)).await;
     let heal = move |arena: &mut Arena| {
         for at in alive {
