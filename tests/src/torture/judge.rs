@@ -50,6 +50,8 @@ pub struct Evidence {
     pub not_linearizable: Vec<String>,
     /// Processes that ended by themselves.
     pub exits: Vec<Exit>,
+    /// What is wrong with the members' states.
+    pub replicas_wrong: Vec<String>,
     /// Members that were not ready in the end, and why.
     pub not_ready: Vec<String>,
 }
@@ -129,6 +131,7 @@ pub fn judge(evidence: &Evidence) -> Verdict {
         }
     }
     verdict.extra_executions = verdict.executions.saturating_sub(effects);
+    verdict.violations.extend(evidence.replicas_wrong.iter().cloned());
     verdict.violations.extend(evidence.not_linearizable.iter().map(|why| format!("not linearizable: {why}")));
     for exit in evidence.exits.iter().filter(|exit| !exit.excused) {
         verdict.violations.push(format!("{} ended by itself, code {:?}:\n{}", exit.member, exit.code, exit.last_words));

@@ -11,7 +11,8 @@
 //! 2. [`nemesis`] takes rounds from the [`plan`] that the seed gives, at least two [`faults`] at a time, and heals them.
 //! 3. Meanwhile [`oracle`] and [`history`] keep what was asked and answered, with the times; workers write to the [`ledger`], which is no
 //!    part of Graft, what they executed; [`stalls`] measures how long nothing moved.
-//! 4. [`settle`] gives everything a minute to end, and reads it. [`judge`] compares; histories must be [`linearizable`]. [`report`].
+//! 4. [`settle`] gives everything a minute to end, and reads it. [`replicas`] compares the members with each other. [`judge`] compares what is
+//!    there with what was acknowledged and executed; histories must be [`linearizable`]. [`report`].
 //!
 //! What makes it worth something: the judge is a pure function of plain data, and its tests put falsified evidence before it. A fault is
 //! counted only where it was really done; one that this machine cannot do is refused by name, and never left out in silence.
@@ -32,6 +33,7 @@ pub mod plan;
 pub mod power_cuts;
 pub mod program;
 pub mod registers;
+pub mod replicas;
 pub mod report;
 pub mod run;
 pub mod settle;

@@ -3,6 +3,7 @@
 //! A plan names victims by their place (the leader, any follower), since who leads is known only when the fault begins. So a seed repeats the
 //! faults and their times; what they meet is as real as everything else here.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -76,6 +77,8 @@ pub struct Asked {
     pub seed: u64,
     /// Which faults.
     pub kinds: Vec<Kind>,
+    /// Of all kinds, those that this machine cannot do, and why. Empty if they were not asked for.
+    pub impossible: BTreeMap<String, String>,
     /// Workflows started per second, at most.
     pub rate: u64,
     /// Worker processes.
@@ -129,6 +132,7 @@ impl Asked {
             time: Duration::from_secs(60),
             seed: 1,
             kinds: vec![Kind::Kill, Kind::Pause, Kind::Transfer, Kind::RestartAll],
+            impossible: BTreeMap::new(),
             rate: 80,
             workers: 3,
             json: false,
@@ -166,7 +170,13 @@ impl Asked {
                     }
                 }
                 "--faults" if value == "all" => {
-                    asked.kinds = KINDS.iter().map(|(kind, _)| *kind).filter(|kind| possible(*kind).is_ok()).collect();
+                    asked.kinds.clear();
+                    for (kind, name) in KINDS {
+                        match possible(kind) {
+                            Ok(()) => asked.kinds.push(kind),
+                            Err(why) => drop(asked.impossible.insert(name.to_owned(), why)),
+                        }
+                    }
                 }
                 "--faults" => {
                     asked.kinds = value.split(',').filter(|name| !name.is_empty()).map(kind_named).collect::<Result<_, _>>()?;
@@ -356,8 +366,9 @@ mod tests {
     fn what_cannot_be_done_here_is_refused_by_name_and_left_out_of_all() {
         let refused = parse("--faults kill,partition").unwrap_err();
         assert!(refused.contains("partition") && refused.contains("namespaces need root"), "{refused}");
-        let all = asked("--faults all").kinds;
-        assert!(all.contains(&Kind::DiskFull) && !all.iter().any(|kind| kind.needs_network()), "{all:?}");
+        let Asked { kinds, impossible, .. } = asked("--faults all");
+        assert!(kinds.contains(&Kind::DiskFull) && !kinds.iter().any(|kind| kind.needs_network()), "{kinds:?}");
+        assert_eq!(impossible.into_keys().collect::<Vec<_>>(), ["one-way", "part-kill", "partition"]);
     }
 
     #[test]

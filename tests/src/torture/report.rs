@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::replicas::Replicas;
+
 /// Most sentences of each sort that are printed.
 const SENTENCES_MAX: usize = 20;
 
@@ -77,6 +79,10 @@ pub struct Report {
     pub extra_executions: u64,
     /// Registers.
     pub linearizability: Linearizability,
+    /// The states of the members, compared.
+    pub replicas: Replicas,
+    /// Kinds of faults that this machine cannot do, and why: they were left out of `all`.
+    pub faults_impossible: BTreeMap<String, String>,
     /// Changes of the leader that were seen between the faults.
     pub leader_changes: u64,
     /// Members and workers that ended by themselves, with a reason.
@@ -135,6 +141,9 @@ impl Report {
             self.seed,
             self.members,
         );
+        for (kind, why) in &self.faults_impossible {
+            text += &format!("left out: {kind}: {why}\n");
+        }
         for wrong in &self.wrong {
             text += &format!("WRONG {wrong}\n");
         }

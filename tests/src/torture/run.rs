@@ -16,6 +16,7 @@ use super::nemesis;
 use super::plan::Asked;
 use super::power_cuts;
 use super::registers::{Found, MADE, use_registers};
+use super::replicas::compare;
 use super::report::{Linearizability, Report};
 use super::settle::{END_WITHIN, read_all, settle};
 use crate::bridge::Bridge;
@@ -109,6 +110,8 @@ async fn inside(asked: &Asked, bridge: Option<Bridge>, dir: &Path) -> Result<Rep
 
     let starts = shared.oracle.starts();
     let found = read_all(&shared, &starts).await.map_err(|why| format!("what is there cannot be read: {why}"))?;
+    (0..arena.workers.len()).for_each(|at| arena.kill_worker(at));
+    let replicas = compare(&mut arena, dir).await;
     let violations = std::mem::take(&mut *registers.violations.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     for (at, (why, operations)) in violations.iter().enumerate() {
         let lines: Vec<String> = operations.iter().map(|operation| format!("{operation:?}")).collect();
@@ -121,6 +124,7 @@ async fn inside(asked: &Asked, bridge: Option<Bridge>, dir: &Path) -> Result<Rep
         rows: ledger::read(&arena.ledger()).map_err(|error| format!("the ledger: {error}"))?,
         not_linearizable: violations.into_iter().map(|(why, _)| why).collect(),
         exits: std::mem::take(&mut arena.exits),
+        replicas_wrong: replicas.wrong.clone(),
         not_ready,
         starts,
         found,
@@ -160,6 +164,8 @@ async fn inside(asked: &Asked, bridge: Option<Bridge>, dir: &Path) -> Result<Rep
             undecided: number(&registers.undecided),
             violations: evidence.not_linearizable.len() as u64,
         },
+        replicas,
+        faults_impossible: asked.impossible.clone(),
         leader_changes: arena.leader_changes,
         exits_excused: evidence.exits.iter().filter(|exit| exit.excused).count() as u64,
         exits_unexplained: evidence.exits.iter().filter(|exit| !exit.excused).count() as u64,
