@@ -60,8 +60,9 @@ pub fn command(name: &str) -> Command {
 /// For the `main` of a binary that starts others: what it ends with, if it was started to be one of them.
 pub fn being_another() -> Option<ExitCode> {
     match std::env::var(AS).ok()?.as_str() {
-        "graftd-under-test" => Some(graftd::main_from_args()),
+        "graftd-under-test" => Some(power::main_from_args()),
         "test-worker" => Some(workers::main_from_args()),
+        torture::arena::WORKER => Some(torture::worker::main_from_args()),
         _ => None,
     }
 }

@@ -4,20 +4,18 @@
 
 use std::process::ExitCode;
 
-use graft_tests::power;
-use graft_tests::torture::arena::{ROLE, ROLE_MEMBER, ROLE_WORKER, network};
+use graft_tests::being_another;
+use graft_tests::torture::arena::network;
 use graft_tests::torture::faults::possible;
 use graft_tests::torture::plan::{Asked, HELP, Parsed};
-use graft_tests::torture::{run, worker};
+use graft_tests::torture::run;
 
 /// It cannot do what is asked, or came to no verdict.
 const NO_VERDICT: u8 = 2;
 
 fn main() -> ExitCode {
-    match std::env::var(ROLE).as_deref() {
-        Ok(ROLE_MEMBER) => return power::main_from_args(),
-        Ok(ROLE_WORKER) => return work(),
-        _ => {}
+    if let Some(code) = being_another() {
+        return code;
     }
     let asked = match Asked::parse(std::env::args().skip(1), possible) {
         Ok(Parsed::Run(asked)) => asked,
@@ -54,22 +52,6 @@ fn main() -> ExitCode {
         Err(why) => {
             eprintln!("torture: {why}\nrun it again: {}", asked.command());
             ExitCode::from(NO_VERDICT)
-        }
-    }
-}
-
-fn work() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let [urls, name, ledger] = args.as_slice() else {
-        eprintln!("a worker of the torture needs URLS NAME LEDGER");
-        return ExitCode::from(NO_VERDICT);
-    };
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    match runtime.block_on(worker::run(urls, name, ledger.as_ref())) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{name}: {error}");
-            ExitCode::FAILURE
         }
     }
 }

@@ -5,9 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use graft_client::Client;
 use nix::sys::signal::{Signal, kill};
@@ -19,14 +20,10 @@ use super::wall_clock;
 use crate::bridge::{Bridge, Machine};
 use crate::member::{Member, Trust, free_port};
 use crate::small_disk::SmallDisk;
-use crate::{http, power};
+use crate::{AS, binary, http, power};
 
-/// The variable that makes the torture's own binary a member or a worker: so one binary is all that has to be built.
-pub const ROLE: &str = "GRAFT_TORTURE_ROLE";
-/// The role of a member.
-pub const ROLE_MEMBER: &str = "member";
-/// The role of a worker.
-pub const ROLE_WORKER: &str = "worker";
+/// What the torture's own binary is when it is a worker.
+pub const WORKER: &str = "torture-worker";
 
 /// Attempt lease: short, so that a worker that is stopped for some seconds is a zombie when it wakes.
 const LEASE: &str = "3s";
@@ -111,8 +108,8 @@ pub struct Arena {
     size: usize,
     minority: usize,
     bridge: Option<Bridge>,
+    since: Instant,
     dir: PathBuf,
-    program: PathBuf,
 }
 
 /// The machines of a run whose faults need a network: one for each member, one for each worker, and one for the torture itself, which it enters. Before
@@ -136,7 +133,6 @@ impl Arena {
     /// # Errors
     /// Something cannot be made here.
     pub fn prepare(asked: &Asked, bridge: Option<Bridge>, dir: &Path) -> Result<Self, String> {
-        let program = std::env::current_exe().map_err(|error| format!("this binary does not know where it is: {error}"))?;
         let address = |at: usize| match &bridge {
             None => (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port())),
             Some(bridge) => (format!("{}:7420", bridge.machines()[at].ip), format!("{}:7421", bridge.machines()[at].ip)),
@@ -157,14 +153,12 @@ impl Arena {
         );
         let fighters = all.iter().zip(addresses).enumerate().map(|(at, ((name, _), addresses))| {
             let mut member = Member::prepare_at(dir, name, cluster, &trust, addresses, &extra);
-            member.runs_instead(&program);
             if at >= asked.members {
                 member.reconfigure(|text| text.replace(&format!("expect = {}\n", asked.members), "bootstrap = \"manual\"\n"));
             }
             if let Some(bridge) = &bridge {
                 member = member.on(&bridge.machines()[at]);
             }
-            member.set_variable(ROLE, ROLE_MEMBER);
             // Whoever kills it takes its power.
             member.set_variable(power::DISK, "lossy");
             member.set_variable(power::SEED, (asked.seed ^ xxh3_64(name.as_bytes())).to_string());
@@ -191,6 +185,7 @@ impl Arena {
         Ok(Self {
             fighters,
             bridge,
+            since: Instant::now(),
             workers: (1..=asked.workers).map(|at| WorkerSlot { name: format!("w{at}"), process: None, broken: false }).collect(),
             exits: Vec::new(),
             leader_changes: 0,
@@ -199,7 +194,6 @@ impl Arena {
             size: asked.members,
             minority: asked.minority(),
             dir: dir.to_owned(),
-            program,
         })
     }
 
@@ -341,11 +335,11 @@ impl Arena {
         }
         let log = fs::File::options().create(true).append(true).open(log).expect("a log");
         let mut command = match self.worker_machine(at) {
-            None => Command::new(&self.program),
-            Some(machine) => machine.command(&self.program),
+            None => Command::new(binary(WORKER)),
+            Some(machine) => machine.command(binary(WORKER)),
         };
         let slot = &mut self.workers[at];
-        command.env(ROLE, ROLE_WORKER).arg(urls).arg(&slot.name).arg(ledger).stdin(Stdio::null());
+        command.env(AS, WORKER).arg(urls).arg(&slot.name).arg(ledger).stdin(Stdio::null());
         command.stdout(log.try_clone().expect("a log")).stderr(log);
         slot.process = Some(command.spawn().expect("the worker starts"));
     }
@@ -367,6 +361,7 @@ impl Arena {
 
     /// Looks at what has ended by itself, keeps why, and starts it again.
     pub fn tend(&mut self) {
+        let mut ended = Vec::new();
         for fighter in &mut self.fighters {
             if let Some(status) = fighter.member.take_ended() {
                 let code = status.code();
@@ -380,6 +375,7 @@ impl Arena {
                     fighter.removed = true;
                     fighter.wanted = false;
                 }
+                ended.push(format!("{} ended by itself, code {code:?}, excused: {excused}", fighter.member.name));
                 self.exits.push(Exit { member: fighter.member.name.clone(), code, excused, last_words });
             }
             if fighter.wanted && !fighter.member.runs() && fighter.restarted.elapsed() > RESTART_EVERY {
@@ -387,6 +383,7 @@ impl Arena {
                 fighter.member.start();
             }
         }
+        ended.iter().for_each(|what| self.note(what));
         for at in 0..self.workers.len() {
             let ended = self.workers[at].process.as_mut().and_then(|process| process.try_wait().ok().flatten());
             if let Some(status) = ended {
@@ -396,6 +393,15 @@ impl Arena {
                 self.exits.push(Exit { member: name, code: status.code(), excused: false, last_words });
                 self.start_worker(at);
             }
+        }
+    }
+
+    /// Writes down what was done, and when: whoever reads the logs of the members wants to know.
+    pub fn note(&self, what: &str) {
+        let line = format!("{} {:>8.3} s  {what}\n", time_of_day(), self.since.elapsed().as_secs_f64());
+        let file = fs::File::options().create(true).append(true).open(self.dir.join("nemesis.log"));
+        if let Err(error) = file.and_then(|mut file| file.write_all(line.as_bytes())) {
+            eprintln!("nemesis.log: {error}");
         }
     }
 
@@ -452,6 +458,16 @@ impl Arena {
         self.fighters.iter().filter(|fighter| !fighter.broken.is_empty()).count()
     }
 
+    /// Members that are broken and how, in a few words.
+    pub fn who_is_broken(&self) -> String {
+        let broken = self.fighters.iter().filter(|fighter| !fighter.broken.is_empty());
+        let words = broken.map(|Fighter { member, broken, .. }| {
+            let kinds: Vec<&str> = broken.iter().map(|kind| kind.name()).collect();
+            format!("{} ({})", member.name, kinds.join(", "))
+        });
+        words.collect::<Vec<_>>().join(", ")
+    }
+
     /// Whether a quorum and a worker are left.
     pub fn is_able(&self) -> bool {
         self.broken() <= self.minority && self.workers.iter().any(|worker| worker.process.is_some() && !worker.broken)
@@ -480,6 +496,12 @@ impl Arena {
         let around = (0..self.workers.len()).map(|by| (wanted + by) % self.workers.len());
         around.into_iter().find(|at| !self.workers[*at].broken)
     }
+}
+
+/// As the members' logs have it: UTC.
+fn time_of_day() -> String {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() % 86_400);
+    format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60)
 }
 
 /// The file that says how slow a member's disk is.

@@ -45,11 +45,14 @@ pub async fn run(arena: &mut Arena, shared: &Shared, asked: &Asked) -> Done {
             let kinds: Vec<Kind> = standing.iter().copied().chain([turn.kind]).collect();
             let able = arena.is_able() && turn.kind != Kind::RestartAll;
             shared.stalls.standing(kinds, able);
+            arena.note(&format!("{} of {:?}, dice {}", turn.kind.name(), turn.victim, turn.dice));
             if let Some(begun) = begin(arena, turn, round.beyond_minority).await {
+                arena.note(&format!("{} stands; broken: {}", turn.kind.name(), arena.who_is_broken()));
                 *done.faults.entry(turn.kind.name()).or_default() += begun.times;
                 standing.push(turn.kind);
                 healing.push((turn.kind, begun));
             } else {
+                arena.note(&format!("{} not done", turn.kind.name()));
                 *done.not_done.entry(turn.kind.name()).or_default() += 1;
             }
             shared.stalls.standing(standing.clone(), arena.is_able());
@@ -59,14 +62,17 @@ pub async fn run(arena: &mut Arena, shared: &Shared, asked: &Asked) -> Done {
         arena.pass(round.hold.min(left)).await;
         // Who has been taken out cannot come back before the others are there.
         healing.sort_by_key(|(kind, _)| *kind == Kind::Membership);
-        for (_, begun) in healing {
+        for (kind, begun) in healing {
+            arena.note(&format!("{} is healed", kind.name()));
             (begun.heal)(arena).await;
         }
         // What lasts now belongs to what has just been healed.
         shared.stalls.standing(standing, arena.is_able());
         if let Err(why) = arena.all_ready(READY_WITHIN).await {
+            arena.note(&why);
             done.slow.push(why);
         }
+        arena.note("calm");
         shared.stalls.standing(Vec::new(), arena.is_able());
         arena.leader();
     }

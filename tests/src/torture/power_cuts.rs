@@ -70,6 +70,7 @@ pub async fn run(arena: &mut Arena, shared: &Shared, asked: &Asked, cuts: u64) -
         let kind = if scope == Scope::All { Kind::RestartAll } else { Kind::Kill };
         shared.stalls.standing(vec![kind], scope != Scope::All);
         arena.kill_at_once(&dark);
+        arena.note(&format!("{} from m{}", scope.name(), first + 1));
         arena.pass(Duration::from_millis((dice >> 16) % DARK_MS_MAX)).await;
         dark.iter().for_each(|at| arena.start_member(*at));
         shared.stalls.standing(vec![kind], true);

@@ -1,6 +1,7 @@
 //! The worker process of the torture: executes the steps of [`Program`]s, writes each execution to the ledger, and only then answers.
 
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -111,4 +112,23 @@ pub async fn run(urls: &str, name: &str, ledger: &Path) -> Result<(), Box<dyn st
         .run_until(shutdown_signal())
         .await?;
     Ok(())
+}
+
+/// As a process: `URLS NAME LEDGER`.
+pub fn main_from_args() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let ran = match args.as_slice() {
+        [urls, name, ledger] => {
+            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+            runtime.block_on(run(urls, name, ledger.as_ref()))
+        }
+        _ => Err("a worker of the torture needs URLS NAME LEDGER".into()),
+    };
+    match ran {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("torture-worker: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
