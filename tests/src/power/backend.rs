@@ -118,9 +118,11 @@ impl StorageBackend for LossyFileBackend {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        // A disk that takes long keeps nobody from reading meanwhile.
+        let slowness = self.lock().tearing.slowness();
+        std::thread::sleep(slowness);
         let mut unsynced = self.lock();
         let unsynced = &mut *unsynced;
-        std::thread::sleep(unsynced.tearing.slowness());
         if unsynced.valid < self.file.len()? {
             self.file.set_len(unsynced.valid)?;
         }

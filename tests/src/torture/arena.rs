@@ -295,6 +295,8 @@ impl Arena {
     pub fn start_member(&mut self, at: usize) {
         let fighter = &mut self.fighters[at];
         fighter.wanted = true;
+        // If it is still so, it ends again, and says so again.
+        fighter.removed = false;
         fighter.restarted = Instant::now();
         if !fighter.member.runs() {
             fighter.member.start();

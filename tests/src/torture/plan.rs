@@ -60,6 +60,11 @@ impl Kind {
         KINDS.iter().find(|(kind, _)| *kind == self).map_or("", |(_, name)| name)
     }
 
+    /// Whether it begins only while nobody is broken.
+    pub fn needs_all_whole(self) -> bool {
+        matches!(self, Self::Membership | Self::PauseKill | Self::PartKill)
+    }
+
     /// Whether members have to be in network namespaces for it.
     pub fn needs_network(self) -> bool {
         matches!(self, Self::Partition | Self::OneWay | Self::PartKill)
@@ -285,11 +290,12 @@ impl Rounds {
         if self.fresh.is_empty() {
             self.fresh.clone_from(&self.kinds);
         }
-        let free = |kind: &Kind| beside.iter().all(|turn| turn.kind != *kind);
+        let apart = |one: Kind, other: Kind| one != other && !(one.needs_all_whole() && other.needs_all_whole());
+        let free = |kind: &Kind| beside.iter().all(|turn| apart(turn.kind, *kind));
         let mut choices: Vec<usize> = (0..self.fresh.len()).filter(|at| free(&self.fresh[*at])).collect();
         if choices.is_empty() {
             // Those that are left stand already: from all of them again.
-            self.fresh.extend(self.kinds.iter().copied().filter(|kind| beside.iter().all(|turn| turn.kind != *kind)));
+            self.fresh.extend(self.kinds.iter().copied().filter(free));
             choices = (0..self.fresh.len()).filter(|at| free(&self.fresh[*at])).collect();
         }
         let at = *choices.get(self.rng.below(choices.len() as u64) as usize)?;
@@ -321,6 +327,7 @@ impl Iterator for Rounds {
                 turns.push(turn);
             }
         }
+        turns.sort_by_key(|turn| !turn.kind.needs_all_whole());
         let beyond_minority = turns.iter().any(|turn| turn.kind == Kind::RestartAll) || self.rng.chance(300);
         Some(Round {
             turns,
@@ -401,6 +408,9 @@ mod tests {
             once.dedup();
             assert_eq!(once.len(), round.turns.len(), "two of a kind at once: {round:?}");
         }
+        let picky = |round: &Round| round.turns.iter().filter(|turn| turn.kind.needs_all_whole()).count();
+        assert!(rounds.iter().all(|round| picky(round) <= 1), "two that need everybody whole: {rounds:?}");
+        assert!(rounds.iter().all(|round| picky(round) == 0 || round.turns[0].kind.needs_all_whole()), "it comes first: {rounds:?}");
         let met = |kind: Kind| rounds.iter().any(|round| round.turns.iter().any(|turn| turn.kind == kind));
         assert!(kinds.iter().all(|kind| met(*kind)), "{rounds:?}");
     }

@@ -123,7 +123,7 @@ async fn settled(arena: &mut Arena, with: Option<usize>) {
     while begun.elapsed() < CHANGED_WITHIN {
         arena.tend();
         for at in 0..size {
-            if arena.fighters[at].removed {
+            if arena.fighters[at].removed && !arena.fighters[at].member.runs() {
                 arena.empty_disk(at);
                 arena.start_member(at);
             }
