@@ -105,7 +105,7 @@ impl World {
     fn transfer(&mut self) {
         let Some(floors) = self.leader().and_then(|leader| self.members[leader].floors()) else { return };
         self.met("leadership handed over");
-        let work = async move { drop(floors.consensus.order(Order::TransferLeader(None)).await) };
+        let work = async move { drop(floors.consensus.order(Order::TransferLeader(None), "the simulation").await) };
         if let Some(process) = self.leader().and_then(|leader| self.members[leader].process.as_ref()) {
             process.spawn(work);
         }

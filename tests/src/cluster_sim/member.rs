@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use graft_machine::memory::Memory;
 use graftd::clock::Clock;
-use graftd::consensus::{Consensus, ConsensusOptions, MemberInfo};
+use graftd::consensus::{Consensus, ConsensusOptions, Fatal, MemberInfo};
 use graftd::observability::metrics::Metrics;
 use graftd::peer_tls::PeerSecurity;
 use graftd::scheduler::{Scheduler, SchedulerOptions};
@@ -175,7 +175,9 @@ impl Member {
                 Ok(floors) => {
                     let consensus = floors.consensus.clone();
                     tell.lock().unwrap_or_else(PoisonError::into_inner).floors = Some(floors);
-                    consensus.fatal().await
+                    match consensus.fatal().await {
+                        Fatal::Broken(why) | Fatal::TooNew(why) => why,
+                    }
                 }
                 Err(why) => why,
             };
