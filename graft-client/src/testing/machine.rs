@@ -1,7 +1,7 @@
 //! The state machine of the server, in memory: commands in, effects out, a log of one command each.
 
 use graft_convert::rejections;
-use graft_machine::command::{Command, Due, Envelope, InitCluster, TimerRef};
+use graft_machine::command::{Command, Due, Envelope, InitCluster, MACHINE_VERSION, TimerRef};
 use graft_machine::effect::Effect;
 use graft_machine::limits::{DUE_PER_COMMAND_MAX, PAGE_MAX};
 use graft_machine::memory::Memory;
@@ -25,7 +25,8 @@ pub(super) struct Machine {
 impl Machine {
     pub(super) fn new(now: u64) -> Self {
         let mut machine = Self::default();
-        let init = InitCluster { cluster_id: "test".to_owned(), cluster_name: "test".to_owned(), epoch: 1 };
+        let (cluster_id, cluster_name) = ("test".to_owned(), "test".to_owned());
+        let init = InitCluster { cluster_id, cluster_name, epoch: 1, machine_version: MACHINE_VERSION };
         machine.apply(now, "operator", Command::InitCluster(init)).unwrap_or_else(|rejection| unreachable!("{rejection}"));
         machine
     }
