@@ -191,9 +191,9 @@ fn listeners(config: &Config, problems: &mut Vec<Problem>) {
 
 fn raft(config: &Config, problems: &mut Vec<Problem>) {
     let raft = &config.raft;
-    if raft.election_min.millis() <= HEARTBEATS_PER_ELECTION * raft.heartbeat.millis() {
+    if raft.election_min.millis() < HEARTBEATS_PER_ELECTION * raft.heartbeat.millis() {
         let why = format!(
-            "{} is not more than {HEARTBEATS_PER_ELECTION} heartbeats of {}: one lost heartbeat would unseat a healthy leader",
+            "{} is less than {HEARTBEATS_PER_ELECTION} heartbeats of {}: one lost heartbeat would unseat a healthy leader",
             raft.election_min, raft.heartbeat
         );
         problems.push(Problem::of("raft.election_min", why, "raise it, or lower raft.heartbeat").beside(&["raft.heartbeat"]));

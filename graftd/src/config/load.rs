@@ -436,8 +436,8 @@ mod tests {
     #[test]
     fn what_does_not_fit_together_is_refused_with_a_remedy() {
         let cases = [
-            ("[raft]\nheartbeat = \"100ms\"", "raft.election_min: 200ms is not more than 3 heartbeats of 100ms"),
-            ("[raft]\nelection_max = \"200ms\"", "raft.election_max: 200ms is not above raft.election_min"),
+            ("[raft]\nheartbeat = \"100ms\"", "raft.election_min: 150ms is less than 3 heartbeats of 100ms"),
+            ("[raft]\nelection_max = \"150ms\"", "raft.election_max: 150ms is not above raft.election_min"),
             ("[cluster]\nexpect = 2\npeers = [\"127.0.0.1:1\"]\n[node]\nname = \"a\"", "cluster.expect: 2 members: it must be odd"),
             (
                 "[cluster]\npeers = [\"127.0.0.1:1\"]\n[node]\nname = \"a\"",

@@ -236,7 +236,7 @@ pub struct Security {
 pub struct Raft {
     /// How often a leader shows that it lives.
     pub heartbeat: Span,
-    /// Silence after which a follower stands for election, at least; more than three heartbeats.
+    /// Silence after which a follower stands for election, at least; three heartbeats or more. The leader lease passes before it.
     pub election_min: Span,
     /// Silence after which a follower stands for election, at most. It is also the leader lease: a follower that has heard a leader waits it
     /// out first.
@@ -418,8 +418,8 @@ impl Default for Raft {
     fn default() -> Self {
         Self {
             heartbeat: Span::from_millis(50),
-            election_min: Span::from_millis(200),
-            election_max: Span::from_millis(400),
+            election_min: Span::from_millis(150),
+            election_max: Span::from_millis(300),
             batch_commands: 1024,
             batch_bytes: Size::mebibytes(1),
             entries_in_flight: 4,

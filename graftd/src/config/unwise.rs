@@ -33,7 +33,7 @@ pub(super) fn warnings(config: &Config) -> Vec<Problem> {
     }
     if raft.election_max > ELECTION_MOST {
         let why = format!("{}: when the leader dies, nothing moves for as long", raft.election_max);
-        warn("raft.election_max", why, "400ms is usual, a few seconds on slow disks or networks");
+        warn("raft.election_max", why, "300ms is usual, a few seconds on slow disks or networks");
     }
     if scheduler.lease < LEASE_LEAST {
         let why = format!("{}: a worker that is only busy for so long loses its work, which then runs twice", scheduler.lease);
