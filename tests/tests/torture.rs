@@ -37,6 +37,21 @@ fn a_cluster_that_is_killed_paused_and_handed_over_under_load_loses_nothing() {
 }
 
 #[test]
+fn what_was_acknowledged_on_disks_that_lie_is_found_to_be_lost_when_the_power_goes() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let place = dir.path().join("torture");
+    let place = place.to_str().expect("utf-8");
+    // The first cut of this seed takes the power of all.
+    let arguments = ["--power-cuts", "1", "--seed", "5", "--rate", "15", "--workers", "1", "--planted", "lying-disk", "--dir", place];
+    let (code, said, errors) = torture(&[&arguments[..], &["-o", "json"]].concat());
+    assert_eq!(code, Some(1), "{said}\n{errors}");
+    let report: Value = serde_json::from_str(&said).expect("JSON");
+    assert!(report["faults"]["power-all"] == 1 && report["lost"].as_u64().is_some_and(|lost| lost > 0), "{report}");
+    let command = "run it again: cargo run --release -p graft-tests --bin torture -- --members 3 --power-cuts 1 --seed 5";
+    assert!(errors.contains("WRONG lost: load-") && errors.contains(command) && errors.contains(place), "{errors}");
+}
+
+#[test]
 fn a_wrong_command_line_is_refused_and_the_help_says_what_there_is() {
     let (code, _, errors) = torture(&["--faults", "flood"]);
     assert!(code == Some(2) && errors.contains("--faults flood: there are kill"), "{errors}");

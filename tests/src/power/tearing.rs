@@ -28,9 +28,9 @@ impl Tearing {
         Self { rng: Rng::new(seed), control }
     }
 
-    /// Whether something goes out now, unasked.
+    /// Whether something goes out now, unasked. A disk that lies keeps everything to itself: what it held when it began to is as whole as it was.
     pub fn flushes_early(&mut self) -> bool {
-        self.rng.chance(EARLY_PERMILLE)
+        self.rng.chance(EARLY_PERMILLE) && !self.lies()
     }
 
     /// Whether this sector is among it.
@@ -55,8 +55,16 @@ impl Tearing {
 
     /// How long every sync takes at the moment, besides.
     pub fn slowness(&self) -> Duration {
-        let text = self.control.as_ref().and_then(|control| fs::read_to_string(control).ok()).unwrap_or_default();
-        let ms = text.lines().find_map(|line| line.strip_prefix("sync_ms=")?.trim().parse().ok());
+        let ms = self.said().lines().find_map(|line| line.strip_prefix("sync_ms=")?.trim().parse().ok());
         Duration::from_millis(ms.unwrap_or(0))
+    }
+
+    /// Whether syncs only say that they have been done.
+    pub fn lies(&self) -> bool {
+        self.said().lines().any(|line| line.trim() == "lies")
+    }
+
+    fn said(&self) -> String {
+        self.control.as_ref().and_then(|control| fs::read_to_string(control).ok()).unwrap_or_default()
     }
 }

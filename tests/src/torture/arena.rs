@@ -15,7 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::plan::{Asked, Kind, Victim};
+use super::plan::{Asked, Kind, Planted, Victim};
 use super::wall_clock;
 use crate::bridge::{Bridge, Machine};
 use crate::member::{Member, Trust, free_port};
@@ -108,6 +108,8 @@ pub struct Arena {
     size: usize,
     minority: usize,
     bridge: Option<Bridge>,
+    /// Whether disks say that they have synced, and have not.
+    lying: bool,
     since: Instant,
     dir: PathBuf,
 }
@@ -185,6 +187,7 @@ impl Arena {
         Ok(Self {
             fighters,
             bridge,
+            lying: asked.planted == Some(Planted::LyingDisk),
             since: Instant::now(),
             workers: (1..=asked.workers).map(|at| WorkerSlot { name: format!("w{at}"), process: None, broken: false }).collect(),
             exits: Vec::new(),
@@ -204,6 +207,9 @@ impl Arena {
     pub async fn start(&mut self) -> Result<(), String> {
         (0..self.size).for_each(|at| self.start_member(at));
         self.all_ready(FORMED_WITHIN).await?;
+        if self.lying {
+            (0..self.size).for_each(|at| self.slow_disk(at, Duration::ZERO));
+        }
         (0..self.workers.len()).for_each(|at| self.start_worker(at));
         Ok(())
     }
@@ -287,7 +293,8 @@ impl Arena {
     pub fn slow_disk(&self, at: usize, sync: Duration) {
         // It is read at every sync, and a part of a line must not be.
         let control = control(&self.fighters[at].member);
-        let written = fs::write(control.with_extension("next"), format!("sync_ms={}\n", sync.as_millis()));
+        let lies = if self.lying { "lies\n" } else { "" };
+        let written = fs::write(control.with_extension("next"), format!("sync_ms={}\n{lies}", sync.as_millis()));
         written.and_then(|()| fs::rename(control.with_extension("next"), control)).expect("the control file is written");
     }
 

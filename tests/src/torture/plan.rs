@@ -71,6 +71,13 @@ impl Kind {
     }
 }
 
+/// A bug that is planted, to see that the judge finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Planted {
+    /// From the formation of the cluster on, disks say that they have synced, and have not.
+    LyingDisk,
+}
+
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
@@ -92,6 +99,8 @@ pub struct Asked {
     pub json: bool,
     /// Stop after so many power cuts, instead of after a time.
     pub power_cuts: Option<u64>,
+    /// A bug that is planted.
+    pub planted: Option<Planted>,
     /// Where logs and data go; otherwise a temporary directory, which stays if something is wrong.
     pub dir: Option<PathBuf>,
 }
@@ -109,6 +118,7 @@ usage: torture [flags]
   --power-cuts N        instead of a time: power is cut N times, of one member, a minority, or all at once
   --rate N              workflows started per second, at most (80)
   --workers N           worker processes (3)
+  --planted lying-disk  disks that say that they have synced, and have not: the run has to fail
   --dir DIR             where logs and data go, and stay; otherwise they stay only if something is wrong
   -o json|text          how the report is printed (text)
 
@@ -142,6 +152,7 @@ impl Asked {
             workers: 3,
             json: false,
             power_cuts: None,
+            planted: None,
             dir: None,
         };
         let mut words = words.into_iter();
@@ -166,6 +177,8 @@ impl Asked {
                 "--rate" => asked.rate = between(1, 2_000)?,
                 "--workers" => asked.workers = between(1, 16)? as usize,
                 "--power-cuts" => asked.power_cuts = Some(between(1, 1_000_000)?),
+                "--planted" if value == "lying-disk" => asked.planted = Some(Planted::LyingDisk),
+                "--planted" => return Err(format!("--planted {value}: there is lying-disk")),
                 "--dir" => asked.dir = Some(value.into()),
                 "-o" | "--output" => {
                     asked.json = match value.as_str() {
@@ -207,8 +220,9 @@ impl Asked {
             Some(cuts) => format!("--power-cuts {cuts}"),
             None => format!("--minutes {} --faults {}", self.time.as_secs_f64() / 60.0, kinds.join(",")),
         };
+        let planted = if self.planted.is_some() { " --planted lying-disk" } else { "" };
         format!(
-            "cargo run --release -p graft-tests --bin torture -- --members {} {what} --seed {} --rate {} --workers {} -o json",
+            "cargo run --release -p graft-tests --bin torture -- --members {} {what} --seed {} --rate {} --workers {}{planted} -o json",
             self.members, self.seed, self.rate, self.workers,
         )
     }
@@ -388,6 +402,7 @@ mod tests {
             ("--seed", "--seed needs a value"),
             ("--what 1", "unknown: --what"),
             ("-o yaml", "-o yaml: json or text"),
+            ("--planted x", "--planted x: there is lying-disk"),
         ] {
             let refused = parse(line).unwrap_err();
             assert!(refused.contains(why), "{line}: {refused}");
