@@ -171,7 +171,7 @@ impl World {
     fn start(&mut self, m: usize) {
         let (now, planted) = (self.now, self.planted);
         let member = &mut self.members[m];
-        if planted == Some(Planted::DisksThatLie) {
+        if planted == Some(Planted::LogsThatLie) {
             member.disk.faults().lie();
         }
         member.faulty_since = None;

@@ -5,8 +5,8 @@ use crate::loop_sim::rng::Rng;
 /// A mistake that is made on purpose: a simulation that does not find it finds nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Planted {
-    /// Disks say that they have synced, and have not: whatever is acknowledged, a vote or an entry, is so before it is durable.
-    DisksThatLie,
+    /// What is said to be in the log is not on its disk: a vote or an entry is acknowledged before it is durable.
+    LogsThatLie,
     /// A member that comes back has lost its disk, and goes on under its old raft id.
     MembersThatForget,
 }
@@ -45,6 +45,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// As it is drawn, but with three members and a power cut every second or so: where mistakes are looked for that a power cut shows.
+    pub fn stormy(self) -> Self {
+        Self { members: 3, member_fault: 40, power: 1_000, ..self }
+    }
+
     /// Draws the plan of a seed.
     pub fn draw(rng: &mut Rng) -> Self {
         let mut chance = |often: u64| [0, often / 2, often, often, often * 3][rng.below(5) as usize];

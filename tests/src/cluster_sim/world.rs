@@ -58,6 +58,7 @@ impl World {
     pub fn new(seed: u64, planted: Option<Planted>) -> Self {
         let mut rng = Rng::new(seed);
         let plan = Plan::draw(&mut rng);
+        let plan = if planted.is_some() { plan.stormy() } else { plan };
         let now = 1_000;
         let members = (0..plan.members).map(|slot| Member::new(slot, now, &mut rng)).collect();
         let worker = |i: usize| Worker::new(format!("worker-{i}"), "default", plan.capacity, i as i64 * 4 - 4, now + i as u64 * 10);

@@ -20,6 +20,8 @@ struct Inner {
     live: Vec<u8>,
     durable: Vec<u8>,
     unsynced: Vec<Unsynced>,
+    /// Says that it has synced, and has not.
+    lies: bool,
 }
 
 /// What goes wrong with a disk; shared by its files.
@@ -56,9 +58,14 @@ impl Faults {
         self.wrong().syncs_until_error = Some(syncs);
     }
 
-    /// From now on a sync says that it is done, and is not: what no disk may do, so that a test that would not notice is noticed.
+    /// A log that is opened from now on is told that its syncs are done, and they are not; a power cut takes all of it back to where it was opened. What no
+    /// disk may do, and what a store does that acknowledges too early: so that a test that would not notice is noticed.
     pub fn lie(&self) {
         self.wrong().lies = true;
+    }
+
+    pub(super) fn lies(&self) -> bool {
+        self.wrong().lies
     }
 
     /// Whether the power is gone.
@@ -114,8 +121,8 @@ impl Faults {
         }
     }
 
-    /// Whether a sync is one; an error if it fails.
-    fn sync(&self) -> io::Result<bool> {
+    /// One sync more, which may fail.
+    fn sync(&self) -> io::Result<()> {
         let mut wrong = self.wrong();
         match wrong.syncs_until_error {
             Some(0) => {
@@ -125,7 +132,7 @@ impl Faults {
             }
             left => {
                 wrong.syncs_until_error = left.map(|left| left - 1);
-                Ok(!wrong.lies)
+                Ok(())
             }
         }
     }
@@ -146,12 +153,17 @@ impl Medium {
 
     /// As [`Self::of`], on a disk with these faults.
     pub(super) fn of_disk(image: Vec<u8>, faults: Faults) -> Self {
-        Self { inner: Arc::new(Mutex::new(Inner { live: image.clone(), durable: image, unsynced: Vec::new() })), faults }
+        Self { inner: Arc::new(Mutex::new(Inner { live: image.clone(), durable: image, ..Inner::default() })), faults }
     }
 
     /// The same file, with what is not synced yet, for the next process: handles of the one before are of no more use.
     pub(super) fn handed_on(&self, faults: Faults) -> Self {
         Self { inner: Arc::new(Mutex::new(self.inner().clone())), faults }
+    }
+
+    /// From now on its syncs are none.
+    pub(super) fn lie(&self) {
+        self.inner().lies = true;
     }
 
     /// Whether it is the same file.
@@ -177,7 +189,7 @@ impl Medium {
     pub fn image(&self, rng: &mut Rng) -> Vec<u8> {
         let inner = self.inner();
         let mut image = inner.durable.clone();
-        let keep = rng.below(101);
+        let keep = if inner.lies { 0 } else { rng.below(101) };
         for operation in &inner.unsynced {
             match operation {
                 Unsynced::Length(length) if rng.below(100) < keep => image.resize(*length, 0),
@@ -228,8 +240,8 @@ impl StorageBackend for Medium {
         let synced = self.faults.sync();
         let mut inner = self.inner();
         match synced {
-            Ok(true) => {}
-            Ok(false) => return Ok(()),
+            Ok(()) if inner.lies => return Ok(()),
+            Ok(()) => {}
             Err(error) => {
                 // As Linux does it: the pages count as clean, and are not written again.
                 inner.unsynced.clear();
@@ -237,7 +249,7 @@ impl StorageBackend for Medium {
             }
         }
         // What was written since is all that differs.
-        let Inner { live, durable, unsynced } = &mut *inner;
+        let Inner { live, durable, unsynced, .. } = &mut *inner;
         durable.resize(live.len(), 0);
         for operation in unsynced.drain(..) {
             match operation {

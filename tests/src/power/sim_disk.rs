@@ -138,6 +138,9 @@ impl SimDisk {
 impl Disk for SimDisk {
     fn open(&self, path: &Path) -> Result<Box<dyn StorageBackend>, redb::Error> {
         if let Ok(medium) = self.found(path) {
+            if self.faults.lies() && path.ends_with("log.redb") {
+                medium.lie();
+            }
             return Ok(Box::new(medium));
         }
         let medium = Medium::of_disk(Vec::new(), self.faults.clone());
