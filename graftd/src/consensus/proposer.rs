@@ -17,6 +17,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use graft_machine::command::{Command, ENTRY_FORMAT, Envelope, LogEntry};
 use graft_machine::reply::{Answer, StoredAnswer};
 use graft_proto::peer::v1::{ProposeRequest, ProposeResponse};
+use openraft::EntryPayload;
+use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::ClientWriteError;
 use openraft::impls::ProgressResponder;
 use openraft::raft::ClientWriteResult;
@@ -26,14 +28,17 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
+use super::codec::Wire;
 use super::error::ProposeError;
 use super::lanes::{Lanes, Pressure, Waits};
 use super::leadership::{Compass, Route};
 use super::links::{Links, never_sent};
+use super::log_store::io_error;
 use super::member::MemberInfo;
 use super::options::ConsensusOptions;
-use super::types::{EntryBytes, Raft, Types};
+use super::types::{Entry, EntryBytes, Raft, Types, position_or_zero};
 use crate::observability::metrics::Metrics;
+use crate::storage::LogStore;
 
 /// How long a command waits for a leader, or for room in the log, before it fails as not proposed.
 pub const LEADER_WAIT: Duration = Duration::from_secs(5);
@@ -53,6 +58,11 @@ pub(super) const REFUSED_NOT_LEADER: &str = "not-leader";
 pub(super) const REFUSED_NO_ROOM: &str = "no-room: ";
 /// What a follower is told when the leader's queue is full.
 pub(super) const REFUSED_OVERLOADED: &str = "overloaded";
+
+/// Entries of earlier leaders whose stamps a new one looks at: only elections leave entries without one.
+const STAMPS_LOOKED_AT: u64 = 64;
+/// Of them, so many bytes are looked at.
+const STAMPS_LOOKED_AT_BYTES: usize = 64 << 20;
 
 /// Tag of `LogEntry::commands` on the wire: envelopes are put behind it as they were encoded by whoever proposed them.
 const COMMANDS_KEY: u32 = (4 << 3) | 2;
@@ -130,6 +140,7 @@ impl Proposer {
     pub(super) fn start(
         options: &ConsensusOptions,
         raft: Raft,
+        log: LogStore,
         compass: Compass,
         links: Arc<Links>,
         shared: Arc<super::apply::Shared>,
@@ -160,6 +171,8 @@ impl Proposer {
                 pressure: pressure.clone(),
             },
             shared,
+            log,
+            stamped: 0,
             incoming,
             waiting: Lanes::new(),
             pressure,
@@ -300,6 +313,9 @@ impl Group {
 struct Batcher {
     carrier: Carrier,
     shared: Arc<super::apply::Shared>,
+    log: LogStore,
+    /// The term of which stamps follow on those of the log.
+    stamped: u64,
     incoming: mpsc::UnboundedReceiver<Group>,
     /// Taken from the channel, not yet from the queue.
     waiting: Lanes<Group>,
@@ -327,6 +343,7 @@ impl Batcher {
                 Route::Here { term } => {
                     let batch = self.take(|target| matches!(target, Target::Anywhere | Target::Here) || target == Target::Term(term));
                     if !batch.is_empty() {
+                        self.follow_on(term);
                         self.carrier.append(batch, term, &self.shared, slot).await;
                     }
                     return;
@@ -352,6 +369,21 @@ impl Batcher {
                 }
             }
         }
+    }
+
+    /// A new leader may propose before it has applied what earlier ones did: its stamps are never lower than those that stand in its log.
+    fn follow_on(&mut self, term: u64) {
+        if self.stamped == term {
+            return;
+        }
+        let last = position_or_zero(self.carrier.raft.data_metrics().borrow_watched().last_log.as_ref());
+        match last_stamp(&self.log, last) {
+            Ok(time) => self.shared.stamps.recalled(time),
+            Err(error) => {
+                return tracing::warn!(%error, "the stamps of the log cannot be read: the machine's time stands still until it is past them");
+            }
+        }
+        self.stamped = term;
     }
 
     /// The next batch, of groups that may go; those that may not are refused.
@@ -528,6 +560,17 @@ fn fail_unknown(batch: Vec<Group>, reason: &str) {
     batch.into_iter().for_each(|group| group.answer(Err(ProposeError::Unknown { reason: reason.to_owned() })));
 }
 
+/// The stamp of the last entry with commands, about this position or after it; 0: there is none among those that are looked at.
+fn last_stamp(log: &LogStore, last: u64) -> std::io::Result<u64> {
+    let looked_at = log.read((last + 1).saturating_sub(STAMPS_LOOKED_AT), u64::MAX, STAMPS_LOOKED_AT_BYTES).map_err(io_error)?;
+    for stored in looked_at.into_iter().rev() {
+        if let EntryPayload::Normal(commands) = Entry::decode(stored.bytes)?.payload {
+            return Ok(LogEntry::decode(commands.0).map_err(std::io::Error::other)?.time);
+        }
+    }
+    Ok(0)
+}
+
 /// A `LogEntry` with these commands, without decoding them; of the version in force, or of what one of them brings about.
 fn encode_entry(in_force: u32, time: u64, batch: &[Group]) -> Bytes {
     let machine_version = batch.iter().map(|group| group.version).fold(in_force, u32::max);
@@ -549,13 +592,32 @@ fn encode_entry(in_force: u32, time: u64, batch: &[Group]) -> Bytes {
 mod tests {
     use graft_machine::command::{Command, Envelope, ExpireRequests};
 
+    use super::super::types::LogId;
     use super::*;
+    use crate::storage::{LogOptions, StoredEntry};
 
     fn group(commands: Vec<Bytes>) -> Group {
         let (reply, _) = oneshot::channel();
         let room = || Arc::new(Semaphore::new(1)).try_acquire_owned().expect("free");
         let stage = Arc::new(AtomicU8::new(QUEUED));
         Group { commands, bytes: 0, target: Target::Anywhere, version: 0, since: Instant::now(), stage, reply, _room: (room(), room()) }
+    }
+
+    #[test]
+    fn the_last_stamp_of_a_log_is_found_behind_entries_of_openraft_s_own() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let options = LogOptions { cache_bytes: 1 << 20, tail_bytes: 1 << 20 };
+        let (log, _) = LogStore::open(&dir.path().join("log.redb"), options, None).expect("a log");
+        assert_eq!(last_stamp(&log, 0).expect("readable"), 0);
+        let entry = |index, payload| {
+            let log_id = LogId::new(openraft::alias::CommittedLeaderIdOf::<Types>::new(1), index - 1);
+            StoredEntry { index, bytes: Entry { log_id, payload }.encode() }
+        };
+        let stamped = |time| EntryPayload::Normal(EntryBytes(LogEntry { time, ..LogEntry::default() }.encode_to_vec().into()));
+        let entries = vec![entry(1, stamped(70)), entry(2, stamped(77)), entry(3, EntryPayload::Blank)];
+        log.append(entries, Box::new(|_| ()));
+        assert_eq!(last_stamp(&log, 3).expect("readable"), 77);
+        assert_eq!(last_stamp(&log, 2).expect("readable"), 77, "what is known of the end may be old");
     }
 
     #[test]
