@@ -123,8 +123,7 @@ impl Consensus {
         tokio::spawn(herald.run());
         tokio::spawn(gauge(raft.clone(), shared.clone(), stop.clone()));
         tokio::spawn(Trim::new(&options, raft.clone(), log.clone(), sending, shared.clone(), stop.clone()).run());
-        let proposer =
-            Proposer::start(&options, raft.clone(), log.clone(), compass.clone(), links.clone(), shared.clone(), metrics, stop.clone());
+        let proposer = Proposer::start(&options, raft.clone(), log.clone(), links.clone(), shared.clone(), metrics, stop.clone());
         let lease = Duration::from_millis(options.election_max_ms);
         let rules = options.membership.clone();
         let registrar =

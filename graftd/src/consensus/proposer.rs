@@ -141,7 +141,6 @@ impl Proposer {
         options: &ConsensusOptions,
         raft: Raft,
         log: LogStore,
-        compass: Compass,
         links: Arc<Links>,
         shared: Arc<super::apply::Shared>,
         metrics: Arc<Metrics>,
@@ -163,8 +162,8 @@ impl Proposer {
         };
         let batcher = Batcher {
             carrier: Carrier {
+                compass: Compass::new(&raft),
                 raft,
-                compass,
                 links,
                 again: proposer.queue.clone(),
                 metrics: proposer.metrics.clone(),
