@@ -34,14 +34,17 @@ pub enum Mail {
 
 /// What members' runtimes have sent to workers; none: they have closed the stream.
 #[derive(Clone, Default)]
-pub struct Sent(Arc<Mutex<Vec<(u64, Option<ToWorker>)>>>);
+pub struct Sent(Arc<Mutex<Vec<OfStream>>>);
+
+/// On which stream, and what.
+type OfStream = (u64, Option<ToWorker>);
 
 impl Sent {
     fn put(&self, stream: u64, message: Option<ToWorker>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((stream, message));
     }
 
-    fn take(&self) -> Vec<(u64, Option<ToWorker>)> {
+    fn take(&self) -> Vec<OfStream> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -183,11 +183,10 @@ impl World {
 
     /// Looks at everybody.
     fn follow(&mut self) -> Verdict {
-        let mut dispatched = self.collect();
-        for m in 0..self.members.len() {
+        let dispatched = self.collect();
+        for (m, sent) in dispatched.into_iter().enumerate() {
             self.opened(m)?;
             let Some(floors) = self.members[m].floors() else { continue };
-            let sent = std::mem::take(&mut dispatched[m]);
             self.oracle.follow(&mut self.members[m], &floors, sent)?;
             self.leads(m, &floors)?;
             if (self.now + m as u64).is_multiple_of(COMPARE_MS) {
