@@ -146,12 +146,13 @@ impl Arena {
             addresses.iter().enumerate().map(|(at, (_, peer))| (format!("m{}", at + 1), peer.clone())).collect();
         let cluster = &all[..asked.members];
         let trust = Trust::new();
-        // Small snapshots and a short log, so that followers that come back need both.
+        // Snapshots often and a short log, so that whoever was away for some seconds needs both; but no shorter than a snapshot takes, or it would need
+        // the next one when it has the first.
         let beyond_loopback = if bridge.is_some() { "\n[security]\ninsecure = true\n" } else { "" };
         let reserve = if asked.kinds.contains(&Kind::DiskFull) { "\n[storage]\ndisk_reserve = \"32MiB\"\n" } else { "" };
         let extra = format!(
             "join = \"open\"\npromote_after = \"300ms\"\nreplace_after = \"3s\"\n\n[scheduler]\nlease = {LEASE:?}\n\n\
-             [raft]\nsnapshot_every = 500\nlog_keep = 200\n\n[log]\nformat = \"text\"\n{beyond_loopback}{reserve}"
+             [raft]\nsnapshot_every = 1000\nlog_keep = 2000\n\n[log]\nformat = \"text\"\n{beyond_loopback}{reserve}"
         );
         let fighters = all.iter().zip(addresses).enumerate().map(|(at, ((name, _), addresses))| {
             let mut member = Member::prepare_at(dir, name, cluster, &trust, addresses, &extra);
