@@ -59,6 +59,8 @@ impl Replay {
                 "what the log holds up to {} is still not confirmed by the cluster: a majority of its members is missing",
                 self.to
             );
+            // Consensus that has stopped says so without a wait.
+            tokio::time::sleep(LOOK_EVERY).await;
         }
         self.progress.abort();
         // Joined, so that it cannot write on the board any more.
