@@ -29,6 +29,7 @@ pub mod invariants;
 pub mod load;
 pub mod loop_sim;
 pub mod member;
+pub mod overload;
 pub mod power;
 pub mod small_disk;
 pub mod torture;
