@@ -48,6 +48,17 @@ pub(crate) enum Route {
     Nowhere,
 }
 
+impl Route {
+    /// Raft id of the leader, if it is known; `me` is this member's.
+    pub(crate) fn leader(&self, me: u64) -> Option<u64> {
+        match self {
+            Self::Here { .. } => Some(me),
+            Self::There(leader) => Some(leader.raft_id),
+            Self::Nowhere => None,
+        }
+    }
+}
+
 type ServerMetrics = openraft::metrics::RaftServerMetrics<Types>;
 
 /// Reads who leads from openraft, never holding its watch.

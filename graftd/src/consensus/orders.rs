@@ -112,7 +112,13 @@ pub(super) async fn carry_out(registrar: &Registrar, compass: &Compass, links: &
     let work = async {
         loop {
             let mut news = compass.fresh();
-            let outcome = match compass.route() {
+            let route = compass.route();
+            if let (true, Order::TransferLeader(Some(to))) = (asked, order)
+                && route.leader(links.me()) == Some(to)
+            {
+                return Ok(to);
+            }
+            let outcome = match route {
                 Route::Here { .. } => {
                     asked = true;
                     here(registrar, order, by).await

@@ -463,7 +463,9 @@ impl Registrar {
             }
         };
         match timeout(TRANSFER_WAIT, taken).await {
-            Ok(leader) => Ok(leader),
+            Ok(leader) if to.is_none_or(|to| to == leader) => Ok(leader),
+            // Another one was faster to stand for election: who leads now is asked next.
+            Ok(_) => Err(Undone::NotLeader),
             Err(_) => Err(Undone::Because(ChangeError::Unknown { reason: format!("nobody has taken over within {TRANSFER_WAIT:?}") })),
         }
     }
