@@ -93,7 +93,7 @@ async fn run() -> ExitCode {
     for (name, case) in asked.cases {
         eprintln!("{name}");
         let found = case.run(asked.size).await;
-        broken |= !found.broken.is_empty();
+        broken |= !found.broken.is_empty() || !found.wrong.is_empty();
         report.insert(name.to_owned(), found.to_json());
     }
     if asked.json {

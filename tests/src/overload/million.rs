@@ -111,16 +111,18 @@ pub async fn run(size: Size) -> Found {
             "steps_per_s": steps * 1_000 / took.as_millis() as u64, "data_bytes": cluster.members[0].data_bytes(),
         });
         eprintln!("    {row}");
-        found.hold(ready_ms <= READY_MS_MAX, format!("with {open_now} open it was ready after {ready_ms} ms, at most {READY_MS_MAX}"));
+        found.bound(ready_ms <= READY_MS_MAX, format!("with {open_now} open it was ready after {ready_ms} ms, at most {READY_MS_MAX}"));
         rows.push((row, us_per_step, memory(pid).1.max(after_starts)));
     }
     let (fewest, most) = (rows.first().expect("a size").1.max(1), rows.last().expect("a size").1);
     found.figure("cost_of_a_step_percent", most * 100 / fewest);
-    found
-        .hold(most * 100 <= fewest * STEP_COST_MAX, format!("a step cost {most} us beside {there} open workflows, {fewest} us beside few"));
+    found.bound(
+        most * 100 <= fewest * STEP_COST_MAX,
+        format!("a step cost {most} us beside {there} open workflows, {fewest} us beside few"),
+    );
     let memory = rows.iter().map(|row| row.2).max().unwrap_or(0);
     found.figure("memory_max_bytes", memory);
-    found.hold(memory <= MEMORY_MAX, format!("the daemon took {memory} bytes, at most {MEMORY_MAX}"));
+    found.bound(memory <= MEMORY_MAX, format!("the daemon took {memory} bytes, at most {MEMORY_MAX}"));
     found.figure("sizes", rows.into_iter().map(|row| row.0).collect::<Vec<_>>());
     found
 }

@@ -26,8 +26,10 @@ pub mod starts;
 pub struct Found {
     /// Figures, by name.
     pub figures: BTreeMap<&'static str, Value>,
-    /// Bounds that were broken, in words.
+    /// Bounds of these figures that were broken, in words: a matter of speed and size, and so of the machine and of what else it does.
     pub broken: Vec<String>,
+    /// What is wrong on any machine.
+    pub wrong: Vec<String>,
 }
 
 impl Found {
@@ -38,18 +40,27 @@ impl Found {
         self.figures.insert(name, value);
     }
 
-    /// Notes what must hold.
-    pub fn hold(&mut self, holds: bool, what: impl Into<String>) {
-        if !holds {
+    /// Notes whether figures are within their bound.
+    pub fn bound(&mut self, within: bool, what: impl Into<String>) {
+        if !within {
             let what = what.into();
             eprintln!("    BROKEN: {what}");
             self.broken.push(what);
         }
     }
 
+    /// Notes what must be so at any speed.
+    pub fn must(&mut self, so: bool, what: impl Into<String>) {
+        if !so {
+            let what = what.into();
+            eprintln!("    WRONG: {what}");
+            self.wrong.push(what);
+        }
+    }
+
     /// As JSON.
     pub fn to_json(&self) -> Value {
-        json!({ "figures": self.figures, "broken": self.broken })
+        json!({ "figures": self.figures, "broken": self.broken, "wrong": self.wrong })
     }
 }
 

@@ -189,7 +189,7 @@ pub async fn run(size: Size) -> Found {
     all_done(tasks).await;
     found.figure("tasks_per_s_over_all_sessions", tasks * 1_000 / began.elapsed().as_millis() as u64);
     found.figure("memory_max_bytes", memory(pid).1);
-    found.hold(memory(pid).1 <= MEMORY_MAX, format!("{} sessions took {} bytes", size.sessions, memory(pid).1));
+    found.bound(memory(pid).1 <= MEMORY_MAX, format!("{} sessions took {} bytes", size.sessions, memory(pid).1));
 
     // Deaf, slow and good workers of one node.
     let mut mixed = JoinSet::new();

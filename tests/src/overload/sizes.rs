@@ -55,7 +55,7 @@ pub async fn run(size: Size) -> Found {
     client.start("long").node(Next::named("chain", ChainConfig { left: steps - 1 })).await.expect("it is started");
     let patient = Client::builder(member.url().as_str()).request_timeout(Duration::from_secs(600)).build().expect("an address");
     let ended = patient.workflow("long").wait().await.expect("it ends");
-    found.hold(ended.status() == WorkflowStatus::Completed, format!("a chain of {steps} steps is {:?}", ended.status()));
+    found.must(ended.status() == WorkflowStatus::Completed, format!("a chain of {steps} steps is {:?}", ended.status()));
     found.figure("steps_one_after_the_other", u64::from(steps));
     found.figure("us_per_step", began.elapsed().as_micros() as u64 / u64::from(steps));
     let (mut events, mut cursor, mut last) = (0_u64, String::new(), String::new());
@@ -73,11 +73,11 @@ pub async fn run(size: Size) -> Found {
     }
     found.figure("events_of_one_workflow", events);
     found.figure("whole_history_ms", began.elapsed().as_millis() as u64);
-    found.hold(events > u64::from(steps), format!("{events} events of {steps} steps"));
+    found.must(events > u64::from(steps), format!("{events} events of {steps} steps"));
     let (first_page, last_page) = (page_us(&client, "long", "").await, page_us(&client, "long", &last).await);
     found.figure("first_page_us", first_page);
     found.figure("last_page_us", last_page);
-    found.hold(last_page * 100 <= first_page.max(1) * LAST_PAGE_MAX, "the last page costs more than the first");
+    found.bound(last_page * 100 <= first_page.max(1) * LAST_PAGE_MAX, "the last page costs more than the first");
 
     // Beyond measure: refused, and nothing is there.
     let state = Payload { encoding: Encoding::Json.into(), data: format!("{{\"text\":\"{}\"}}", "x".repeat(TOO_LARGE)).into() };
@@ -87,8 +87,8 @@ pub async fn run(size: Size) -> Found {
     let refused = raw.start(request).await;
     let said = refused.as_ref().err().map(|status| format!("{:?}: {}", status.code(), status.message()));
     found.figure("a_state_of_10_mib", said.clone().unwrap_or_else(|| "was taken".to_owned()));
-    found.hold(said.is_some_and(|said| said.contains("large")), "a state of 10 MiB was not refused for its size");
-    found.hold(client.workflow("large").get().await.is_err(), "what was refused is there");
+    found.must(said.is_some_and(|said| said.contains("large")), "a state of 10 MiB was not refused for its size");
+    found.must(client.workflow("large").get().await.is_err(), "what was refused is there");
 
     // Subscribers that do not keep up, and one that does.
     let mut slow = Vec::new();
@@ -120,9 +120,9 @@ pub async fn run(size: Size) -> Found {
     load.check_all().await;
     found.figure("workflows_beside_slow_subscribers_per_s", TOLD * 1_000 / began.elapsed().as_millis() as u64);
     let seen = tokio::time::timeout(Duration::from_secs(60), good).await;
-    found.hold(matches!(seen, Ok(Ok(TOLD))), format!("who keeps up saw {seen:?} of {TOLD} ends"));
+    found.must(matches!(seen, Ok(Ok(TOLD))), format!("who keeps up saw {seen:?} of {TOLD} ends"));
     found.figure("memory_max_bytes", memory(pid).1);
-    found.hold(memory(pid).1 <= MEMORY_MAX, format!("the member took {} bytes", memory(pid).1));
+    found.bound(memory(pid).1 <= MEMORY_MAX, format!("the member took {} bytes", memory(pid).1));
     // What waited for them was bounded; each is told where it may go on, or has everything.
     let mut let_go = 0;
     for mut stream in slow {
@@ -141,6 +141,6 @@ pub async fn run(size: Size) -> Found {
     let [dropped] = member.metrics(["graft_event_subscribers_dropped_total{reason=\"slow\"}"]);
     found.figure("dropped_by_the_metric", dropped);
     let state: Value = client.workflow("told-chain-1").result().await.expect("it is there");
-    found.hold(state["count"] == 3, format!("{state}"));
+    found.must(state["count"] == 3, format!("{state}"));
     found
 }

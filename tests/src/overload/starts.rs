@@ -4,7 +4,7 @@
 //! times that rate for as long, by a process of its own on the other core, which neither waits nor repeats. Goodput is what was completed in
 //! that time.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::flood::Flooded;
 use super::{Found, Size, beside, memory, pinned};
 use crate::cluster::Cluster;
+use crate::command;
 use crate::http;
 use crate::wait;
 use crate::workers::{ChainConfig, WorkerProcess};
@@ -85,7 +86,7 @@ pub async fn run(size: Size) -> Found {
 
     let rate = (peak * TIMES).max(1);
     let seconds = size.phase.as_secs();
-    let mut flood = Command::new(std::env::current_exe().expect("this program knows where it is"));
+    let mut flood = command("overload");
     flood.args(["flood", &url, &rate.to_string(), &seconds.to_string()]).stdin(Stdio::null()).stdout(Stdio::piped());
     let flood = beside(|| flood.spawn()).expect("it starts");
     let ended = tokio::task::spawn_blocking(move || flood.wait_with_output());
@@ -109,10 +110,10 @@ pub async fn run(size: Size) -> Found {
     found.figure("held_back", flooded.held_back);
     found.figure("failed_otherwise", serde_json::to_value(&flooded.failed).expect("counts are JSON"));
     found.figure("memory_max_bytes", memory(pid).1);
-    found.hold(goodput * 100 >= peak * GOODPUT_MIN, format!("goodput {goodput}/s is below {GOODPUT_MIN} % of the peak, {peak}/s"));
-    found.hold(memory(pid).1 <= MEMORY_MAX, format!("the member took {} bytes, at most {MEMORY_MAX} are allowed", memory(pid).1));
-    found.hold(flooded.failed.is_empty(), format!("starts were neither accepted nor refused: {:?}", flooded.failed));
-    found.hold(
+    found.bound(goodput * 100 >= peak * GOODPUT_MIN, format!("goodput {goodput}/s is below {GOODPUT_MIN} % of the peak, {peak}/s"));
+    found.bound(memory(pid).1 <= MEMORY_MAX, format!("the member took {} bytes, at most {MEMORY_MAX} are allowed", memory(pid).1));
+    found.must(flooded.failed.is_empty(), format!("starts were neither accepted nor refused: {:?}", flooded.failed));
+    found.bound(
         flooded.refusal_p99_us <= REFUSAL_MS_MAX * 1_000,
         format!("a refusal took {} ms at the 99th percentile, at most {REFUSAL_MS_MAX}", flooded.refusal_p99_us / 1_000),
     );
@@ -120,7 +121,7 @@ pub async fn run(size: Size) -> Found {
     // A start is taken again, and what was accepted is completed.
     client.start("after").node(Next::named("chain", ChainConfig { left: STEPS - 1 })).await.expect("it is started");
     found.figure("start_after_ms", over.elapsed().as_millis() as u64);
-    found.hold(over.elapsed() <= RECOVERED_WITHIN, "no start was taken for 10 s after the load was over");
+    found.bound(over.elapsed() <= RECOVERED_WITHIN, "no start was taken for 10 s after the load was over");
     let open = flooded.accepted.saturating_sub(completed(&address));
     found.figure("open_when_it_was_over", open);
     let left = Duration::from_secs(60 + open / (peak / 4).max(1));
