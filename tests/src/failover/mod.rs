@@ -1,5 +1,5 @@
 //! How long nobody works when the leader is lost or hands over, and whether it is left alone when nothing happens: a real cluster with its
-//! default timers, worker processes, and clients that ask for workflows all the time ([`lanes`]).
+//! default timers, worker processes, and clients that ask for workflows all the time (`lanes`).
 //!
 //! What is measured is what users wait for: from `kill -9` of the leader (or from the order to hand over) to the first result of a worker that
 //! the next leader has applied, which means that it is on the disks of a majority. Leaders count only what they have received themselves, so that

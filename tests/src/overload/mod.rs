@@ -6,7 +6,7 @@
 //! sides are measured in the same run.
 //!
 //! The members, the workers and whoever offers the load share a machine. So that what is measured does not depend on how the system shares
-//! it out among them, the processes are [pinned](pinned): members and workers to the first core, the load to the others.
+//! it out among them, the processes are [`pinned`]: members and workers to the first core, the load to the others.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
