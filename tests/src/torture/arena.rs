@@ -49,6 +49,8 @@ pub struct Fighter {
     pub wanted: bool,
     /// Faults that keep it from doing its work.
     pub broken: BTreeSet<Kind>,
+    /// It has not come back from the last ones yet: a large state takes its time to arrive.
+    pub behind: bool,
     /// Exit codes that it has a reason for, and until when; none: until that is changed.
     excused: BTreeMap<i32, Option<Instant>>,
     /// The file system of its data, if that is one of its own.
@@ -170,6 +172,7 @@ impl Arena {
                 member,
                 wanted: false,
                 broken: BTreeSet::new(),
+                behind: false,
                 excused: BTreeMap::new(),
                 disk: None,
                 removed: false,
@@ -432,14 +435,18 @@ impl Arena {
         let until = Instant::now() + within;
         loop {
             self.tend();
-            let waits = self.fighters.iter().filter(|fighter| fighter.wanted && fighter.broken.is_empty()).find_map(|fighter| {
+            let mut waits = None;
+            for fighter in self.fighters.iter_mut().filter(|fighter| fighter.wanted && fighter.broken.is_empty()) {
                 let said = match http::get(&fighter.member.client_address, "/readyz") {
-                    Ok((200, _)) => return None,
-                    Ok((status, body)) => format!("{status} {body}"),
-                    Err(error) => error.to_string(),
+                    Ok((200, _)) => None,
+                    Ok((status, body)) => Some(format!("{status} {body}")),
+                    Err(error) => Some(error.to_string()),
                 };
-                Some(format!("{} is not ready: {} (log: {})", fighter.member.name, said.trim(), fighter.member.log_path().display()))
-            });
+                fighter.behind = said.is_some();
+                let Fighter { member, .. } = fighter;
+                let why = said.map(|said| format!("{} is not ready: {} (log: {})", member.name, said.trim(), member.log_path().display()));
+                waits = waits.or(why);
+            }
             match waits {
                 None => return Ok(()),
                 Some(why) if Instant::now() > until => return Err(format!("after {} s, {why}", within.as_secs())),
@@ -463,9 +470,9 @@ impl Arena {
         leader
     }
 
-    /// How many members are broken.
+    /// How many members are broken, or not back yet.
     pub fn broken(&self) -> usize {
-        self.fighters.iter().filter(|fighter| !fighter.broken.is_empty()).count()
+        self.fighters.iter().filter(|fighter| !fighter.broken.is_empty() || (fighter.wanted && fighter.behind)).count()
     }
 
     /// Members that are broken and how, in a few words.
@@ -492,7 +499,7 @@ impl Arena {
             Victim::Member(at) | Victim::Worker(at) => at,
         };
         let around = || (0..self.fighters.len()).map(|by| (wanted + by) % self.fighters.len()).filter(|at| self.fighters[*at].wanted);
-        let whole = || around().find(|at| self.fighters[*at].broken.is_empty());
+        let whole = || around().find(|at| self.fighters[*at].broken.is_empty() && !self.fighters[*at].behind);
         let otherwise = || around().find(|at| !self.fighters[*at].broken.is_empty() && !self.fighters[*at].broken.contains(&kind));
         if more { whole().or_else(otherwise) } else { otherwise() }
     }
