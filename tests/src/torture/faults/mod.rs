@@ -21,7 +21,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use super::arena::Arena;
-use super::plan::{Kind, Turn};
+use super::plan::{Kind, Turn, Victim};
 use super::{wall_clock, walls};
 use crate::small_disk::SmallDisk;
 
@@ -83,4 +83,30 @@ pub fn possible(kind: Kind) -> Result<(), String> {
         Kind::Clock => wall_clock::possible(),
         Kind::DiskFull => SmallDisk::possible(),
     }
+}
+
+/// Who plays which part in the recipes of `pause_kill` and `part_kill`.
+struct Parts {
+    /// A: the minority that is out of the way first.
+    first: Vec<usize>,
+    /// C: who loses power.
+    killed: usize,
+}
+
+/// Hands the parts out. `None`: somebody is broken, or nobody may be.
+fn parts(arena: &mut Arena, victim: Victim) -> Option<Parts> {
+    let size = arena.size();
+    let minority = (size - 1) / 2;
+    if arena.broken() > 0 || minority == 0 {
+        return None;
+    }
+    let leader = arena.leader()?;
+    let begins = match victim {
+        // The leader is C: it is killed with everything in its hands.
+        Victim::Leader => (leader + 1) % size,
+        Victim::Member(at) | Victim::Worker(at) => at % size,
+    };
+    let first: Vec<usize> = (0..minority).map(|by| (begins + by) % size).collect();
+    let killed = if first.contains(&leader) { (begins + minority) % size } else { leader };
+    Some(Parts { first, killed })
 }

@@ -4,27 +4,17 @@
 use std::time::Duration;
 
 use super::partition::{bring_back, cut};
-use super::{Begun, up_to};
+use super::{Begun, Parts, parts, up_to};
 use crate::torture::arena::Arena;
-use crate::torture::plan::{Kind, Turn, Victim};
+use crate::torture::plan::{Kind, Turn};
 
 /// Longest time that A is cut off before C is killed.
 const BEFORE_MAX: Duration = Duration::from_millis(2_500);
 
 /// Begins it. It needs a cluster in which nobody is broken.
 pub async fn begin(arena: &mut Arena, turn: &Turn) -> Option<Begun> {
+    let Parts { first, killed } = parts(arena, turn.victim)?;
     let size = arena.size();
-    let minority = (size - 1) / 2;
-    if arena.broken() > 0 || minority == 0 {
-        return None;
-    }
-    let leader = arena.leader()?;
-    let begins = match turn.victim {
-        Victim::Leader => (leader + 1) % size,
-        Victim::Member(at) | Victim::Worker(at) => at % size,
-    };
-    let first: Vec<usize> = (0..minority).map(|by| (begins + by) % size).collect();
-    let killed = if first.contains(&leader) { (begins + minority) % size } else { leader };
     let rest: Vec<usize> = (0..size).filter(|at| !first.contains(at)).collect();
     let walls = cut(arena, &first, &rest, Kind::PartKill)?;
     arena.pass(up_to(BEFORE_MAX, turn.dice)).await;

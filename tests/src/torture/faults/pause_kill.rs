@@ -4,28 +4,17 @@
 
 use std::time::Duration;
 
-use super::{Begun, up_to};
+use super::{Begun, Parts, parts, up_to};
 use crate::torture::arena::Arena;
-use crate::torture::plan::{Kind, Turn, Victim};
+use crate::torture::plan::{Kind, Turn};
 
 /// Longest time that A is paused before C is killed: what is acknowledged meanwhile is known to the others alone.
 const BEFORE_MAX: Duration = Duration::from_millis(2_500);
 
 /// Begins it. It needs a cluster in which nobody is broken.
 pub async fn begin(arena: &mut Arena, turn: &Turn) -> Option<Begun> {
-    let size = arena.size();
-    let minority = (size - 1) / 2;
-    if arena.broken() > 0 || minority == 0 {
-        return None;
-    }
-    let leader = arena.leader()?;
-    let first = match turn.victim {
-        // The leader is C: it is killed with everything in its hands.
-        Victim::Leader => (leader + 1) % size,
-        Victim::Member(at) | Victim::Worker(at) => at % size,
-    };
-    let paused: Vec<usize> = (0..minority).map(|by| (first + by) % size).collect();
-    let killed = if paused.contains(&leader) { (first + minority) % size } else { leader };
+    let Parts { first: paused, killed } = parts(arena, turn.victim)?;
+    let (size, minority) = (arena.size(), paused.len());
     for at in &paused {
         stop(arena, *at);
     }
