@@ -126,6 +126,7 @@ impl EventService for Events {
         let (giver, taker) = taken::pair(ANSWERS_QUEUED, self.shared.api.info.take_max, from);
         tokio::spawn(async move {
             let fault = pump(Box::pin(reader.into_stream()), &giver).await;
+            drop(counted);
             if let Some(fault) = fault {
                 if fault.code == ErrorCode::SubscriberTooSlow {
                     metrics.event_subscribers_dropped.inc();
@@ -133,7 +134,6 @@ impl EventService for Events {
                 }
                 giver.end(fault.into());
             }
-            drop(counted);
         });
         Ok(Response::new(Box::pin(taker.map(move |answer| {
             let _held = &stream;
