@@ -25,6 +25,17 @@ pub struct Event {
     pub happened: Option<Happened>,
 }
 
+impl Event {
+    /// Whether its workflow has ended with it.
+    pub fn ends_its_workflow(&self) -> bool {
+        use Happened::{WorkflowCancelled, WorkflowCompleted, WorkflowFailed, WorkflowTerminated, WorkflowTimedOut};
+        matches!(
+            self.happened,
+            Some(WorkflowCompleted(_) | WorkflowFailed(_) | WorkflowCancelled(_) | WorkflowTerminated(_) | WorkflowTimedOut(_))
+        )
+    }
+}
+
 /// What became true.
 #[derive(Clone, PartialEq, Oneof)]
 pub enum Happened {

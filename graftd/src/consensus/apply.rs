@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
@@ -48,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     /// Whether entries must follow one another; only openraft's own test suite applies some with gaps.
     pub(crate) gapless: bool,
+    /// Workflows that have ended, in what was applied here.
+    pub(crate) ended: AtomicU64,
     /// Entries up to this index were in the log when it was opened: their stamps say nothing about now.
     pub(crate) recovered: u64,
 }
@@ -160,12 +163,13 @@ impl Shared {
         let feed = self.feeds.begin();
         let wanted = feed.wanted(term);
         let (mut answers, mut effects, mut runs) = (Vec::with_capacity(entry.commands.len()), Vec::new(), Vec::new());
-        let mut ordinal = 0;
+        let (mut ordinal, mut ended) = (0, 0);
         let mut tx = self.state.begin();
         for envelope in &entry.commands {
             let applied = graft_machine::apply(&mut tx, Stamp { time: entry.time, index, ordinal }, envelope);
             ordinal += applied.events.len() as u32;
             runs.extend(applied.events.iter().map(|event| event.run));
+            ended += applied.events.iter().filter(|event| event.ends_its_workflow()).count();
             if wanted {
                 effects.extend(applied.effects);
             }
@@ -184,6 +188,7 @@ impl Shared {
         }
         self.applied.send_replace(index);
         self.subscriptions.wake(runs.into_iter());
+        self.ended.fetch_add(ended as u64, Ordering::Relaxed);
         self.metrics.entries.inc();
         Ok(answers)
     }

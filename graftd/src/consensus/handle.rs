@@ -107,6 +107,7 @@ impl Consensus {
             version: InForce::new(version),
             metrics: metrics.clone(),
             gapless: true,
+            ended: 0.into(),
             recovered: recovered_index,
         });
         let log_storage = LogStorage::new(log.clone(), recovered).map_err(|error| storage(error.to_string()))?;

@@ -6,7 +6,7 @@
 //!
 //! | file | what it tells |
 //! |---|---|
-//! | `proposer`, `lanes` | commands into entries, here or at the leader; who goes first; what is known of their outcome |
+//! | `proposer`, `lanes`, `brake` | commands into entries, here or at the leader; who goes first; what a leader that is late takes on; what is known of their outcome |
 //! | `apply` | entries into answers, effects, news |
 //! | `feed`, `subscriptions` | who hears of them |
 //! | `leadership`, `barrier` | who leads; reads that miss nothing |
@@ -27,6 +27,7 @@
 mod apply;
 mod autopilot;
 mod barrier;
+mod brake;
 // Reachable for the tests that feed it damaged bytes.
 #[doc(hidden)]
 pub mod codec;

@@ -79,7 +79,7 @@ pub(super) async fn here(registrar: &Registrar, order: Order, by: &str) -> Resul
     match order {
         Order::Promote(member) => registrar.promote(member).await,
         Order::Remove(member) => registrar.remove(member).await,
-        Order::WouldRemove(member) => registrar.would_remove(member),
+        Order::WouldRemove(member) => registrar.would_remove(member).await,
         Order::TransferLeader(to) => registrar.hand_over(to).await,
         Order::RaiseVersion(to) => registrar.raise(to, false).await,
         Order::WouldRaiseVersion(to) => registrar.raise(to, true).await,

@@ -28,9 +28,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
+use super::brake::Brake;
 use super::codec::Wire;
 use super::error::ProposeError;
-use super::lanes::{Lanes, Pressure, Waits};
+use super::lanes::{Lanes, Waits};
 use super::leadership::{Compass, Route};
 use super::links::{Links, never_sent};
 use super::log_store::io_error;
@@ -105,10 +106,6 @@ impl Waits for Group {
         (self.commands.len(), self.bytes)
     }
 
-    fn since(&self) -> Instant {
-        self.since
-    }
-
     fn is_own(&self) -> bool {
         matches!(self.target, Target::Term(_))
     }
@@ -132,7 +129,7 @@ pub(super) struct Proposer {
     limits: (usize, usize),
     /// Why no workflow is started while this member leads.
     no_starts: Arc<RwLock<Option<String>>>,
-    pressure: Arc<Pressure>,
+    brake: Arc<Brake>,
 }
 
 impl Proposer {
@@ -149,7 +146,7 @@ impl Proposer {
         let (queue, incoming) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(options.pending_commands_max));
         let room_bytes = Arc::new(Semaphore::new(PENDING_BYTES_MAX));
-        let pressure = Arc::new(Pressure::default());
+        let brake = Arc::new(Brake::default());
         let proposer = Self {
             queue,
             room,
@@ -158,7 +155,7 @@ impl Proposer {
             metrics,
             limits: (options.batch_commands, options.batch_bytes),
             no_starts: Arc::default(),
-            pressure: pressure.clone(),
+            brake: brake.clone(),
         };
         let batcher = Batcher {
             carrier: Carrier {
@@ -167,17 +164,17 @@ impl Proposer {
                 links,
                 again: proposer.queue.clone(),
                 metrics: proposer.metrics.clone(),
-                pressure: pressure.clone(),
             },
-            shared,
+            shared: shared.clone(),
             log,
             stamped: 0,
             incoming,
             waiting: Lanes::new(),
-            pressure,
+            brake: brake.clone(),
             slots: Arc::new(Semaphore::new(options.entries_in_flight)),
             limits: proposer.limits,
         };
+        tokio::spawn(brake.run(shared, stop.clone()));
         tokio::spawn(async move { stop.run_until_cancelled(batcher.run()).await });
         proposer
     }
@@ -197,7 +194,7 @@ impl Proposer {
         if !matches!(envelope.command, Some(Command::Start(_))) {
             return Ok(());
         }
-        if self.pressure.sheds(self.limits.0) {
+        if !self.brake.takes_start() {
             return Err(ProposeError::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS });
         }
         self.starts_refused().map_or(Ok(()), |reason| Err(ProposeError::NoRoom { reason }))
@@ -235,9 +232,6 @@ impl Proposer {
         let stage = Arc::new(AtomicU8::new(QUEUED));
         self.metrics.proposals_pending.add(commands.len() as i64);
         let group = Group { commands, bytes, target, version, since: Instant::now(), stage: stage.clone(), reply: sender, _room: room };
-        if !group.is_own() {
-            self.pressure.asked(group.commands.len());
-        }
         if self.queue.send(group).is_err() {
             return Err(ProposeError::Unavailable { reason: "this member is shutting down".into() });
         }
@@ -318,7 +312,7 @@ struct Batcher {
     incoming: mpsc::UnboundedReceiver<Group>,
     /// Taken from the channel, not yet from the queue.
     waiting: Lanes<Group>,
-    pressure: Arc<Pressure>,
+    brake: Arc<Brake>,
     slots: Arc<Semaphore>,
     limits: (usize, usize),
 }
@@ -390,13 +384,14 @@ impl Batcher {
         while let Ok(group) = self.incoming.try_recv() {
             self.waiting.push(group);
         }
-        let mut room = self.waiting.begin(self.limits, Instant::now(), &self.pressure);
+        let mut room = self.waiting.begin(self.limits);
         let mut batch = Vec::new();
         while let Some(group) = self.waiting.next(&mut room) {
             self.count_taken(&group);
             if !may_go(group.target) {
                 group.answer(Err(ProposeError::NotLeader));
             } else if group.claim() {
+                self.brake.count(group.commands.len(), group.is_own());
                 batch.push(group);
             }
         }
@@ -419,9 +414,6 @@ impl Batcher {
 
     fn count_taken(&self, group: &Group) {
         self.carrier.metrics.proposals_pending.sub(group.commands.len() as i64);
-        if !group.is_own() {
-            self.pressure.taken(group.commands.len());
-        }
     }
 }
 
@@ -433,7 +425,6 @@ struct Carrier {
     links: Arc<Links>,
     again: mpsc::UnboundedSender<Group>,
     metrics: Arc<Metrics>,
-    pressure: Arc<Pressure>,
 }
 
 impl Carrier {
@@ -547,7 +538,6 @@ impl Carrier {
             }
             group.stage.store(QUEUED, Ordering::SeqCst);
             self.metrics.proposals_pending.add(group.commands.len() as i64);
-            self.pressure.asked(group.commands.len());
             if let Err(mpsc::error::SendError(group)) = self.again.send(group) {
                 group.answer(Err(ProposeError::Unavailable { reason: "this member is shutting down".into() }));
             }

@@ -41,6 +41,10 @@ const CHANGE_WAIT: Duration = Duration::from_secs(10);
 const TRANSFER_WAIT: Duration = Duration::from_secs(5);
 /// How long a member may take to answer where it says that it is.
 const GREETING_WAIT: Duration = Duration::from_secs(2);
+/// How long a new leader may not know yet what the others have.
+const PROGRESS_WAIT: Duration = Duration::from_secs(3);
+/// How often it looks meanwhile.
+const PROGRESS_LOOK: Duration = Duration::from_millis(50);
 /// Who was heard within so many leader leases counts as there.
 const LIVE_LEASES: u32 = 3;
 /// Most members, learners included.
@@ -245,7 +249,7 @@ impl Registrar {
         let mut seats: Vec<Seat> = membership.nodes().map(seat).collect();
         seats.sort_by(|a, b| (&a.info.name, a.info.raft_id).cmp(&(&b.info.name, b.info.raft_id)));
         let joint = membership.get_joint_config().len() > 1;
-        Some(Roster { seats, leader: now.id, joint, live_within: self.lease * LIVE_LEASES })
+        Some(Roster { seats, leader: now.id, led_for, joint, live_within: self.lease * LIVE_LEASES })
     }
 
     fn roster_here(&self) -> Result<Roster, Undone> {
@@ -420,16 +424,26 @@ impl Registrar {
     }
 
     /// Whether a member may be taken out now.
-    pub(super) fn would_remove(&self, raft_id: u64) -> Result<u64, Undone> {
-        self.roster_here()?.may_remove(raft_id).map_err(Undone::refused)?;
-        Ok(raft_id)
+    pub(super) async fn would_remove(&self, raft_id: u64) -> Result<u64, Undone> {
+        self.removable(raft_id).await.map(|_| raft_id)
+    }
+
+    /// The members, if that one may be taken out of them. A new leader has not heard yet what the others have, and looks again for a moment.
+    async fn removable(&self, raft_id: u64) -> Result<Roster, Undone> {
+        loop {
+            let roster = self.roster_here()?;
+            match roster.may_remove(raft_id) {
+                Ok(()) => return Ok(roster),
+                Err(why) if roster.led_for >= PROGRESS_WAIT => return Err(Undone::refused(why)),
+                Err(_) => tokio::time::sleep(PROGRESS_LOOK).await,
+            }
+        }
     }
 
     /// Takes a member out. A leader hands over first, and whoever leads then takes it out.
     pub(super) async fn remove(&self, raft_id: u64) -> Result<u64, Undone> {
         let turn = self.changing.lock().await;
-        let roster = self.roster_here()?;
-        roster.may_remove(raft_id).map_err(Undone::refused)?;
+        let roster = self.removable(raft_id).await?;
         if raft_id == self.me {
             drop(turn);
             self.hand_over(None).await?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::member::MemberInfo;
 
-/// Entries that a learner may lack and still count as caught up.
+/// Entries that a member may lack and still count as caught up.
 pub(super) const LAG_MAX: u64 = 1_000;
 
 /// A member in the leader's eyes.
@@ -14,7 +14,7 @@ pub(super) struct Seat {
     pub info: MemberInfo,
     /// Whether it votes (in the old or the new set of a change that is under way).
     pub voter: bool,
-    /// Entries of the log that it lacks, as far as is known.
+    /// Entries of the log that it lacks; all of them, as long as a new leader has not heard what it has.
     pub lag: u64,
     /// How long ago it was heard; if never, since when this member leads.
     pub silent: Duration,
@@ -27,6 +27,8 @@ pub(super) struct Roster {
     pub seats: Vec<Seat>,
     /// Raft id of the leader.
     pub leader: u64,
+    /// Since when it leads, as far as is known: what the others have is heard a moment later.
+    pub led_for: Duration,
     /// Whether the last change of the membership stands between two sets of voters.
     pub joint: bool,
     /// Who was heard within this time counts as there.
@@ -131,19 +133,19 @@ impl Roster {
         self.seat(raft_id).ok_or_else(|| "it is no member of this cluster".into())
     }
 
-    /// Whether most of these voters are there.
+    /// Whether most of these voters are there and have the log: without them nothing can be committed, however many are alive.
     fn majority_of(&self, voters: &[&Seat]) -> Result<(), String> {
-        let live = voters.iter().filter(|voter| self.is_live(voter)).count();
-        if 2 * live > voters.len() {
+        let why_not = |voter: &&Seat| match () {
+            () if !self.is_live(voter) => Some(format!("{} does not answer", voter.info.name)),
+            () if voter.lag > LAG_MAX => Some(format!("{} still lacks {} log entries", voter.info.name, voter.lag)),
+            () => None,
+        };
+        let unable: Vec<String> = voters.iter().filter_map(why_not).collect();
+        let able = voters.len() - unable.len();
+        if 2 * able > voters.len() {
             return Ok(());
         }
-        let silent: Vec<&str> = voters.iter().filter(|voter| !self.is_live(voter)).map(|voter| voter.info.name.as_str()).collect();
-        Err(format!(
-            "of the {} voters that would be left only {live} answer{}; no answer from {}",
-            voters.len(),
-            if live == 1 { "s" } else { "" },
-            silent.join(", ")
-        ))
+        Err(format!("of the {} voters that would be left only {able} could commit anything: {}", voters.len(), unable.join(", ")))
     }
 }
 
@@ -160,7 +162,7 @@ pub(super) mod tests {
             silent: if text.contains('?') { Duration::from_secs(60) } else { Duration::ZERO },
         };
         let seats = members.split(' ').enumerate().map(seat).collect();
-        Roster { seats, leader: 1, joint: false, live_within: Duration::from_secs(1) }
+        Roster { seats, leader: 1, led_for: Duration::from_secs(60), joint: false, live_within: Duration::from_secs(1) }
     }
 
     #[test]
@@ -170,7 +172,11 @@ pub(super) mod tests {
         assert_eq!(roster("A B? c").may_remove(3), Ok(()), "a learner may always go");
         assert_eq!(roster("A B C D?").may_remove(2), Ok(()));
         let said = roster("A B? C").may_remove(3).expect_err("two are left, and one of them is silent");
-        assert_eq!(said, "of the 2 voters that would be left only 1 answers; no answer from b");
+        assert_eq!(said, "of the 2 voters that would be left only 1 could commit anything: b does not answer");
+        let said = roster("A B+ C D+ E?").may_remove(3).expect_err("four are left, and three of them are of no use");
+        let why = "b still lacks 1001 log entries, d still lacks 1001 log entries, e does not answer";
+        assert_eq!(said, format!("of the 4 voters that would be left only 1 could commit anything: {why}"));
+        assert_eq!(roster("A B+ C D+ E").may_remove(2), Ok(()), "of the four left, three have the log");
         assert!(roster("A b").may_remove(1).expect_err("the last").contains("last voter"));
         assert!(roster("A").may_remove(9).expect_err("unknown").contains("no member"));
     }
@@ -202,7 +208,7 @@ pub(super) mod tests {
         let after = Duration::from_secs(30);
         assert_eq!(roster("A B? C").may_replace(2, after), Ok(()));
         assert!(roster("A B C").may_replace(2, after).expect_err("it is there").contains("graft cluster remove 2"));
-        assert!(roster("A B? C?").may_replace(2, after).expect_err("two are lost").contains("no answer from c"));
+        assert!(roster("A B? C?").may_replace(2, after).expect_err("two are lost").contains("c does not answer"));
         assert!(roster("A B C").may_replace(1, after).is_err(), "the leader is surely there");
     }
 }

@@ -48,6 +48,7 @@ fn open(dir: &TempDir, gapless: bool) -> (LogStorage, StateMachine) {
         version: InForce::default(),
         metrics: Arc::new(Metrics::new()),
         gapless,
+        ended: 0.into(),
         recovered: 0,
     };
     let log = LogStorage::new(log, recovered).expect("a fresh log");

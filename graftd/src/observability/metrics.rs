@@ -29,6 +29,8 @@ pub struct Metrics {
     pub disk_reserve: IntGauge,
     /// 1 while less is free than is kept: a leader then starts no workflow.
     pub starts_refused: IntGauge,
+    /// 1 while it is late, and takes no more starts than workflows end.
+    pub starts_braked: IntGauge,
     /// Log positions, by which: `last`, `committed`, `applied`, `flushed`, `snapshot`, `purged`.
     pub log_index: IntGaugeVec,
     /// 1 while this member leads.
@@ -99,6 +101,7 @@ impl Metrics {
             disk_free: gauge(r, "graft_storage_disk_free_bytes", "Free bytes of the disk with the data"),
             disk_reserve: gauge(r, "graft_storage_disk_reserve_bytes", "Bytes of it that are kept for what runs"),
             starts_refused: gauge(r, "graft_storage_starts_refused", "1 while less is free than is kept for what runs"),
+            starts_braked: gauge(r, "graft_starts_braked", "1 while no more starts are taken than workflows end: this leader is late"),
             log_index: gauges(r, "graft_raft_log_index", "Positions in the log", &["position"]),
             is_leader: gauge(r, "graft_raft_is_leader", "1 while this member leads"),
             has_leader: gauge(r, "graft_raft_has_leader", "1 while a leader is known"),

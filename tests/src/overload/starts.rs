@@ -20,8 +20,8 @@ use crate::http;
 use crate::wait;
 use crate::workers::{ChainConfig, WorkerProcess};
 
-/// Steps of a workflow.
-pub const STEPS: u32 = 3;
+/// Steps of a workflow: so many that ten times what is worked off can be offered by one core.
+pub const STEPS: u32 = 10;
 /// Workflows that are in flight while the peak is measured.
 const LANES: usize = 256;
 /// How many times the peak is offered.
