@@ -58,6 +58,15 @@ fn one_seed() {
     }
 }
 
+#[test]
+fn a_disk_is_not_lost_that_only_a_leader_that_was_deposed_can_do_without() {
+    // 5745: member 2 is cut off and leads on; the others remove it. It is asked to do without member 3, which the others need now.
+    let seed = 5_745;
+    if let Err(wrong) = run(seed) {
+        panic!("{}", report(seed, &wrong));
+    }
+}
+
 /// The first seed whose members keep their data so.
 fn of(disks: Disks) -> u64 {
     (1..).find(|seed| Plan::of(*seed).disks == disks).expect("there is one")

@@ -173,11 +173,12 @@ impl World {
                 }
             }
             3 if spare && present > config.voters.len() / 2 + 1 => {
-                // A disk is lost with its member; the operator removes it, and lets another join later.
+                // A disk is lost with its member; the operator removes it, and lets another join later. The leader may be one that is cut off:
+                // what the others have agreed on meanwhile has to survive that, too.
                 let lost = config.voters.iter().copied().rfind(|voter| *voter != leader && self.members[*voter].up);
                 if let Some(lost) = lost {
                     next.voters.remove(&lost);
-                    if self.reconfigure(leader, next) {
+                    if self.is_survived(lost, &next) && self.reconfigure(leader, next) {
                         self.met("disk lost");
                         self.crash(lost, u64::MAX, true);
                         self.members[lost].gone = true;
@@ -206,17 +207,13 @@ impl World {
         matched + 20 >= member.log.end()
     }
 
-    /// Members that know they are removed, or that a leader has removed, end.
+    /// Members that are removed, and needed by no membership any more, end.
     pub(super) fn retire(&mut self) {
         let Some(leader) = self.leader() else { return };
-        let (at, config) = self.members[leader].log.config();
-        if at > self.members[leader].commit {
-            return;
-        }
-        for m in 0..self.members.len() {
-            let belongs = config.members().any(|member| member == m);
+        let removed: Vec<usize> = self.removed.iter().copied().filter(|m| !self.members[*m].gone && *m != leader).collect();
+        for m in removed {
             // Some time later: until then it may ask for votes as it likes.
-            if !belongs && self.removed.contains(&m) && !self.members[m].gone && m != leader && self.rng.chance(10) {
+            if !self.may_belong(m) && self.rng.chance(10) {
                 self.crash(m, u64::MAX, false);
                 self.members[m].gone = true;
             }

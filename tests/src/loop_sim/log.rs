@@ -162,6 +162,11 @@ impl Log {
         self.configs.iter().rev().find(|(at, _)| *at <= index).map(|(_, config)| config.clone()).unwrap_or_default()
     }
 
+    /// The memberships that stand after an index.
+    pub fn configs_after(&self, index: usize) -> impl Iterator<Item = Rc<Config>> {
+        self.configs.iter().filter(move |(at, _)| *at > index).map(|(_, config)| config.clone())
+    }
+
     /// It goes on from a state with this membership.
     pub fn goes_on_from(&mut self, index: usize, config: Rc<Config>) {
         let later = self.records.iter().zip(self.base + 1..).filter(|(_, at)| *at > index);

@@ -6,9 +6,9 @@
 //! Workers (`worker`, `script`) are scripted, but keep the protocol's rules, except where a process that was stopped cannot know better.
 //!
 //! What can happen stands in `faults`: members crash, lose power, stop, are cut off, have slow disks and clocks that jump; they join and
-//! leave, or lose their disks and are replaced; workers die, stop longer than their leases last and go on as if nothing had been, leave;
-//! clients repeat themselves and ask for nonsense; operators look at what some member knows and do something about it (`operator`). A seed
-//! draws which of this it has, and how much ([`Plan`]).
+//! leave, or lose their disks and are replaced, where those who are left can still agree (`survival`); workers die, stop longer than their
+//! leases last and go on as if nothing had been, leave; clients repeat themselves and ask for nonsense; operators look at what some member
+//! knows and do something about it (`operator`). A seed draws which of this it has, and how much ([`Plan`]).
 //!
 //! [`crate::invariants`] watches every step. Then everything heals (`healing`), and must come to rest within a bound of virtual time.
 //!
@@ -31,6 +31,7 @@ pub mod rng;
 pub(crate) mod script;
 mod snapshots;
 pub(crate) mod state;
+mod survival;
 pub(crate) mod worker;
 mod workers;
 mod world;
