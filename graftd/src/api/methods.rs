@@ -65,6 +65,9 @@ pub const METHODS: [&str; 43] = [
     "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
 
+/// Which is refused before it is looked at, where that has to be.
+pub(super) const START: &str = "graft.v1.WorkflowService/Start";
+
 /// Those whose requests are streams, which bound themselves: what a worker says, and many starts.
 const STREAMS: [&str; 2] = ["graft.v1.WorkerService/Work", "graft.v1.WorkflowService/StartMany"];
 

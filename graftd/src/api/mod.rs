@@ -29,6 +29,7 @@ mod events;
 mod export;
 mod first_bytes;
 mod forward;
+mod gate;
 mod grpc_health;
 mod history;
 mod http;

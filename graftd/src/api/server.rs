@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
@@ -16,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::first_bytes::{self, Speaks};
+use super::gate::Gate;
 use super::unread::Unread;
 use super::{Api, Shared, grpc_health, router};
 
@@ -45,7 +45,7 @@ pub async fn serve(listener: TcpListener, api: Api, shutdown: CancellationToken)
     let take_max = api.info.take_max;
     let shared = Shared::new(api, listener.local_addr()?, shutdown.clone());
     let health = grpc_health::service(&shared).await;
-    let router = router::router(shared, health);
+    let gate = Gate::new(router::router(shared.clone(), health), shared);
     let http = builder();
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -67,9 +67,9 @@ pub async fn serve(listener: TcpListener, api: Api, shutdown: CancellationToken)
             () = shutdown.cancelled() => break,
         };
         while connections.try_join_next().is_some() {}
-        let (http, router, watcher, shutdown) = (http.clone(), router.clone(), graceful.watcher(), shutdown.clone());
+        let (http, gate, watcher, shutdown) = (http.clone(), gate.clone(), graceful.watcher(), shutdown.clone());
         connections.spawn(async move {
-            if let Err(error) = connection(stream, peer, take_max, http, router, watcher, shutdown).await {
+            if let Err(error) = connection(stream, peer, take_max, http, gate, watcher, shutdown).await {
                 tracing::debug!(%peer, %error, "connection ended");
             }
             drop(place);
@@ -104,7 +104,7 @@ async fn connection(
     peer: SocketAddr,
     take_max: Duration,
     http: auto::Builder<TokioExecutor>,
-    router: Router,
+    gate: Gate,
     watcher: Watcher,
     shutdown: CancellationToken,
 ) -> Result<(), Failed> {
@@ -118,7 +118,7 @@ async fn connection(
         speaks @ (Speaks::Http1 | Speaks::Http2) => {
             let http = if speaks == Speaks::Http2 { http.http2_only() } else { http.http1_only() };
             watcher
-                .watch(http.serve_connection(TokioIo::new(Unread::new(stream, take_max)), TowerToHyperService::new(router)).into_owned())
+                .watch(http.serve_connection(TokioIo::new(Unread::new(stream, take_max)), TowerToHyperService::new(gate)).into_owned())
                 .await
         }
         Speaks::Nothing => Ok(()),

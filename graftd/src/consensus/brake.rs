@@ -1,19 +1,23 @@
 //! The brake: a leader that cannot keep up takes on no more than it works off.
 //!
-//! A member is late when its own runtime is: a timer that should fire every [`TICK`] fires [`LATE`] after its time, again and again. Everything
-//! waits then, results of workers among it, and each start that is accepted makes more of them: more would be begun and less be ended. From
-//! then on a start costs credit, and there is one credit for every workflow that ends, and a little more so that nobody waits for ever; without
-//! credit it is refused, which costs next to nothing. The brake is let go once the runtime has been in time for a while, or nothing of the
+//! A member is late when as many commands of clients as an entry can hold still wait after one was made, though several may be under way at
+//! once; or when its own runtime is: a timer that should fire every [`TICK`] fires [`LATE`] after its time. Where that lasts, results of
+//! workers wait as well, and each start that is accepted makes it worse: more would be begun and less be ended. From then on a start costs
+//! credit, and there is one credit for every workflow that ends; without credit it is refused, which costs little. A few more are taken
+//! whatever ends, so that nobody waits for ever: more and more of them while nothing is late and no task waits for a worker, and half as many
+//! as soon as it does. While tasks wait, they are executed in the order in which they became ready: what is begun beyond what ends only puts
+//! off the end of everything. The brake is let go once nothing has been late for a while and nobody had to be refused, or nothing of the
 //! scheduler's is left that could suffer.
 //!
-//! Starts alone never pull it: who fills a cluster with work, whose workers come later, may make it as late as they like. And a backlog of tasks
-//! never does: to keep what workers cannot execute yet is what Graft is for.
+//! Where no worker is at work nothing pulls it: who fills a cluster with work, whose workers come later, may make it as late as they like. And
+//! a backlog of tasks never does: to keep what workers cannot execute yet is what Graft is for.
 //!
 //! Event loops have long been watched by how late their timers are. That delay must last before something is done about it, and not only be
-//! high, is the rule of CoDel (Nichols and Jacobson, "Controlling Queue Delay", 2012).
+//! high, is the rule of CoDel (Nichols and Jacobson, "Controlling Queue Delay", 2012); to add little by little and to halve is how TCP finds its
+//! rate.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -27,20 +31,17 @@ const TICK: Duration = Duration::from_millis(20);
 const LATE: Duration = Duration::from_millis(20);
 /// So many late ticks in a row pull the brake.
 const LATE_PULLS: u32 = 4;
-/// After so many ticks in time the credit grows faster.
-const IN_TIME_EASES: u32 = 8;
-/// After so many ticks in time, or without a command of the scheduler, the brake is let go.
+/// After so many ticks in time and without a backlog one start more is taken with every tick, whatever ends.
+const EASES_AFTER: u32 = 8;
+/// Ready tasks that may wait for a worker before that counts as a backlog: some are always just becoming ready.
+const BACKLOG: usize = 64;
+/// After so many ticks in time and without a refusal, or without a command of the scheduler, the brake is let go.
 const RELEASED_AFTER: u32 = 100;
 /// Starts that are taken after the brake is pulled, whatever ends; also the most that is ever saved up.
 const CREDIT_MAX: i64 = 1_024;
-/// Starts that are taken with every tick, whatever ends.
-const CREDIT_LATE: i64 = 1;
-/// The same while the runtime is in time.
-const CREDIT_IN_TIME: i64 = 8;
-/// The scheduler has something to lose if at least one of so many commands is its own.
-const OWN_ONE_OF: u64 = 8;
-/// The part that one tick has in the shares of commands: one of so many.
-const SHARE_OF_TICK: u64 = 32;
+/// Starts that are taken with every tick, whatever ends: at least, and at most.
+const MORE_MIN: i64 = 1;
+const MORE_MAX: i64 = 256;
 
 /// Credit while the brake is not pulled.
 const RELEASED: i64 = i64::MAX;
@@ -49,35 +50,56 @@ const RELEASED: i64 = i64::MAX;
 #[derive(Debug)]
 pub(super) struct Brake {
     own: AtomicU64,
-    asked: AtomicU64,
+    refused: AtomicU64,
+    /// Ready tasks that wait for a worker.
+    backlog: AtomicUsize,
+    /// Commands of clients that wait for an entry.
+    waiting: AtomicUsize,
     credit: AtomicI64,
 }
 
 impl Default for Brake {
     fn default() -> Self {
-        Self { own: AtomicU64::new(0), asked: AtomicU64::new(0), credit: AtomicI64::new(RELEASED) }
+        Self { own: 0.into(), refused: 0.into(), backlog: 0.into(), waiting: 0.into(), credit: RELEASED.into() }
     }
 }
 
 impl Brake {
-    /// So many commands go into the log: of the leader's own scheduler, or what clients asked for.
-    pub(super) fn count(&self, commands: usize, own: bool) {
-        let counter = if own { &self.own } else { &self.asked };
-        counter.fetch_add(commands as u64, Ordering::Relaxed);
+    /// So many commands of the leader's own scheduler go into the log.
+    pub(super) fn count_own(&self, commands: usize) {
+        self.own.fetch_add(commands as u64, Ordering::Relaxed);
     }
 
-    /// Whether a start may be taken now; it is counted as taken.
+    /// So many ready tasks wait for a worker.
+    pub(super) fn backlog(&self, tasks: usize) {
+        self.backlog.store(tasks, Ordering::Relaxed);
+    }
+
+    /// So many commands of clients still wait after an entry was made.
+    pub(super) fn waiting(&self, commands: usize) {
+        self.waiting.store(commands, Ordering::Relaxed);
+    }
+
+    /// Whether a start may be taken now; it is counted as taken, or as refused.
     pub(super) fn takes_start(&self) -> bool {
-        let spent = self.credit.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |credit| match credit {
-            RELEASED => None,
-            credit if credit > 0 => Some(credit - 1),
-            _ => None,
-        });
-        spent.is_ok() || spent == Err(RELEASED)
+        let spend = |credit: i64| (0 < credit && credit < RELEASED).then(|| credit - 1);
+        let taken = match self.credit.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend) {
+            Ok(_) => true,
+            Err(credit) => credit == RELEASED,
+        };
+        self.refused.fetch_add(u64::from(!taken), Ordering::Relaxed);
+        taken
+    }
+
+    /// Whether a start is refused now, without a look at it; if so, it is counted.
+    pub(super) fn refuses_starts(&self) -> bool {
+        let refuses = self.credit.load(Ordering::Relaxed) <= 0;
+        self.refused.fetch_add(u64::from(refuses), Ordering::Relaxed);
+        refuses
     }
 
     /// Whether it is pulled.
-    pub(super) fn is_pulled(&self) -> bool {
+    fn is_pulled(&self) -> bool {
         self.credit.load(Ordering::Relaxed) != RELEASED
     }
 
@@ -94,8 +116,8 @@ impl Brake {
         }
     }
 
-    /// Watches the runtime that runs this.
-    pub(super) async fn run(self: Arc<Self>, shared: Arc<Shared>, stop: CancellationToken) {
+    /// Watches the queue of entries that hold so many commands, and the runtime that runs this.
+    pub(super) async fn run(self: Arc<Self>, entry_commands: usize, shared: Arc<Shared>, stop: CancellationToken) {
         let mut watch = Watch::default();
         let mut before = self.counts(&shared);
         loop {
@@ -104,15 +126,13 @@ impl Brake {
                 () = tokio::time::sleep_until(due) => {}
                 () = stop.cancelled() => return,
             }
-            let late = due.elapsed();
+            let (runtime, waiting) = (due.elapsed(), self.waiting.load(Ordering::Relaxed));
             let now = self.counts(&shared);
-            let change = watch.tick(late, &now.since(&before));
+            let change = watch.tick(waiting >= entry_commands || runtime >= LATE, &now.since(&before));
             match change {
                 Change::Pull => {
-                    tracing::warn!(
-                        late_ms = late.as_millis() as u64,
-                        "this leader cannot keep up: no more starts are taken than workflows end"
-                    )
+                    let runtime_ms = runtime.as_millis() as u64;
+                    tracing::warn!(runtime_ms, waiting, "this leader cannot keep up: no more starts are taken than workflows end");
                 }
                 Change::Release => tracing::info!("this leader keeps up again: all starts are taken"),
                 Change::Nothing | Change::Add(_) => {}
@@ -126,23 +146,26 @@ impl Brake {
     fn counts(&self, shared: &Shared) -> Counts {
         Counts {
             own: self.own.load(Ordering::Relaxed),
-            asked: self.asked.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
             ended: shared.ended.load(Ordering::Relaxed),
+            backlog: self.backlog.load(Ordering::Relaxed),
         }
     }
 }
 
-/// Commands and ends of workflows: since the member began, or within one tick.
+/// Commands of the scheduler, starts that were refused, and ends of workflows: since the member began, or within one tick. And tasks that wait
+/// now.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     own: u64,
-    asked: u64,
+    refused: u64,
     ended: u64,
+    backlog: usize,
 }
 
 impl Counts {
     fn since(&self, before: &Self) -> Self {
-        Self { own: self.own - before.own, asked: self.asked - before.asked, ended: self.ended - before.ended }
+        Self { own: self.own - before.own, refused: self.refused - before.refused, ended: self.ended - before.ended, ..*self }
     }
 }
 
@@ -156,36 +179,46 @@ enum Change {
 }
 
 /// Decides: see the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Watch {
     pulled: bool,
     late_in_a_row: u32,
-    in_time_in_a_row: u32,
+    /// Ticks in time in a row without a backlog.
+    easy: u32,
+    /// Ticks in time in a row without a refusal.
+    quiet: u32,
     without_own: u32,
-    /// Commands in a tick, smoothed, times [`SHARE_OF_TICK`].
-    own: u64,
-    asked: u64,
+    more: i64,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self { pulled: false, late_in_a_row: 0, easy: 0, quiet: 0, without_own: RELEASED_AFTER, more: MORE_MIN }
+    }
 }
 
 impl Watch {
-    fn tick(&mut self, late: Duration, counts: &Counts) -> Change {
-        (self.late_in_a_row, self.in_time_in_a_row) = match late >= LATE {
-            true => (self.late_in_a_row + 1, 0),
-            false => (0, self.in_time_in_a_row + 1),
-        };
-        self.without_own = if counts.own == 0 { self.without_own + 1 } else { 0 };
-        self.own = self.own - self.own / SHARE_OF_TICK + counts.own;
-        self.asked = self.asked - self.asked / SHARE_OF_TICK + counts.asked;
+    fn tick(&mut self, late: bool, counts: &Counts) -> Change {
+        self.late_in_a_row = if late { self.late_in_a_row + 1 } else { 0 };
+        self.quiet = if !late && counts.refused == 0 { self.quiet + 1 } else { 0 };
+        self.without_own = if counts.own == 0 { self.without_own.saturating_add(1) } else { 0 };
+        let at_work = self.without_own < RELEASED_AFTER;
         if !self.pulled {
-            self.pulled = self.late_in_a_row >= LATE_PULLS && self.own > 0 && self.own * OWN_ONE_OF >= self.own + self.asked;
+            self.pulled = self.late_in_a_row >= LATE_PULLS && at_work;
             return if self.pulled { Change::Pull } else { Change::Nothing };
         }
-        if self.in_time_in_a_row >= RELEASED_AFTER || self.without_own >= RELEASED_AFTER {
-            self.pulled = false;
+        if self.quiet >= RELEASED_AFTER || !at_work {
+            *self = Self { without_own: self.without_own, ..Self::default() };
             return Change::Release;
         }
-        let more = if self.in_time_in_a_row >= IN_TIME_EASES { CREDIT_IN_TIME } else { CREDIT_LATE };
-        Change::Add(i64::try_from(counts.ended).unwrap_or(i64::MAX).saturating_add(more))
+        let holds = late || counts.backlog > BACKLOG;
+        self.easy = if holds { 0 } else { self.easy + 1 };
+        self.more = match self.easy {
+            0 => (self.more / 2).max(MORE_MIN),
+            ticks if ticks.is_multiple_of(EASES_AFTER) => (self.more + 1).min(MORE_MAX),
+            _ => self.more,
+        };
+        Change::Add(i64::try_from(counts.ended).unwrap_or(i64::MAX).saturating_add(self.more))
     }
 }
 
@@ -193,16 +226,18 @@ impl Watch {
 mod tests {
     use super::*;
 
-    const BOTH: Counts = Counts { own: 10, asked: 20, ended: 3 };
+    const AT_WORK: Counts = Counts { own: 10, refused: 0, ended: 3, backlog: BACKLOG };
+    const REFUSING: Counts = Counts { refused: 20, ..AT_WORK };
+    const NO_WORKER: Counts = Counts { own: 0, refused: 20, ended: 0, backlog: 5_000 };
 
-    fn ticks(watch: &mut Watch, count: u32, late: Duration, counts: &Counts) -> Vec<Change> {
+    fn ticks(watch: &mut Watch, count: u32, late: bool, counts: &Counts) -> Vec<Change> {
         (0..count).map(|_| watch.tick(late, counts)).collect()
     }
 
     /// A brake that has been pulled.
     fn pulled() -> Watch {
         let mut watch = Watch::default();
-        assert_eq!(ticks(&mut watch, LATE_PULLS, LATE, &BOTH).last(), Some(&Change::Pull));
+        assert_eq!(ticks(&mut watch, LATE_PULLS, true, &AT_WORK).last(), Some(&Change::Pull));
         watch
     }
 
@@ -210,45 +245,50 @@ mod tests {
     fn it_is_pulled_when_the_runtime_stays_late_and_not_when_it_was_late_once() {
         let mut watch = Watch::default();
         for _ in 0..10 {
-            assert!(ticks(&mut watch, LATE_PULLS - 1, Duration::from_secs(9), &BOTH).iter().all(|change| *change == Change::Nothing));
-            assert_eq!(watch.tick(LATE - Duration::from_millis(1), &BOTH), Change::Nothing);
+            assert!(ticks(&mut watch, LATE_PULLS - 1, true, &AT_WORK).iter().all(|change| *change == Change::Nothing));
+            assert_eq!(watch.tick(false, &AT_WORK), Change::Nothing);
         }
         pulled();
     }
 
     #[test]
     fn starts_alone_never_pull_it() {
-        let mut watch = Watch::default();
-        let starts = Counts { asked: 500, ..Counts::default() };
-        assert!(ticks(&mut watch, 1_000, LATE, &starts).iter().all(|change| *change == Change::Nothing));
-        let hardly_any = Counts { own: 50, asked: 500, ended: 10 };
-        assert!(ticks(&mut watch, 1_000, LATE, &hardly_any).iter().all(|change| *change == Change::Nothing));
+        let starts = Counts::default();
+        assert!(ticks(&mut Watch::default(), 1_000, true, &starts).iter().all(|change| *change == Change::Nothing));
     }
 
     #[test]
-    fn what_ends_makes_room_and_a_little_is_always_taken() {
+    fn what_ends_makes_room_and_a_little_more_is_taken_the_longer_it_goes_well() {
         let mut watch = pulled();
-        assert_eq!(watch.tick(LATE, &BOTH), Change::Add(3 + CREDIT_LATE));
-        let in_time = ticks(&mut watch, IN_TIME_EASES, Duration::ZERO, &BOTH);
-        assert_eq!((in_time[0], in_time.last()), (Change::Add(3 + CREDIT_LATE), Some(&Change::Add(3 + CREDIT_IN_TIME))));
+        assert_eq!(watch.tick(true, &REFUSING), Change::Add(3 + MORE_MIN));
+        let in_time = ticks(&mut watch, 4 * EASES_AFTER, false, &REFUSING);
+        assert_eq!((in_time[0], in_time.last()), (Change::Add(3 + MORE_MIN), Some(&Change::Add(3 + MORE_MIN + 4))));
+        assert_eq!(watch.tick(true, &REFUSING), Change::Add(3 + (MORE_MIN + 4) / 2));
+        let behind = Counts { backlog: BACKLOG + 1, ..REFUSING };
+        assert_eq!(watch.tick(false, &behind), Change::Add(3 + MORE_MIN), "tasks wait for workers");
+        let far = ticks(&mut watch, 1_000 * EASES_AFTER, false, &REFUSING);
+        assert_eq!(far.last(), Some(&Change::Add(3 + MORE_MAX)));
     }
 
     #[test]
-    fn it_is_let_go_when_the_runtime_is_in_time_again_or_nothing_is_left_to_lose() {
-        let in_time = ticks(&mut pulled(), RELEASED_AFTER, Duration::ZERO, &BOTH);
-        assert_eq!(in_time.last(), Some(&Change::Release));
-        assert!(!in_time[..in_time.len() - 1].contains(&Change::Release));
-        let starts = Counts { asked: 500, ..Counts::default() };
-        assert_eq!(ticks(&mut pulled(), RELEASED_AFTER, LATE, &starts).last(), Some(&Change::Release));
+    fn it_is_let_go_when_nobody_has_to_be_refused_or_nothing_is_left_to_lose() {
+        let mut watch = pulled();
+        assert!(!ticks(&mut watch, 2 * RELEASED_AFTER, false, &REFUSING).contains(&Change::Release), "it is still asked for too much");
+        let quiet = ticks(&mut watch, RELEASED_AFTER, false, &AT_WORK);
+        assert_eq!(quiet.last(), Some(&Change::Release));
+        assert!(!quiet[..quiet.len() - 1].contains(&Change::Release));
+        assert_eq!(ticks(&mut pulled(), RELEASED_AFTER, true, &NO_WORKER).last(), Some(&Change::Release));
     }
 
     #[test]
     fn a_start_costs_credit_while_it_is_pulled() {
         let brake = Brake::default();
         let taken = |tries: i64| (0..tries).filter(|_| brake.takes_start()).count() as i64;
-        assert_eq!((taken(5_000), brake.is_pulled()), (5_000, false));
+        assert_eq!((taken(5_000), brake.is_pulled(), brake.refuses_starts()), (5_000, false, false));
         brake.set(Change::Pull);
-        assert_eq!((taken(5_000), brake.is_pulled()), (CREDIT_MAX, true));
+        assert!(!brake.refuses_starts());
+        assert_eq!((taken(5_000), brake.is_pulled(), brake.refuses_starts()), (CREDIT_MAX, true, true));
+        assert_eq!(brake.refused.load(Ordering::Relaxed), 5_000 - CREDIT_MAX as u64 + 1);
         brake.set(Change::Add(7));
         assert_eq!(taken(5_000), 7);
         brake.set(Change::Add(1_000_000));

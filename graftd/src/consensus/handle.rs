@@ -34,7 +34,7 @@ use super::network::Network;
 use super::options::ConsensusOptions;
 use super::orders::{self, Order};
 use super::peer_server::Peers;
-use super::proposer::{Proposer, Target};
+use super::proposer::{OVERLOADED, Proposer, Target};
 use super::registrar::Registrar;
 use super::sending::Sending;
 use super::snapshot::blocking;
@@ -248,9 +248,29 @@ impl Consensus {
         self.inner.proposer.starts_refused()
     }
 
+    /// Refuses a start before anything is known of it, if this member leads and has no time for any. Costs next to nothing; [`Self::propose`]
+    /// may still refuse what was let through.
+    pub fn admit_start(&self) -> Result<(), ProposeError> {
+        if self.leads() { self.inner.proposer.admit_any() } else { Ok(()) }
+    }
+
+    /// What [`Self::admit_start`] refuses with.
+    pub fn no_time_for_starts(&self) -> ProposeError {
+        OVERLOADED
+    }
+
+    /// So many ready tasks wait for a worker: what decides how many starts a leader that is late takes beyond what it works off.
+    pub fn note_backlog(&self, tasks: usize) {
+        self.inner.proposer.note_backlog(tasks);
+    }
+
+    fn leads(&self) -> bool {
+        matches!(&*self.inner.leadership.borrow(), Leadership::Leader { .. })
+    }
+
     /// Proposes a command, here or (by the peer link) at the leader, and waits for its answer.
     pub async fn propose(&self, envelope: Envelope) -> Result<Answer, ProposeError> {
-        if matches!(&*self.inner.leadership.borrow(), Leadership::Leader { .. }) {
+        if self.leads() {
             self.inner.proposer.admit(&envelope)?;
         }
         let command = Bytes::from(envelope.encode_to_vec());

@@ -48,6 +48,11 @@ impl<T: Waits> Lanes<T> {
         self.own.is_empty() && self.asked.is_empty()
     }
 
+    /// Commands of clients that wait.
+    pub(super) fn asked(&self) -> usize {
+        self.asked.iter().map(|group| group.size().0).sum()
+    }
+
     /// Takes out everything that waits and is not to.
     pub(super) fn take_if(&mut self, mut gone: impl FnMut(&T) -> bool) -> Vec<T> {
         let mut taken = Vec::new();

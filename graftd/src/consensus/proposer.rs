@@ -53,6 +53,8 @@ pub const PENDING_BYTES_MAX: usize = 256 << 20;
 const SWEEP: Duration = Duration::from_millis(250);
 /// Advice to callers that found the queue full, in milliseconds.
 const OVERLOADED_RETRY_MS: u64 = 100;
+/// What they are told.
+pub(super) const OVERLOADED: ProposeError = ProposeError::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS };
 /// What a follower is told when nothing was done.
 pub(super) const REFUSED_NOT_LEADER: &str = "not-leader";
 /// What a follower is told when the leader has no room for starts; why stands behind it.
@@ -174,7 +176,7 @@ impl Proposer {
             slots: Arc::new(Semaphore::new(options.entries_in_flight)),
             limits: proposer.limits,
         };
-        tokio::spawn(brake.run(shared, stop.clone()));
+        tokio::spawn(brake.run(options.batch_commands, shared, stop.clone()));
         tokio::spawn(async move { stop.run_until_cancelled(batcher.run()).await });
         proposer
     }
@@ -189,13 +191,23 @@ impl Proposer {
         self.no_starts.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// So many ready tasks wait for a worker.
+    pub(super) fn note_backlog(&self, tasks: usize) {
+        self.brake.backlog(tasks);
+    }
+
+    /// Refuses a start before anything is known of it, while this leader has no time for any.
+    pub(super) fn admit_any(&self) -> Result<(), ProposeError> {
+        if self.brake.refuses_starts() { Err(OVERLOADED) } else { Ok(()) }
+    }
+
     /// Refuses a start that the leader has no room for, on its disk or in its time; everything else, which makes room, is let through.
     pub(super) fn admit(&self, envelope: &Envelope) -> Result<(), ProposeError> {
         if !matches!(envelope.command, Some(Command::Start(_))) {
             return Ok(());
         }
         if !self.brake.takes_start() {
-            return Err(ProposeError::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS });
+            return Err(OVERLOADED);
         }
         self.starts_refused().map_or(Ok(()), |reason| Err(ProposeError::NoRoom { reason }))
     }
@@ -211,7 +223,7 @@ impl Proposer {
         let room = self.room.clone().try_acquire_many_owned(commands.len() as u32);
         let behind = self.shared.feeds.is_overfull();
         let (Ok(room), Ok(room_bytes), false) = (room, self.room_bytes.clone().try_acquire_many_owned(bytes as u32), behind) else {
-            return Err(ProposeError::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS });
+            return Err(OVERLOADED);
         };
         self.push(commands, bytes, target, version, (room, room_bytes))
     }
@@ -391,10 +403,13 @@ impl Batcher {
             if !may_go(group.target) {
                 group.answer(Err(ProposeError::NotLeader));
             } else if group.claim() {
-                self.brake.count(group.commands.len(), group.is_own());
+                if group.is_own() {
+                    self.brake.count_own(group.commands.len());
+                }
                 batch.push(group);
             }
         }
+        self.brake.waiting(self.waiting.asked());
         batch
     }
 
@@ -506,8 +521,7 @@ impl Carrier {
                 batch.into_iter().for_each(|group| group.answer(Err(ProposeError::NoRoom { reason: reason.clone() })));
             }
             REFUSED_OVERLOADED => {
-                let overloaded = ProposeError::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS };
-                batch.into_iter().for_each(|group| group.answer(Err(overloaded.clone())));
+                batch.into_iter().for_each(|group| group.answer(Err(OVERLOADED)));
             }
             _ => self.try_again(batch, "no leader took it").await,
         }

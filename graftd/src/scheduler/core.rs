@@ -207,6 +207,11 @@ impl Core {
         self.sessions.live(&self.queues)
     }
 
+    /// Ready tasks that wait for a worker, of those in memory.
+    pub fn backlog(&self) -> usize {
+        self.queues.len()
+    }
+
     /// What counts against the limits, for every node of which something is held or waits.
     pub fn live_limits(&self) -> LiveLimits {
         let mut live = LiveLimits { total: LiveCount { held: self.limits.total_held(), waiting: 0 }, nodes: BTreeMap::new() };

@@ -321,6 +321,7 @@ impl Driver {
             }
         }
         if let Some(lead) = &mut self.lead {
+            self.consensus.note_backlog(lead.core.backlog());
             if lead.next_expire.is_some_and(|at| at <= now) {
                 let head = self.consensus.latest().scan::<RequestExpiry>(Prefix::new().as_bytes(), None, 1);
                 if head.first().is_some_and(|(key, _)| key.expires < lead.core.machine_time(now)) {

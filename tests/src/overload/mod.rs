@@ -6,7 +6,8 @@
 //! sides are measured in the same run.
 //!
 //! The members, the workers and whoever offers the load share a machine. So that what is measured does not depend on how the system shares
-//! it out among them, the processes are [`pinned`]: members and workers to the first core, the load to the others.
+//! it out among them, the processes are [`pinned`]: members and workers to the first core, the load to the others. Workers stand for machines of
+//! their own, which no member takes time from: where that matters members are started [`yielding`] to them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -134,6 +135,13 @@ pub fn pinned<T>(start: impl FnOnce() -> T) -> T {
     let started = start();
     keep_to(&all);
     started
+}
+
+/// What `start` starts takes no time that another process of the same core wants.
+pub fn yielding<T: Send>(start: impl FnOnce() -> T + Send) -> T {
+    // A thread's nice value is its own, and handed down to what it starts; nobody but root could take it back.
+    let nice = || rustix::process::nice(19).map(|_| start()).expect("whoever runs this may be nicer");
+    std::thread::scope(|scope| scope.spawn(nice).join().expect("no panic"))
 }
 
 /// What `start` starts leaves the first core to others.

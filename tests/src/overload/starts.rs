@@ -13,7 +13,7 @@ use graft_client::{Client, Next};
 use serde_json::Value;
 
 use super::flood::Flooded;
-use super::{Found, Size, beside, memory, pinned};
+use super::{Found, Size, beside, memory, pinned, yielding};
 use crate::cluster::Cluster;
 use crate::command;
 use crate::http;
@@ -73,7 +73,7 @@ async fn peak(client: &Client, address: &str, time: Duration) -> u64 {
 pub async fn run(size: Size) -> Found {
     let mut found = Found::default();
     let mut cluster = Cluster::prepare(1, "");
-    pinned(|| cluster.members[0].start());
+    pinned(|| yielding(|| cluster.members[0].start()));
     cluster.members[0].ready().await;
     let (url, address) = (cluster.members[0].url(), cluster.members[0].client_address.clone());
     let _workers: Vec<WorkerProcess> = pinned(|| (1..=2).map(|i| WorkerProcess::start(&url, &format!("w{i}"))).collect());
