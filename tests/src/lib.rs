@@ -32,6 +32,7 @@ pub mod member;
 pub mod overload;
 pub mod power;
 pub mod small_disk;
+pub mod soak;
 pub mod torture;
 pub mod wait;
 pub mod workers;
