@@ -36,6 +36,7 @@ pub const ALL: &[(&str, Make)] = &[
     ("times", texts::times),
     ("units", texts::units),
     ("configuration", texts::configuration),
+    ("joining", texts::joining),
     ("certificates", texts::certificates),
     ("http", served::http),
     ("grpc", served::grpc),

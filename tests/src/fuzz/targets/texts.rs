@@ -1,4 +1,4 @@
-//! Texts that people and programs write: cursors, names, times, units, the configuration, certificates.
+//! Texts that people and programs write: cursors, names, times, units, the configuration, what joining members show, certificates.
 
 use std::fmt::{Debug, Display};
 use std::fs;
@@ -8,6 +8,8 @@ use graft_convert::{cursors, names as checked};
 use graft_proto::documents::Time;
 use graft_proto::peer_identity::{MemberIdentity, is_name};
 use graftd::config::{Flags, HostPort, Size, Sources, Span, load};
+use graftd::discovery::join_policy::{JoinPolicy, Joiner, Token};
+use graftd::discovery::sources::PeerPort;
 use graftd::peer_tls::authority::{Authority, Issued};
 use graftd::peer_tls::{MaterialFiles, PeerSecurity};
 
@@ -191,6 +193,33 @@ pub(super) fn configuration() -> Target {
         "#",
     ];
     Target { name: "configuration", words, longest: 1_024, seeds: seeds(&[example, variables]), run: Box::new(run) }
+}
+
+/// Join tokens, the patterns of names that may join, and the port that Kubernetes is asked for.
+pub(super) fn joining() -> Target {
+    let run = |bytes: &[u8]| {
+        let text = text(bytes);
+        let token = Token::parse(&text);
+        if let Ok(token) = &token {
+            same("a join token", &Ok(token), &Token::parse(&token.reveal()).as_ref())?;
+            let secret = token.reveal().rsplit('.').next().unwrap_or_default().to_owned();
+            if !format!("Token {{ id: {:?}, .. }}", token.id).contains(&secret) && format!("{token:?}").contains(&secret) {
+                return Err("a join token shows its secret".into());
+            }
+        }
+        let (pattern, name) = text.split_once('\n').unwrap_or((&text, ""));
+        let joiner = Joiner { name, certified: true, is_member_by_name: false, token: None };
+        let judged = JoinPolicy::Restricted { expected: vec![pattern.to_owned()] }.judge(joiner);
+        let plain = !pattern.contains('*');
+        if plain && judged.is_ok() != (pattern == name) {
+            return Err(format!("`{name}` is judged by `{pattern}`: {judged:?}"));
+        }
+        let port = round::<PeerPort>("a port", &text)?;
+        taken(if token.is_ok() || judged.is_ok() || port == Verdict::Taken { Ok(()) } else { Err(()) })
+    };
+    let token = Token::mint().reveal();
+    let seeds = seeds(&[&token, "graft-*\ngraft-7", "*-a-*b\nx-a-yb", "peer", "7421"]);
+    Target { name: "joining", words: &["graft-join.", ".", "*", "**", "\n", "65536", "peer"], longest: 320, seeds, run: Box::new(run) }
 }
 
 pub(super) fn certificates() -> Target {
