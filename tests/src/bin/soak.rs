@@ -11,13 +11,14 @@ soak: three members whose log never rests, with a snapshot point after every few
 
   --minutes M         for how long [30]
   --snapshot-every N  entries between two snapshot points [1000]
-  --lanes N           calls that are open at once [12]
+  --batch N           commands that share an entry, at most [4]
+  --lanes N           calls that are open at once [48]
   -o json|text        how the outcome is told [text]
 
 A member that ends is started again. Ends with 1 if one did not come back as it should, or if any ended at all.";
 
 fn asks() -> Result<Option<(Asks, bool)>, String> {
-    let (mut minutes, mut asks, mut json) = (30.0, Asks { time: Duration::ZERO, snapshot_every: 1_000, lanes: 12 }, false);
+    let (mut minutes, mut asks, mut json) = (30.0, Asks { time: Duration::ZERO, snapshot_every: 1_000, batch: 4, lanes: 48 }, false);
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         if word == "-h" || word == "--help" {
@@ -31,6 +32,7 @@ fn asks() -> Result<Option<(Asks, bool)>, String> {
                 minutes = number.ok_or_else(|| format!("{word} {value}: no number above 0"))?;
             }
             "--snapshot-every" => asks.snapshot_every = count()?,
+            "--batch" => asks.batch = count()?,
             "--lanes" => asks.lanes = count()? as usize,
             "-o" if value == "json" || value == "text" => json = value == "json",
             _ => return Err(format!("{word} {value}: unknown; -h tells of all")),
