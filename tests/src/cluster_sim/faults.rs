@@ -54,9 +54,11 @@ impl World {
                     self.stop(m, true, until);
                 }
             }
-            4 if self.members[m].process.is_some() => {
-                self.met("stopped and let go on");
+            4 => {
+                let Some(process) = &self.members[m].process else { return Ok(()) };
+                process.settle();
                 self.members[m].frozen_until = until;
+                self.met("stopped and let go on");
             }
             5 => {
                 self.met("cut off");

@@ -107,7 +107,8 @@ impl World {
                 }
             };
             let members: Vec<String> = (0..world.members.len()).map(member).collect();
-            format!("{}\n{}", world.unrest().unwrap_or_default(), members.join("\n"))
+            let workers: Vec<String> = world.workers.iter().map(|worker| format!("{worker:?}")).collect();
+            format!("{}\n{}\n{}", world.unrest().unwrap_or_default(), members.join("\n"), workers.join("\n"))
         };
         if since > LEADER_MS && self.leader().is_none() {
             return Err(format!("L1 a_leader_comes: nobody leads {since} ms after the faults: {}", stands(self)));

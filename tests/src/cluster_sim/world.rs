@@ -101,6 +101,11 @@ impl World {
         self.now
     }
 
+    /// What the seed has in it, and what has been met: where a search for the cause begins.
+    pub fn setting(&self) -> String {
+        format!("{:?}\nmet {:?}", self.plan, self.counts)
+    }
+
     /// Counts something that was met.
     pub(super) fn met(&mut self, what: &'static str) {
         *self.counts.entry(what).or_default() += 1;

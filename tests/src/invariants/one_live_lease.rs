@@ -10,13 +10,16 @@ use super::{Began, Invariant, Minted, Verdict, must};
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Check {
-    newest: BTreeMap<AttemptRef, Lease>,
+    /// The newest lease of an attempt, and whose it is.
+    newest: BTreeMap<AttemptRef, (Lease, String)>,
 }
 
 impl Invariant for Check {
     fn minted(&mut self, minted: &Minted<'_>) -> Verdict {
-        let before = self.newest.insert(minted.at, minted.lease);
-        must!(before.is_none_or(|before| before.term < minted.term), "{} was leased twice in term {}", minted.at, minted.term);
+        let Minted { at, lease, term, worker, .. } = minted;
+        if let Some((before, holder)) = self.newest.insert(*at, (*lease, (*worker).to_owned())) {
+            must!(before.term < *term, "{at} was leased twice in term {term}: {before:?} to {holder}, then {lease:?} to {worker}");
+        }
         Ok(())
     }
 
