@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use graft_client::Tls;
 use graft_proto::errors::nearest;
 use serde::{Deserialize, Serialize};
 
-use crate::cli::Global;
+use crate::cli::{Global, TlsFlags};
 use crate::error::{CliError, CliResult};
 
 /// Where the cluster answers if nobody says.
@@ -40,6 +41,74 @@ pub(crate) struct Context {
     /// The namespace; otherwise `default`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) namespace: Option<String>,
+    /// How TLS is spoken there.
+    #[serde(default, skip_serializing_if = "Secured::says_nothing")]
+    pub(crate) tls: Secured,
+}
+
+/// Whom TLS believes, and what is shown of whoever asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Secured {
+    /// File with the authorities that are believed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ca: Option<PathBuf>,
+    /// File with the certificate that is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cert: Option<PathBuf>,
+    /// File with its private key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<PathBuf>,
+    /// The name that certificates of members have to hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) host: Option<String>,
+}
+
+impl Secured {
+    fn says_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What the flags say.
+    pub(crate) fn of_flags(flags: &TlsFlags) -> Self {
+        let TlsFlags { ca, cert, key, host } = flags.clone();
+        Self { ca, cert, key, host }
+    }
+
+    /// What these say, and the rest as the others do. A certificate and its key come together.
+    fn or(self, others: Self) -> Self {
+        let (cert, key) = if self.cert.is_some() || self.key.is_some() { (self.cert, self.key) } else { (others.cert, others.key) };
+        Self { ca: self.ca.or(others.ca), cert, key, host: self.host.or(others.host) }
+    }
+
+    /// The files by paths that hold wherever `graft` is run.
+    pub(crate) fn absolute(self) -> CliResult<Self> {
+        let absolute = |path: Option<PathBuf>| {
+            let path = path.map(std::path::absolute).transpose();
+            path.map_err(|error| CliError::Usage(format!("a file for TLS cannot be named: {error}")))
+        };
+        Ok(Self { ca: absolute(self.ca)?, cert: absolute(self.cert)?, key: absolute(self.key)?, host: self.host })
+    }
+
+    /// For a client.
+    ///
+    /// # Errors
+    /// If there is a certificate without a key, or the other way round.
+    pub(crate) fn tls(&self) -> CliResult<Tls> {
+        let mut tls = Tls::new();
+        if let Some(ca) = &self.ca {
+            tls = tls.ca(ca);
+        }
+        tls = match (&self.cert, &self.key) {
+            (Some(cert), Some(key)) => tls.identity(cert, key),
+            (None, None) => tls,
+            _ => return Err(CliError::Usage("a certificate and its key belong together: name both, with --tls-cert and --tls-key".into())),
+        };
+        Ok(match &self.host {
+            Some(host) => tls.host(host),
+            None => tls,
+        })
+    }
 }
 
 /// What the environment says.
@@ -51,6 +120,8 @@ pub(crate) struct Environment {
     pub(crate) namespace: Option<String>,
     /// `GRAFT_CONTEXT`, if it is not empty.
     pub(crate) context: Option<String>,
+    /// `GRAFT_TLS_…`, as far as they are not empty.
+    pub(crate) tls: Secured,
 }
 
 impl Environment {
@@ -58,7 +129,10 @@ impl Environment {
     pub(crate) fn here() -> Self {
         let of = |name| std::env::var(name).ok();
         let some = |name| of(name).filter(|value| !value.is_empty());
-        Self { addr: of("GRAFT_ADDR"), namespace: some("GRAFT_NAMESPACE"), context: some("GRAFT_CONTEXT") }
+        let file = |name| some(name).map(PathBuf::from);
+        let (ca, cert, key) = (file("GRAFT_TLS_CA"), file("GRAFT_TLS_CERT"), file("GRAFT_TLS_KEY"));
+        let tls = Secured { ca, cert, key, host: some("GRAFT_TLS_HOST") };
+        Self { addr: of("GRAFT_ADDR"), namespace: some("GRAFT_NAMESPACE"), context: some("GRAFT_CONTEXT"), tls }
     }
 }
 
@@ -69,6 +143,8 @@ pub(crate) struct Place {
     pub(crate) addr: String,
     /// The namespace.
     pub(crate) namespace: String,
+    /// How TLS is spoken.
+    pub(crate) tls: Secured,
     /// The context that says so.
     pub(crate) context: Option<String>,
     /// Whether a flag or the environment names the cluster; otherwise it is that of the current context, or the default.
@@ -100,24 +176,33 @@ fn place(global: &Global, environment: &Environment, contexts: impl FnOnce() -> 
         let first = if default { of_environment().or_else(of_context) } else { of_context().or_else(of_environment) };
         global.namespace.clone().or(first).unwrap_or_else(|| graft_client::NAMESPACE_DEFAULT.to_owned())
     };
+    let tls = |context: Option<&Context>, default: bool| {
+        let of_context = context.map(|context| context.tls.clone()).unwrap_or_default();
+        let of_environment = environment.tls.clone();
+        let behind = if default { of_environment.or(of_context) } else { of_context.or(of_environment) };
+        Secured::of_flags(&global.tls).or(behind)
+    };
     let flag = global.addr.as_deref().map(named).transpose()?;
     if let Some(name) = &global.context {
         let contexts = contexts()?;
         let context = contexts.get(name)?;
         let addr = flag.map_or_else(|| named(&context.addr), Ok)?;
-        return Ok(Place { addr, namespace: namespace(Some(context), false), context: Some(name.clone()), is_named: true });
+        let (namespace, tls) = (namespace(Some(context), false), tls(Some(context), false));
+        return Ok(Place { addr, namespace, tls, context: Some(name.clone()), is_named: true });
     }
     let of_environment = || environment.addr.as_deref().map(named).transpose();
     if let Some(addr) = flag.map_or_else(of_environment, |addr| Ok(Some(addr)))? {
-        return Ok(Place { addr, namespace: namespace(None, true), context: None, is_named: true });
+        return Ok(Place { addr, namespace: namespace(None, true), tls: tls(None, true), context: None, is_named: true });
     }
     let contexts = contexts()?;
     let (name, is_named) = (environment.context.as_ref().or(contexts.current.as_ref()), environment.context.is_some());
     let Some(name) = name else {
-        return Ok(Place { addr: ADDR_DEFAULT.to_owned(), namespace: namespace(None, true), context: None, is_named });
+        let (namespace, tls) = (namespace(None, true), tls(None, true));
+        return Ok(Place { addr: ADDR_DEFAULT.to_owned(), namespace, tls, context: None, is_named });
     };
     let context = contexts.get(name)?;
-    Ok(Place { addr: named(&context.addr)?, namespace: namespace(Some(context), true), context: Some(name.clone()), is_named })
+    let (namespace, tls) = (namespace(Some(context), true), tls(Some(context), true));
+    Ok(Place { addr: named(&context.addr)?, namespace, tls, context: Some(name.clone()), is_named })
 }
 
 impl Contexts {
@@ -198,7 +283,11 @@ mod tests {
     use crate::cli::Cli;
 
     fn contexts() -> Contexts {
-        let context = |addr: &str, namespace: Option<&str>| Context { addr: addr.into(), namespace: namespace.map(str::to_owned) };
+        let context = |addr: &str, namespace: Option<&str>| Context {
+            addr: addr.into(),
+            namespace: namespace.map(str::to_owned),
+            tls: Secured { ca: Some(format!("/{addr}/ca.pem").into()), ..Secured::default() },
+        };
         let contexts = [("prod", context("http://p:1", Some("sales"))), ("test", context("http://t:1", None))];
         Contexts {
             current: Some("prod".into()),
@@ -211,7 +300,8 @@ mod tests {
         let words = ["graft"].into_iter().chain(flags.split_whitespace()).chain(["cluster", "status"]);
         let global = Cli::try_parse_from(words).unwrap().global;
         let [addr, namespace, context] = environment.map(|value| (value != "-").then(|| value.to_owned()));
-        place(&global, &Environment { addr, namespace, context }, || Ok(contexts)).map(|place| (place.addr, place.namespace, place.context))
+        place(&global, &Environment { addr, namespace, context, tls: Secured::default() }, || Ok(contexts))
+            .map(|place| (place.addr, place.namespace, place.context))
     }
 
     #[test]
@@ -243,6 +333,23 @@ mod tests {
         assert!(error.to_string().contains("Is \"prod\" meant?"), "{error}");
         assert!(refused("", ["-", "-", "xyz"], contexts()).to_string().contains("graft context add xyz"));
         assert_eq!(refused("", ["-", "-", "-"], Contexts { current: Some("gone".into()), ..contexts() }).exit_code(), 3);
+    }
+
+    #[test]
+    fn files_for_tls_are_those_of_the_flags_then_of_whoever_names_the_cluster() {
+        let of_environment = Secured { cert: Some("e.pem".into()), key: Some("e.key".into()), ..Secured::default() };
+        let of = |flags: &str, tls: Secured| {
+            let words = ["graft"].into_iter().chain(flags.split_whitespace()).chain(["cluster", "status"]);
+            let global = Cli::try_parse_from(words).unwrap().global;
+            place(&global, &Environment { tls, ..Environment::default() }, || Ok(contexts())).unwrap().tls
+        };
+        let paths = |tls: &Secured| [&tls.ca, &tls.cert, &tls.key].map(|path| path.clone().unwrap_or_default().display().to_string());
+        assert_eq!(paths(&of("", Secured::default())), ["/http://p:1/ca.pem", "", ""]);
+        assert_eq!(paths(&of("--tls-ca f.pem", of_environment.clone())), ["f.pem", "e.pem", "e.key"]);
+        assert_eq!(paths(&of("--addr https://a:1", Secured::default())), ["", "", ""], "a context of another cluster is not asked");
+        let half = of("--tls-cert f.pem", of_environment);
+        assert_eq!(paths(&half), ["/http://p:1/ca.pem", "f.pem", ""]);
+        assert_eq!(half.tls().unwrap_err().exit_code(), 2);
     }
 
     #[test]

@@ -25,12 +25,14 @@ use graft_proto::v1::{ClusterStatusRequest, Member};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
+use tower::service_fn;
 
 use crate::backoff::Backoff;
-use crate::endpoints::normal;
+use crate::endpoints::{Endpoints, is_secure, normal};
 use graft_proto::errors::ErrorCode;
 
 use crate::error::ClientError;
+use crate::tls::Tls;
 
 /// Longest wait for the answer of one member while there are others to ask. Longer than a cluster needs for an election, and than a dead
 /// connection needs to be found out.
@@ -93,6 +95,8 @@ impl Kind {
 #[derive(Debug)]
 pub(crate) struct Connections {
     configured: Arc<[String]>,
+    /// How connections are secured.
+    tls: Tls,
     state: Arc<Mutex<State>>,
 }
 
@@ -123,11 +127,17 @@ pub(crate) struct Place {
 
 impl Connections {
     /// For these URLs, at least one. Connects when it is used first.
-    pub(crate) fn new(configured: Vec<String>) -> Self {
+    pub(crate) fn new(configured: Vec<String>, tls: Tls) -> Self {
         let preferred = configured.first().cloned().unwrap_or_default();
         let (learned, open, lasting) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         let state = State { preferred, learned, followed: None, open, lasting };
-        Self { configured: configured.into(), state: Arc::new(Mutex::new(state)) }
+        Self { configured: configured.into(), tls, state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// For other addresses, secured in the same way.
+    pub(crate) fn at(&self, endpoints: Endpoints) -> Result<Self, ClientError> {
+        let urls = endpoints.into_urls()?.iter().map(|url| self.secured(url)).collect();
+        Ok(Self::new(urls, self.tls.clone()))
     }
 
     /// The configured addresses.
@@ -166,16 +176,30 @@ impl Connections {
 
     /// A connection to `url` of its own, for a stream that lasts.
     pub(crate) fn fresh(&self, url: &str) -> Result<Channel, ClientError> {
-        let endpoint = Endpoint::from_shared(url.to_owned())
+        let url = self.secured(url);
+        let endpoint = Endpoint::from_shared(url.clone())
             .map_err(|error| ClientError::new(ErrorCode::BadEndpoint, "connect", format!("address {url}"), error.to_string()))?;
-        Ok(endpoint
+        let endpoint = endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .initial_connection_window_size(8 << 20)
-            .initial_stream_window_size(4 << 20)
-            .connect_lazy())
+            .initial_stream_window_size(4 << 20);
+        if !is_secure(&url) {
+            return Ok(endpoint.connect_lazy());
+        }
+        let tls = self.tls.clone();
+        Ok(endpoint.connect_with_connector_lazy(service_fn(move |uri| tls.clone().connect(uri))))
+    }
+
+    /// The address, over TLS where that alone was asked for: an address that somebody tells must not make a client speak in the clear.
+    fn secured(&self, url: &str) -> String {
+        let all = !self.configured.is_empty() && self.configured.iter().all(|url| is_secure(url));
+        match url.strip_prefix("http://") {
+            Some(address) if all => format!("https://{address}"),
+            _ => url.to_owned(),
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -372,7 +396,16 @@ mod tests {
     use super::*;
 
     fn connections() -> Connections {
-        Connections::new(vec!["http://a:1".into(), "http://b:1".into()])
+        Connections::new(vec!["http://a:1".into(), "http://b:1".into()], Tls::new())
+    }
+
+    #[test]
+    fn a_client_of_secure_addresses_speaks_with_no_other() {
+        let secure = Connections::new(vec!["https://a:1".into()], Tls::new());
+        assert_eq!(secure.secured("http://b:1"), "https://b:1");
+        assert_eq!(connections().secured("http://b:1"), "http://b:1");
+        let mixed = Connections::new(vec!["https://a:1".into(), "http://b:1".into()], Tls::new());
+        assert_eq!(mixed.secured("http://b:1"), "http://b:1");
     }
 
     #[test]
@@ -387,7 +420,7 @@ mod tests {
     #[test]
     fn members_that_are_told_are_asked_when_those_that_were_configured_do_not_answer() {
         let member = |address: &str| Member { client_address: address.into(), ..Member::default() };
-        let connections = Connections::new(vec!["http://10.0.0.1:7420".into()]);
+        let connections = Connections::new(vec!["http://10.0.0.1:7420".into()], Tls::new());
         let told = [member("10.0.0.1:7420"), member("10.0.0.2:7420"), member("127.0.0.1:7420"), member("")];
         learn(&connections.configured, &connections.state, "http://10.0.0.1:7420", &told);
         connections.move_on("http://10.0.0.1:7420", None);

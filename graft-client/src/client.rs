@@ -18,13 +18,14 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 
 use crate::channel::{Connections, Kind, Place};
-use crate::endpoints::Endpoints;
+use crate::endpoints::{Endpoints, is_secure};
 use graft_proto::errors::ErrorCode;
 
 use crate::error::ClientError;
 use crate::handle::WorkflowHandle;
 use crate::limits;
 use crate::start::{StartWorkflow, Started, named};
+use crate::tls::Tls;
 
 /// The namespace of whoever names none.
 pub const NAMESPACE_DEFAULT: &str = "default";
@@ -60,6 +61,7 @@ pub struct ClientBuilder {
     namespace: String,
     identity: Option<String>,
     request_timeout: Duration,
+    tls: Tls,
 }
 
 impl ClientBuilder {
@@ -75,6 +77,14 @@ impl ClientBuilder {
         self
     }
 
+    /// How TLS is spoken with addresses that begin with `https://`; otherwise with the authorities that this machine believes.
+    ///
+    /// A client that was given such addresses alone never speaks in the clear, whatever addresses it is told later.
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = tls;
+        self
+    }
+
     /// How long a call may take, repeats included; otherwise 30 s.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
@@ -84,9 +94,13 @@ impl ClientBuilder {
     /// Makes the client; nothing is sent yet.
     ///
     /// # Errors
-    /// If an address is no URL, or the identity is none.
+    /// If an address is no URL, the identity is none, or a file for TLS does not fit.
     pub fn build(self) -> Result<Client, ClientError> {
-        let connections = Connections::new(self.endpoints.into_urls()?);
+        let urls = self.endpoints.into_urls()?;
+        if urls.iter().any(|url| is_secure(url)) {
+            self.tls.check()?;
+        }
+        let connections = Connections::new(urls, self.tls);
         let principal = match self.identity {
             None => None,
             Some(identity) => Some(principal(&identity)?),
@@ -152,14 +166,27 @@ impl Client {
     /// A client with more to say: namespace, identity, timeout.
     pub fn builder(endpoints: impl Into<Endpoints>) -> ClientBuilder {
         let namespace = NAMESPACE_DEFAULT.to_owned();
-        ClientBuilder { endpoints: endpoints.into(), namespace, identity: None, request_timeout: REQUEST_TIMEOUT_DEFAULT }
+        ClientBuilder { endpoints: endpoints.into(), namespace, identity: None, request_timeout: REQUEST_TIMEOUT_DEFAULT, tls: Tls::new() }
     }
 
     /// A client of no server: every call fails at once, and says so.
     #[cfg(feature = "testing")]
     pub(crate) fn without_server() -> Self {
-        let shared = Shared { connections: Connections::new(Vec::new()), principal: None, request_timeout: REQUEST_TIMEOUT_DEFAULT };
+        let shared =
+            Shared { connections: Connections::new(Vec::new(), Tls::new()), principal: None, request_timeout: REQUEST_TIMEOUT_DEFAULT };
         Self { shared: Arc::new(shared), namespace: NAMESPACE_DEFAULT.into(), stale: false }
+    }
+
+    /// The same client at other addresses, whose answers are for it alone: with the same TLS, identity and patience. An address without a scheme
+    /// is spoken with as the present ones are.
+    ///
+    /// # Errors
+    /// If an address is no URL.
+    pub fn at(&self, endpoints: impl Into<Endpoints>) -> Result<Self, ClientError> {
+        let connections = self.shared.connections.at(endpoints.into())?;
+        let Shared { principal, request_timeout, .. } = &*self.shared;
+        let shared = Shared { connections, principal: principal.clone(), request_timeout: *request_timeout };
+        Ok(Self { shared: Arc::new(shared), ..self.clone() })
     }
 
     /// The same client in another namespace.

@@ -40,12 +40,14 @@ pub(crate) fn normal(address: &str) -> Result<String, ClientError> {
         return Err(bad(format!("\"{address}\" names no host")));
     }
     match uri.scheme_str() {
-        Some("http") => Ok(url),
-        Some("https") => {
-            Err(bad(format!("\"{address}\" asks for TLS, which Graft does not speak yet, and plain text would be sent instead")))
-        }
-        other => Err(bad(format!("\"{address}\" has the scheme \"{}\"; only http is known", other.unwrap_or_default()))),
+        Some("http" | "https") => Ok(url),
+        other => Err(bad(format!("\"{address}\" has the scheme \"{}\"; http and https are known", other.unwrap_or_default()))),
     }
+}
+
+/// Whether TLS is spoken with this URL.
+pub(crate) fn is_secure(url: &str) -> bool {
+    url.starts_with("https://")
 }
 
 fn bad(message: impl Into<String>) -> ClientError {
@@ -91,12 +93,13 @@ mod tests {
     fn addresses_may_be_written_in_several_ways() {
         let urls = Endpoints::from("127.0.0.1:1, http://b:2/,127.0.0.1:1").into_urls().unwrap();
         assert_eq!(urls, ["http://127.0.0.1:1", "http://b:2"]);
+        assert_eq!(Endpoints::from("https://a:1").into_urls().unwrap(), ["https://a:1"]);
         assert_eq!(Endpoints::from(vec!["a:1"]).into_urls().unwrap(), ["http://a:1"]);
     }
 
     #[test]
     fn an_address_that_is_none_is_refused_with_an_example() {
-        for text in ["", " , ", "ftp://a:1", "http://", "a b", "https://a:1"] {
+        for text in ["", " , ", "ftp://a:1", "http://", "a b"] {
             let error = Endpoints::from(text).into_urls().unwrap_err();
             assert_eq!(error.code(), ErrorCode::BadEndpoint.name(), "{text}");
             assert!(error.to_string().contains("http://127.0.0.1:7420"), "{error}");

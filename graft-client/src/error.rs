@@ -13,6 +13,8 @@ use graft_proto::errors::ErrorCode;
 use graft_proto::v1::ErrorDetail;
 use prost::Message;
 
+use crate::tls;
+
 /// Why a call failed: the operation, the object, the reason, and what to do next.
 #[derive(Clone)]
 pub struct ClientError(Box<Facts>);
@@ -82,11 +84,16 @@ impl ClientError {
             .get_bin(graft_proto::ERROR_DETAIL_METADATA)
             .and_then(|value| value.to_bytes().ok())
             .and_then(|bytes| ErrorDetail::decode(bytes).ok());
+        let refused = if detail.is_none() { tls::refused(status) } else { None };
+        if let Some(why) = refused {
+            return Self::new(ErrorCode::Tls, operation, format!("server {server}"), why).with_grpc(status.code());
+        }
         let (detail, transport) = match detail {
             Some(detail) => (detail, false),
             None => bare(server, status),
         };
-        let message = if transport { causes(status) } else { why(status.message(), &detail).to_owned() };
+        let broken = std::error::Error::source(status).is_some();
+        let message = if transport || broken { causes(status) } else { why(status.message(), &detail).to_owned() };
         Self(Box::new(Facts { operation: operation.to_owned(), detail, message, grpc: Some(status.code()), took_effect: false }))
     }
 

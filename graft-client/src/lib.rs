@@ -208,6 +208,7 @@ mod start;
 mod tasks;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod tls;
 mod type_name;
 mod worker;
 
@@ -233,6 +234,7 @@ pub use node::{CanStart, Node, NodeFn, NodeResult, WakeUp, node_fn};
 pub use outcome::{FanOut, Outcome};
 pub use start::{OnConflict, StartWorkflow, Started};
 pub use tasks::{TaskDetails, TaskFilter, TaskHandle, TaskPage};
+pub use tls::Tls;
 pub use worker::{CONCURRENCY_DEFAULT, DRAIN_GRACE_DEFAULT, NodeOptions, Worker, WorkerBuilder, shutdown_signal};
 
 /// The README's code is compiled and run with the documentation.

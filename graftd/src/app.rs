@@ -32,18 +32,20 @@ use std::time::Duration;
 use futures::Stream;
 use graft_machine::state::StateRead;
 use graft_machine::tables::{Meta, MetaKey};
+use graft_proto::peer::v1::peer_service_server::PeerServiceServer;
 use graft_proto::peer_identity::is_name;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use tonic::service::Routes;
 use tonic::transport::Server;
 
 use crate::api;
 use crate::clock::Clock;
 use crate::config::{Config, HostPort};
-use crate::consensus::{Consensus, unreadable};
+use crate::consensus::{Consensus, Peers, unreadable};
 use crate::discovery::data_dir::{Contents, DataDir};
 use crate::discovery::formation::Formation;
 use crate::discovery::formation_rules::Me;
@@ -52,9 +54,10 @@ use crate::discovery::sources::Candidates;
 use crate::observability::metrics::Metrics;
 use crate::observability::process;
 use crate::observability::readiness::{Readiness, ReadinessBoard};
-use crate::peer_tls::{Accepted, PeerSecurity, incoming};
 use crate::scheduler::Scheduler;
 use crate::storage::{Disk, Fault, LogRecovered, LogStore, RealDisk, StateStore, StorageError};
+use crate::tls::clients::ClientTls;
+use crate::tls::members::{Accepted, PeerSecurity, incoming};
 use background::{Background, Failures};
 use forming::member_info;
 use health::Replay;
@@ -80,6 +83,7 @@ pub struct Prepared {
     data_dir: Arc<DataDir>,
     contents: Contents,
     client: TcpListener,
+    client_tls: Option<ClientTls>,
     peer: Option<TcpListener>,
     security: PeerSecurity,
     me: Me,
@@ -119,7 +123,8 @@ impl Prepared {
             None => options::join_token(&config)?,
         };
         let security = options::peer_security(&config, &me.candidate.name)?;
-        Ok(Self { config, disk, data_dir: Arc::new(data_dir), contents, client, peer, security, me, token })
+        let client_tls = options::client_tls(&config).map_err(StartError::ClientTls)?;
+        Ok(Self { config, disk, data_dir: Arc::new(data_dir), contents, client, client_tls, peer, security, me, token })
     }
 
     /// The member's name.
@@ -134,7 +139,7 @@ impl Prepared {
 
     /// Opens the floors, bottom up.
     pub async fn open(self) -> Result<Daemon, StartError> {
-        let Self { config, disk, data_dir, contents, client, peer, security, me, token } = self;
+        let Self { config, disk, data_dir, contents, client, client_tls, peer, security, me, token } = self;
         let Contents { promise, marker, .. } = contents;
         let client_address = client.local_addr().map_err(|e| StartError::Internal(format!("failed to read the client port: {e}")))?;
         let (clock, metrics, board) = (Clock::system(), Arc::new(Metrics::new()), Arc::new(ReadinessBoard::starting()));
@@ -162,19 +167,12 @@ impl Prepared {
         let candidates = Arc::new(candidates);
         let discovery_task = AbortOnDropHandle::new(tokio::spawn(discovering));
         let formation = Arc::new(Formation::new(me.clone(), data_dir.clone(), promise, marker, metrics.clone()));
-        let peers_task = peer.map(|peer| {
-            let incoming = incoming(peer, security.clone());
-            serve_peers(incoming, &consensus, &formation, peers_stop.clone(), background.failures())
-        });
-        background.spawn(async move {
-            security.follow().await;
-            Ok(())
-        });
         let (scheduler, scheduler_task) = Scheduler::start(consensus.clone(), options::scheduler(&config), clock, metrics.clone());
         let info = api::ServerInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             member_name: me.candidate.name.clone(),
             client_address: me.candidate.client_address.clone(),
+            is_secure: client_tls.is_some(),
             retention_default_ms: config.workflow.retention.millis(),
             take_max: api::TAKE_MAX,
             readiness: board.subscribe(),
@@ -182,9 +180,25 @@ impl Prepared {
         let disk_metrics = metrics.clone();
         let (consensus_of_api, formation_of_api) = (consensus.clone(), Arc::downgrade(&formation));
         let api = api::Api { consensus: consensus_of_api, scheduler: scheduler.clone(), formation: formation_of_api, metrics, info };
-        let (failures, stop) = (background.failures(), api_stop.clone());
+        let server = api::Server::new(client, client_tls.clone(), api, api_stop.clone());
+        let server = server.map_err(|e| StartError::Internal(format!("failed to read the client port: {e}")))?;
+        let peers_task = peer.map(|peer| {
+            let (incoming, asked) = (incoming(peer, security.clone()), server.for_members());
+            serve_peers(incoming, consensus.peer_service(&formation), asked, peers_stop.clone(), background.failures())
+        });
+        background.spawn(async move {
+            security.follow().await;
+            Ok(())
+        });
+        if let Some(tls) = client_tls.clone() {
+            background.spawn(async move {
+                tls.follow().await;
+                Ok(())
+            });
+        }
+        let failures = background.failures();
         let api_task = AbortOnDropHandle::new(tokio::spawn(async move {
-            if let Err(e) = api::serve(client, api, stop).await {
+            if let Err(e) = server.serve().await {
                 failures.report(Failure::fatal(format!("clients can no longer be served: {e}")));
             }
         }));
@@ -208,13 +222,14 @@ impl Prepared {
             background,
         };
         let grace = config.shutdown.grace.duration();
-        Ok(Daemon { client_address, me, formation, board, floors, grace, _data_dir: data_dir })
+        Ok(Daemon { client_address, is_secure: client_tls.is_some(), me, formation, board, floors, grace, _data_dir: data_dir })
     }
 }
 
 /// A running daemon. Dropping it without [`Daemon::shutdown`] stops it as a crash would: nothing that was acknowledged is lost.
 pub struct Daemon {
     client_address: SocketAddr,
+    is_secure: bool,
     me: Me,
     formation: Arc<Formation>,
     board: Arc<ReadinessBoard>,
@@ -247,6 +262,12 @@ impl Daemon {
     /// Where clients are answered: the address that was bound.
     pub fn client_address(&self) -> SocketAddr {
         self.client_address
+    }
+
+    /// The same, as a URL.
+    pub fn client_url(&self) -> String {
+        let scheme = if self.is_secure { "https" } else { "http" };
+        format!("{scheme}://{}", self.client_address)
     }
 
     /// The member's name.
@@ -409,17 +430,16 @@ fn fit(state: &StateStore, log: &LogRecovered, marker: Option<&Marker>) -> Resul
 
 fn serve_peers(
     incoming: impl Stream<Item = io::Result<Accepted>> + Send + 'static,
-    consensus: &Consensus,
-    formation: &Arc<Formation>,
+    peers: PeerServiceServer<Peers>,
+    asked: Routes,
     stop: CancellationToken,
     failures: Failures,
 ) -> AbortOnDropHandle<()> {
-    let service = consensus.peer_service(formation);
     AbortOnDropHandle::new(tokio::spawn(async move {
         let served = Server::builder()
             .http2_keepalive_interval(Some(PEER_KEEPALIVE))
             .http2_keepalive_timeout(Some(PEER_KEEPALIVE))
-            .add_service(service)
+            .add_routes(asked.add_service(peers))
             .serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
         if let Err(e) = served.await {
             failures.report(Failure::fatal(format!("members can no longer be served: {e}")));

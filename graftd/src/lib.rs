@@ -25,8 +25,8 @@ pub mod clock;
 pub mod config;
 pub mod discovery;
 pub mod observability;
-pub mod peer_tls;
 pub mod shutdown;
+pub mod tls;
 
 // The floors, bottom up.
 pub mod storage;

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use graft_proto::peer_identity::MemberIdentity;
 use graftd::app::Daemon;
 use graftd::config::{Config, Flags, Sources, load};
-use graftd::peer_tls::authority::Authority;
+use graftd::tls::authority::{Authority, Subject};
 use tempfile::TempDir;
 
 /// Three members of one cluster, with certificates.
@@ -33,7 +33,8 @@ impl Three {
     /// What a file with this section says.
     fn config(&self, i: usize, discovery: &str) -> Config {
         let (dir, name) = (self.dir.path(), format!("graft-{i}"));
-        let issued = self.authority.issue(&MemberIdentity { cluster: self.cluster.clone(), member: name.clone() }, 1).unwrap();
+        let issued =
+            self.authority.issue(&Subject::member(&MemberIdentity { cluster: self.cluster.clone(), member: name.clone() }), 1).unwrap();
         let file = |ending: &str| dir.join(format!("{name}.{ending}"));
         fs::write(file("pem"), issued.cert).unwrap();
         fs::write(file("key"), issued.key).unwrap();

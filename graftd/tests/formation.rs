@@ -17,8 +17,8 @@ use graftd::app::{Daemon, StartError};
 use graftd::config::Config;
 use graftd::discovery::data_dir::DataDirError;
 use graftd::discovery::protocol::PROTOCOL;
-use graftd::peer_tls::authority::Authority;
-use graftd::peer_tls::{LinkOptions, MaterialFiles, PeerSecurity};
+use graftd::tls::authority::Authority;
+use graftd::tls::members::{LinkOptions, MaterialFiles, PeerSecurity};
 use tonic::Code;
 
 const THREE: &str = "expect = 3";

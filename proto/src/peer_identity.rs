@@ -7,6 +7,8 @@
 //! graft://CLUSTER/members/MEMBER
 //! ```
 //!
+//! That of a client or a worker may have one as well: `graft://CLUSTER/clients/NAME`.
+//!
 //! Names of clusters and members are 1 to 63 letters, digits, `.`, `_` or `-` ([`is_name`]), so nothing is escaped.
 
 use std::fmt;
@@ -16,6 +18,7 @@ pub const NAME_BYTES_MAX: usize = 63;
 
 const SCHEME: &str = "graft://";
 const MEMBERS: &str = "/members/";
+const CLIENTS: &str = "/clients/";
 
 /// Whether this can be the name of a member or of a cluster.
 pub fn is_name(name: &str) -> bool {
@@ -35,14 +38,29 @@ pub struct MemberIdentity {
 impl MemberIdentity {
     /// The identity in a URI; `None` if it is none of a member.
     pub fn of_uri(uri: &str) -> Option<Self> {
-        let (cluster, member) = uri.strip_prefix(SCHEME)?.split_once(MEMBERS)?;
-        (is_name(cluster) && is_name(member)).then(|| Self { cluster: cluster.to_owned(), member: member.to_owned() })
+        let (cluster, member) = named_in(uri, MEMBERS)?;
+        Some(Self { cluster: cluster.to_owned(), member: member.to_owned() })
     }
 
     /// The URI for a certificate.
     pub fn uri(&self) -> String {
         format!("{SCHEME}{}{MEMBERS}{}", self.cluster, self.member)
     }
+}
+
+fn named_in<'a>(uri: &'a str, kind: &str) -> Option<(&'a str, &'a str)> {
+    let (cluster, name) = uri.strip_prefix(SCHEME)?.split_once(kind)?;
+    (is_name(cluster) && is_name(name)).then_some((cluster, name))
+}
+
+/// The cluster and the client that a URI names; `None` if it is none of a client.
+pub fn client_of_uri(uri: &str) -> Option<(&str, &str)> {
+    named_in(uri, CLIENTS)
+}
+
+/// The URI for the certificate of a client.
+pub fn client_uri(cluster: &str, name: &str) -> String {
+    format!("{SCHEME}{cluster}{CLIENTS}{name}")
 }
 
 impl fmt::Display for MemberIdentity {
@@ -70,6 +88,10 @@ mod tests {
             "graft://a/members/b c",
         ] {
             assert_eq!(MemberIdentity::of_uri(uri), None, "{uri}");
+        }
+        assert_eq!(client_of_uri(&client_uri("prod", "ann")), Some(("prod", "ann")));
+        for uri in ["graft://prod/members/ann", "graft://prod/clients/", "graft:///clients/a", "graft://a/clients/b/c"] {
+            assert_eq!(client_of_uri(uri), None, "{uri}");
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use graft_proto::peer_identity::MemberIdentity;
-use graftd::peer_tls::authority::{Authority, MEMBER_DAYS};
+use graftd::tls::authority::{Authority, CERTIFICATE_DAYS, Subject};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -74,7 +74,7 @@ impl Trust {
     /// Writes the files of a member, and the keys that name them.
     fn files(&self, dir: &Path, name: &str) -> String {
         let member = MemberIdentity { cluster: CLUSTER.to_owned(), member: name.to_owned() };
-        let issued = self.authority.issue(&member, MEMBER_DAYS).expect("a certificate");
+        let issued = self.authority.issue(&Subject::member(&member), CERTIFICATE_DAYS).expect("a certificate");
         let files = [("peer_ca", "ca.pem", &self.ca), ("peer_cert", "member.pem", &issued.cert), ("peer_key", "member.key", &issued.key)];
         files
             .map(|(key, file, text)| {

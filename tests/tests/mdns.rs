@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use graft_proto::peer_identity::MemberIdentity;
 use graft_tests::bridge::{Bridge, Machine};
 use graft_tests::{binary, figure, http, wait};
-use graftd::peer_tls::authority::{Authority, MEMBER_DAYS};
+use graftd::tls::authority::{Authority, CERTIFICATE_DAYS, Subject};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
@@ -32,8 +32,10 @@ impl Member {
     fn start(dir: &TempDir, machine: &Machine, cluster: &str, name: &str, authority: &(Authority, String)) -> Self {
         let dir = dir.path().join(cluster).join(name);
         fs::create_dir_all(&dir).expect("a folder");
-        let issued =
-            authority.0.issue(&MemberIdentity { cluster: cluster.into(), member: name.into() }, MEMBER_DAYS).expect("a certificate");
+        let issued = authority
+            .0
+            .issue(&Subject::member(&MemberIdentity { cluster: cluster.into(), member: name.into() }), CERTIFICATE_DAYS)
+            .expect("a certificate");
         for (file, text) in [("ca.pem", &authority.1), ("member.pem", &issued.cert), ("member.key", &issued.key)] {
             fs::write(dir.join(file), text).expect("a file");
         }

@@ -11,13 +11,13 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("shutdown.rs", &[]),
     ("config", &["observability"]),
     ("observability", &[]),
-    ("peer_tls", &[]),
-    ("discovery", &["observability", "peer_tls"]),
+    ("tls", &[]),
+    ("discovery", &["observability", "tls"]),
     ("storage", &["observability"]),
-    ("consensus", &["storage", "clock", "observability", "discovery", "peer_tls"]),
+    ("consensus", &["storage", "clock", "observability", "discovery", "tls"]),
     ("scheduler", &["consensus", "clock", "observability"]),
-    ("api", &["scheduler", "consensus", "storage", "clock", "observability", "discovery"]),
-    ("app", &["api", "scheduler", "consensus", "storage", "clock", "observability", "discovery", "peer_tls", "config", "shutdown"]),
+    ("api", &["scheduler", "consensus", "storage", "clock", "observability", "discovery", "tls"]),
+    ("app", &["api", "scheduler", "consensus", "storage", "clock", "observability", "discovery", "tls", "config", "shutdown"]),
 ];
 
 /// A library, and the only places below `graftd/src` that may spell it.
@@ -25,14 +25,14 @@ const SPELLED_IN: &[(&str, &[&str])] = &[
     ("openraft::", &["consensus"]),
     ("redb::", &["storage"]),
     ("axum::", &["api"]),
-    ("hyper_util::", &["api", "peer_tls"]),
-    ("rustls::", &["peer_tls"]),
+    ("hyper_util::", &["api", "tls"]),
+    ("rustls::", &["tls"]),
     ("kube::", &["discovery"]),
     ("mdns_sd::", &["discovery"]),
-    ("tonic::", &["api", "consensus", "discovery", "peer_tls", "app.rs"]),
+    ("tonic::", &["api", "consensus", "discovery", "tls", "app.rs"]),
     ("graft_proto::v1", &["api"]),
     ("SystemTime::now", &["clock.rs"]),
-    ("tokio::", &["consensus", "scheduler", "api", "discovery", "peer_tls", "observability", "shutdown.rs", "app", "app.rs", "main.rs"]),
+    ("tokio::", &["consensus", "scheduler", "api", "discovery", "tls", "observability", "shutdown.rs", "app", "app.rs", "main.rs"]),
 ];
 
 /// Longest file, in lines. A file that tells one story is shorter.

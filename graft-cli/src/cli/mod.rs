@@ -11,6 +11,7 @@ pub(crate) mod which;
 pub(crate) mod workflow;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
@@ -27,6 +28,7 @@ Exit codes:
   10 workflow failed   11 workflow cancelled or terminated   12 workflow timed out   130 interrupted
 Environment:
   GRAFT_ADDR, GRAFT_NAMESPACE, GRAFT_CONTEXT   as --addr, --namespace and --context, which win over them
+  GRAFT_TLS_CA, GRAFT_TLS_CERT, GRAFT_TLS_KEY, GRAFT_TLS_HOST   as --tls-ca, --tls-cert, --tls-key and --tls-host
   NO_COLOR, CLICOLOR_FORCE   colours never, always   GRAFT_PAGER, PAGER   what shows a history on a terminal
 Examples:
   graft dev
@@ -59,6 +61,9 @@ pub(crate) struct Global {
     /// Address and namespace by name, as `graft context add` noted them [env: GRAFT_CONTEXT].
     #[arg(short, long, global = true, value_name = "NAME")]
     pub(crate) context: Option<String>,
+    /// How TLS is spoken with addresses that begin with https://.
+    #[command(flatten)]
+    pub(crate) tls: TlsFlags,
     /// How answers are written: for people, or for programs.
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
     pub(crate) output: Format,
@@ -77,6 +82,23 @@ pub(crate) struct Global {
     /// How long a request may take, repeats included (250ms, 10s, 5m).
     #[arg(long, global = true, default_value = "30s", value_parser = value::duration, value_name = "DURATION")]
     pub(crate) timeout: Duration,
+}
+
+/// Whom TLS believes, and what is shown of whoever asks.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct TlsFlags {
+    /// Believe the authorities in this file (PEM) alone, instead of those of this machine [env: GRAFT_TLS_CA].
+    #[arg(long = "tls-ca", global = true, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Show the certificate in this file (PEM) [env: GRAFT_TLS_CERT].
+    #[arg(long = "tls-cert", global = true, value_name = "FILE")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The private key of that certificate (PEM) [env: GRAFT_TLS_KEY].
+    #[arg(long = "tls-key", global = true, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// The name that certificates of members have to hold, where it is not that of the address [env: GRAFT_TLS_HOST].
+    #[arg(long = "tls-host", global = true, value_name = "NAME")]
+    pub(crate) host: Option<String>,
 }
 
 /// How answers are written.

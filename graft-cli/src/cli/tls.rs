@@ -1,9 +1,9 @@
-//! `graft tls`: certificates for members.
+//! `graft tls`: certificates for members, clients and workers.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use graftd::peer_tls::authority::{MEMBER_DAYS, MEMBER_DAYS_MAX};
+use graftd::tls::authority::{CERTIFICATE_DAYS, CERTIFICATE_DAYS_MAX};
 
 /// What is done with certificates. Needs no server.
 #[derive(Debug, Subcommand)]
@@ -13,9 +13,12 @@ pub(crate) enum Tls {
     Init(TlsInit),
     /// Make a member's certificate and key: MEMBER.pem and MEMBER.key, which go to that member alone.
     #[command(
-        after_help = "Examples:\n  graft tls issue m1 --cluster demo --dir ./tls\n  graft tls issue m1 --cluster demo --dir ./tls --replace --days 90"
+        after_help = "Examples:\n  graft tls issue m1 --cluster demo --dir ./tls\n  graft tls issue m1 --cluster demo --dir ./tls --host graft.example --host 10.0.0.7\n  graft tls issue m1 --cluster demo --dir ./tls --replace --days 90"
     )]
     Issue(TlsIssue),
+    /// Make a certificate and key for a client or a worker: NAME.pem and NAME.key, which show to members who it is.
+    #[command(after_help = "Example:\n  graft tls issue-client billing --cluster demo --dir ./tls")]
+    IssueClient(TlsIssueClient),
 }
 
 /// Where, and for whom.
@@ -42,10 +45,30 @@ pub(crate) struct TlsIssue {
     /// Name of the member, as `node.name` says it.
     #[arg(value_name = "MEMBER")]
     pub(crate) member: String,
+    /// A name or an address under which clients reach it; may be given again. Then the certificate also serves for `client.cert`.
+    #[arg(long = "host", value_name = "HOST")]
+    pub(crate) hosts: Vec<String>,
+    #[command(flatten)]
+    pub(crate) made: TlsMade,
+}
+
+/// Arguments of `graft tls issue-client`.
+#[derive(Debug, Args)]
+pub(crate) struct TlsIssueClient {
+    /// Name of the client or worker, as roles and the history of workflows name it.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) made: TlsMade,
+}
+
+/// Where a certificate goes, and how long it is good.
+#[derive(Debug, Args)]
+pub(crate) struct TlsMade {
     #[command(flatten)]
     pub(crate) place: TlsPlace,
     /// How long it is good, in days from now.
-    #[arg(long, default_value_t = MEMBER_DAYS, value_parser = clap::value_parser!(u32).range(1..=i64::from(MEMBER_DAYS_MAX)))]
+    #[arg(long, default_value_t = CERTIFICATE_DAYS, value_parser = clap::value_parser!(u32).range(1..=i64::from(CERTIFICATE_DAYS_MAX)))]
     pub(crate) days: u32,
     /// Put it in the place of one that is there already; a member that runs takes it within seconds.
     #[arg(long)]

@@ -47,7 +47,7 @@ impl Session {
     /// Connects, and finds out within two seconds whether anybody answers at all.
     async fn open(global: &Global, output: Output) -> CliResult<Self> {
         let place = Place::of(global)?;
-        let client = client(&place.addr, &place.namespace, global.timeout)?;
+        let client = client(&place, global.timeout)?;
         let context = place.context.map(|name| format!(" (context {name})")).unwrap_or_default();
         detail(&format!("asking {}{context} in namespace {}", place.addr, place.namespace));
         reach::reach(&place.addr, global.timeout).await?;
@@ -56,8 +56,9 @@ impl Session {
 }
 
 /// A client as the flags ask for.
-pub(crate) fn client(addr: &str, namespace: &str, timeout: Duration) -> CliResult<Client> {
-    Ok(Client::builder(addr).namespace(namespace).request_timeout(timeout).build()?)
+pub(crate) fn client(place: &Place, timeout: Duration) -> CliResult<Client> {
+    let client = Client::builder(&place.addr).namespace(&place.namespace).tls(place.tls.tls()?);
+    Ok(client.request_timeout(timeout).build()?)
 }
 
 /// Threads that the command needs.

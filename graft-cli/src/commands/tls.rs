@@ -1,14 +1,14 @@
-//! `graft tls`: an authority and certificates for members, in files.
+//! `graft tls`: an authority and certificates, in files.
 
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use graft_proto::peer_identity::{MemberIdentity, NAME_BYTES_MAX, is_name};
-use graftd::peer_tls::authority::{Authority, AuthorityError, Issued};
+use graft_proto::peer_identity::{NAME_BYTES_MAX, is_name};
+use graftd::tls::authority::{Authority, AuthorityError, Issued, Subject};
 
-use crate::cli::tls::{Tls, TlsInit, TlsIssue, TlsPlace};
+use crate::cli::tls::{Tls, TlsInit, TlsIssue, TlsIssueClient, TlsMade, TlsPlace};
 use crate::error::{CliError, CliResult};
 use crate::output::{note, shell_word};
 
@@ -22,6 +22,7 @@ pub(crate) fn run(args: &Tls) -> CliResult {
     match args {
         Tls::Init(args) => init(args),
         Tls::Issue(args) => issue(args),
+        Tls::IssueClient(args) => issue_client(args),
     }
 }
 
@@ -44,11 +45,33 @@ fn init(TlsInit { place }: &TlsInit) -> CliResult {
     Ok(())
 }
 
-fn issue(TlsIssue { member, place, days, replace }: &TlsIssue) -> CliResult {
+fn issue(TlsIssue { member, hosts, made }: &TlsIssue) -> CliResult {
+    let (ca, files) =
+        made_for("the member's name", member, made, |cluster| Subject::Member { cluster, member: member.clone(), hosts: hosts.clone() })?;
+    let quoted = |file: &Path| format!("{:?}", file.display().to_string());
+    let (ca, cert, key) = (quoted(&ca.cert), quoted(&files.cert), quoted(&files.key));
+    note(&format!("In its configuration, below [cluster]:\n  peer_ca = {ca}\n  peer_cert = {cert}\n  peer_key = {key}"));
+    if !hosts.is_empty() {
+        note(&format!("and below [client]:\n  cert = {cert}\n  key = {key}"));
+    }
+    Ok(())
+}
+
+fn issue_client(TlsIssueClient { name, made }: &TlsIssueClient) -> CliResult {
+    let (ca, files) = made_for("the client's name", name, made, |cluster| Subject::Client { cluster, name: name.clone() })?;
+    let word = |file: &Path| shell_word(&file.display().to_string());
+    let flags = format!("--tls-ca {} --tls-cert {} --tls-key {}", word(&ca.cert), word(&files.cert), word(&files.key));
+    note(&format!("Whoever uses it says: graft --addr https://HOST:PORT {flags} cluster status"));
+    Ok(())
+}
+
+/// Makes a certificate and its key; the files of the authority, and those.
+fn made_for(what: &str, name: &str, made: &TlsMade, subject: impl FnOnce(String) -> Subject) -> CliResult<(Files, Files)> {
+    let TlsMade { place, days, replace } = made;
     checked("--cluster", &place.cluster)?;
-    checked("the member's name", member)?;
-    if member == "ca" {
-        return Err(CliError::Usage("a member cannot be called ca here: its files would be the authority's".to_owned()));
+    checked(what, name)?;
+    if name == "ca" {
+        return Err(CliError::Usage("nobody can be called ca here: the files would be the authority's".to_owned()));
     }
     let ca = Files::of(place, "ca");
     let authority = Authority::read(&ca.read()?).map_err(|error| {
@@ -58,22 +81,16 @@ fn issue(TlsIssue { member, place, days, replace }: &TlsIssue) -> CliResult {
             ca.key.display()
         ))
     })?;
-    let files = Files::of(place, member);
+    let files = Files::of(place, name);
     if let Some(there) = files.there()
         && !replace
     {
         return Err(CliError::Conflict(format!("{} is there already\n  Put another in its place with --replace.", there.display())));
     }
-    let identity = MemberIdentity { cluster: place.cluster.clone(), member: member.clone() };
-    files.write(&authority.issue(&identity, *days).map_err(unmade)?, !replace)?;
-    note(&format!("Made {} and {} for {identity}, good for {days} days.", files.cert.display(), files.key.display()));
-    note(&format!(
-        "In its configuration, below [cluster]:\n  peer_ca = {:?}\n  peer_cert = {:?}\n  peer_key = {:?}",
-        ca.cert.display().to_string(),
-        files.cert.display().to_string(),
-        files.key.display().to_string()
-    ));
-    Ok(())
+    let subject = subject(place.cluster.clone());
+    files.write(&authority.issue(&subject, *days).map_err(unmade)?, !replace)?;
+    note(&format!("Made {} and {} for {subject}, good for {days} days.", files.cert.display(), files.key.display()));
+    Ok((ca, files))
 }
 
 fn checked(what: &str, name: &str) -> CliResult {

@@ -12,7 +12,7 @@ use graft_proto::v1::cluster_service_server::ClusterService;
 use prost::Message;
 use tonic::{Request, Response, Status};
 
-use super::{Shared, forward, sessions, snapshot};
+use super::{Shared, forward, snapshot};
 use crate::consensus::{ClusterStatus, MemberStatus};
 use crate::observability::process;
 use graft_convert::names;
@@ -56,7 +56,7 @@ impl ClusterService for Cluster {
     }
 
     async fn list_workers(&self, request: Request<v1::ListWorkersRequest>) -> Result<Response<v1::ListWorkersResponse>, Status> {
-        let caller = forward::Caller::of(request.metadata());
+        let caller = forward::Caller::of(&request);
         let namespace = match request.into_inner().namespace {
             all if all.is_empty() => None,
             name => Some(names::namespace(name)?),
@@ -160,18 +160,6 @@ fn worker(session: &Session, live: Option<&Live>) -> v1::Worker {
         build_id: session.build.clone(),
         opened_ms: session.opened,
         connected: held.is_some(),
-    }
-}
-
-impl Shared {
-    /// Where the leader answers clients, if another member leads and it is known.
-    pub(super) fn leader_url(&self) -> Option<String> {
-        match &*self.api.consensus.leadership().borrow() {
-            crate::consensus::Leadership::Follower { leader: Some(leader), .. } => {
-                Some(sessions::url(&leader.client_address)).filter(|url| !url.is_empty())
-            }
-            _ => None,
-        }
     }
 }
 

@@ -10,6 +10,10 @@ use tokio::net::TcpStream;
 const LOOKED_AT: usize = 64;
 /// What a client of HTTP/2 sends first (RFC 9113, section 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Types of frames, and why one goes away (RFC 9113, sections 6 and 7).
+const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
+const INADEQUATE_SECURITY: u32 = 0xc;
 /// Pause before bytes that do not tell yet are looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// Longest HTTP method that is believed.
@@ -81,11 +85,14 @@ fn judge_others(bytes: &[u8]) -> Speaks {
     }
 }
 
-/// Says what this port speaks, in a line that is plain to a person and an answer to whoever understands HTTP, and closes.
-pub async fn refuse(mut stream: TcpStream, speaks: Speaks) -> io::Result<()> {
-    let answer = answer(speaks);
+/// Says what this port speaks (over TLS, or plainly), in a line that is plain to a person and an answer to whoever understands HTTP, and closes.
+pub async fn refuse(mut stream: TcpStream, speaks: Speaks, tls: bool) -> io::Result<()> {
+    let answer = match speaks {
+        Speaks::Http2 => go_away(text(speaks, tls)),
+        _ => answer(text(speaks, tls)),
+    };
     let farewell = async {
-        stream.write_all(answer.as_bytes()).await?;
+        stream.write_all(&answer).await?;
         stream.shutdown().await?;
         let mut rest = (&mut stream).take(FAREWELL_BYTES_MAX);
         tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
@@ -96,17 +103,30 @@ pub async fn refuse(mut stream: TcpStream, speaks: Speaks) -> io::Result<()> {
     }
 }
 
-fn answer(speaks: Speaks) -> String {
-    let body = match speaks {
+fn text(speaks: Speaks, tls: bool) -> &'static str {
+    match speaks {
         Speaks::Tls => {
             "This port speaks plain gRPC (HTTP/2) and HTTP/1.1, and you began a TLS handshake: use http:// in place of https://.\n"
         }
+        Speaks::Http1 | Speaks::Http2 => "This port speaks gRPC (HTTP/2) and HTTP/1.1 over TLS: use https:// in place of http://.\n",
+        _ if tls => "This port speaks gRPC (HTTP/2) and HTTP/1.1 over TLS, and what you sent is no TLS handshake: use https://.\n",
         _ => "This port speaks gRPC (HTTP/2) and HTTP/1.1, and what you sent is neither: GET / says more.\n",
+    }
+}
+
+fn answer(text: &str) -> Vec<u8> {
+    let head = "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close\r\n";
+    format!("{head}content-length: {}\r\n\r\n{text}", text.len()).into_bytes()
+}
+
+/// The same in HTTP/2: a frame of settings, with which a server begins, and one that says why it goes away (RFC 9113, sections 6.5 and 6.8).
+fn go_away(text: &str) -> Vec<u8> {
+    let frame = |kind: u8, payload: &[u8]| {
+        let length = (payload.len() as u32).to_be_bytes();
+        [&length[1..], &[kind, 0], &[0; 4], payload].concat()
     };
-    format!(
-        "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-        body.len()
-    )
+    let reason = [&[0; 4], INADEQUATE_SECURITY.to_be_bytes().as_slice(), text.trim_end().as_bytes()].concat();
+    [frame(SETTINGS, &[]), frame(GOAWAY, &reason)].concat()
 }
 
 #[cfg(test)]
@@ -149,8 +169,11 @@ mod tests {
 
     #[test]
     fn the_answer_is_http_and_says_what_to_do() {
-        let text = answer(Speaks::Tls);
+        assert!(text(Speaks::Http1, true).contains("use https:// in place of http://"));
+        assert!(text(Speaks::Other, true).contains("no TLS handshake"));
+        let text_of = |speaks| String::from_utf8(answer(text(speaks, false))).expect("text");
+        let text = text_of(Speaks::Tls);
         assert!(text.starts_with("HTTP/1.1 400 Bad Request\r\n") && text.contains("use http:// in place of https://"));
-        assert!(answer(Speaks::Other).contains("GET / says more"));
+        assert!(text_of(Speaks::Other).contains("GET / says more"));
     }
 }

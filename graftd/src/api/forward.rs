@@ -1,8 +1,9 @@
-//! Asking another member's API: the leader for live figures of workers and limits and for a worker that cannot reach it itself, a fresh member to
+//! Asking another member: the leader for live figures of workers and limits and for a worker that cannot reach it itself, a fresh member to
 //! propose a cluster. Commands do not come this way: consensus forwards them.
 //!
-//! What a member passes on is marked, and whoever gets it answers it with what there is: no request goes round. It carries the name that its
-//! caller gave, and waits no longer than its caller does.
+//! It is asked at its port for members, where both sides have shown who they are, and what comes in there is answered with what there is: no
+//! request goes round. It carries the name of its caller, as the member that was asked first has found it, and waits no longer than its caller
+//! does.
 
 use std::time::Duration;
 
@@ -12,13 +13,14 @@ use graft_proto::v1::limit_service_client::LimitServiceClient;
 use graft_proto::v1::membership_service_client::MembershipServiceClient;
 use tokio::time::Instant;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
 
+use super::Shared;
 use super::requests::CLIENT_METADATA;
-use super::{Shared, sessions};
+use crate::consensus::{Leadership, MemberInfo, never_sent};
+use crate::tls::members::{LinkOptions, PeerCaller};
 
-/// Marks a request that a member has forwarded: it is answered with what there is, and never forwarded again.
-const FORWARDED: &str = "graft-forwarded";
 /// In which a caller says how long it waits for an answer. Source: "gRPC over HTTP2", section Requests.
 const TIMEOUT: &str = "grpc-timeout";
 /// Longest time to connect to another member.
@@ -31,6 +33,12 @@ const KEEPALIVE: Duration = Duration::from_secs(2);
 /// What may be under way on it, in bytes.
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 
+/// A connection for a question.
+const QUESTION: LinkOptions = LinkOptions { connect: CONNECT_MAX, request: None, keepalive: None, windows: None };
+/// A connection for a stream that lasts: whether the other side is still there is asked all the time.
+const STREAM: LinkOptions =
+    LinkOptions { keepalive: Some(KEEPALIVE), windows: Some((STREAM_WINDOW_BYTES, STREAM_WINDOW_BYTES)), ..QUESTION };
+
 /// Who asked first, and until when it waits.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
@@ -41,36 +49,46 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    /// As the metadata of its request tell.
-    pub(super) fn of(metadata: &MetadataMap) -> Self {
+    /// As its request tells, and the port at which it came in.
+    pub(super) fn of<T>(request: &Request<T>) -> Self {
+        Self { is_member: request.extensions().get::<PeerCaller>().is_some(), ..Self::told(request.metadata()) }
+    }
+
+    fn told(metadata: &MetadataMap) -> Self {
         let waits = metadata.get(TIMEOUT).and_then(|timeout| read_timeout(timeout.to_str().ok()?));
         Self {
             name: metadata.get(CLIENT_METADATA).cloned(),
             until: Instant::now() + waits.unwrap_or(ANSWER_MAX).min(ANSWER_MAX),
-            is_member: metadata.contains_key(FORWARDED),
+            is_member: false,
         }
     }
 
-    /// What is passed on for this caller. What has no end of its own (a stream) is only marked.
-    pub(super) fn marked<T>(&self, message: T) -> tonic::Request<T> {
-        let mut request = tonic::Request::new(message);
-        request.metadata_mut().insert(FORWARDED, MetadataValue::from_static("1"));
+    /// What is passed on for this caller. What has no end of its own (a stream) carries no time.
+    pub(super) fn named<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
         if let Some(name) = &self.name {
             request.metadata_mut().insert(CLIENT_METADATA, name.clone());
         }
         request
     }
 
-    fn asked<T>(&self, message: T) -> tonic::Request<T> {
-        let mut request = self.marked(message);
+    fn asked<T>(&self, message: T) -> Request<T> {
+        let mut request = self.named(message);
         request.set_timeout(self.until.saturating_duration_since(Instant::now()));
         request
     }
 
     /// Waits for what another member is asked, as long as the caller waits.
-    async fn wait<T>(&self, url: &str, asking: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
-        let late = |_| Failed::Unreachable(format!("{url}: there was no answer in the time that the caller gave, at most {ANSWER_MAX:?}"));
-        tokio::time::timeout_at(self.until, asking).await.unwrap_or_else(|elapsed| Err(late(elapsed)))
+    async fn wait<T>(&self, asked: &str, asking: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Failed> {
+        match tokio::time::timeout_at(self.until, asking).await {
+            Ok(Ok(answer)) => Ok(answer.into_inner()),
+            Ok(Err(status)) if never_sent(&status) => Err(Failed::Unreachable(format!("{asked}: {}", status.message()))),
+            Ok(Err(status)) => Err(Failed::Refused(Box::new(status))),
+            Err(_) => {
+                let why = format!("{asked}: there was no answer in the time that the caller gave, at most {ANSWER_MAX:?}");
+                Err(Failed::Unreachable(why))
+            }
+        }
     }
 }
 
@@ -91,12 +109,9 @@ fn read_timeout(text: &str) -> Option<Duration> {
 
 /// The leader's list of workers.
 pub(super) async fn list_workers(shared: &Shared, caller: &Caller, namespace: String) -> Result<v1::ListWorkersResponse, Failed> {
-    let url = leader(shared)?;
-    let asking = async {
-        let answer = ClusterServiceClient::new(connect(&url).await?).list_workers(caller.asked(v1::ListWorkersRequest { namespace })).await;
-        answer.map(tonic::Response::into_inner).map_err(Failed::refused)
-    };
-    caller.wait(&url, asking).await
+    let (leader, channel) = leader(shared)?;
+    let asking = async { ClusterServiceClient::new(channel).list_workers(caller.asked(v1::ListWorkersRequest { namespace })).await };
+    caller.wait(&leader, asking).await
 }
 
 /// The leader's list of limits.
@@ -105,22 +120,26 @@ pub(super) async fn list_limits(
     caller: &Caller,
     request: v1::ListLimitsRequest,
 ) -> Result<v1::ListLimitsResponse, Failed> {
-    let url = leader(shared)?;
-    let asking = async {
-        let answer = LimitServiceClient::new(connect(&url).await?).list(caller.asked(request)).await;
-        answer.map(tonic::Response::into_inner).map_err(Failed::refused)
-    };
-    caller.wait(&url, asking).await
+    let (leader, channel) = leader(shared)?;
+    let asking = async { LimitServiceClient::new(channel).list(caller.asked(request)).await };
+    caller.wait(&leader, asking).await
 }
 
-/// Passes the naming of the first members on to the one that is to propose them.
-pub(super) async fn bootstrap(caller: &Caller, to: &str, request: v1::BootstrapRequest) -> Result<v1::BootstrapResponse, Failed> {
-    let url = sessions::url(to);
-    let asking = async {
-        let answer = MembershipServiceClient::new(connect(&url).await?).bootstrap(caller.asked(request)).await;
-        answer.map(tonic::Response::into_inner).map_err(Failed::refused)
-    };
-    caller.wait(&url, asking).await
+/// Passes the naming of the first members on to the one that is to propose them, by its name and where it listens for members.
+pub(super) async fn bootstrap(
+    shared: &Shared,
+    caller: &Caller,
+    (name, peer_address): (&str, &str),
+    request: v1::BootstrapRequest,
+) -> Result<v1::BootstrapResponse, Failed> {
+    let channel = dial(shared, name, peer_address, QUESTION)?;
+    let asking = async { MembershipServiceClient::new(channel).bootstrap(caller.asked(request)).await };
+    caller.wait(peer_address, asking).await
+}
+
+/// A connection to a member for a stream that lasts.
+pub(super) fn dial_for_streams(shared: &Shared, member: &MemberInfo) -> Result<Channel, Failed> {
+    dial(shared, &member.name, &member.peer_address, STREAM)
 }
 
 /// Why a request that was passed on has no answer.
@@ -131,36 +150,21 @@ pub(super) enum Failed {
     Unreachable(String),
     /// What the other member said.
     #[error("{}", .0.message())]
-    Refused(Box<tonic::Status>),
+    Refused(Box<Status>),
 }
 
-impl Failed {
-    fn refused(status: tonic::Status) -> Self {
-        Self::Refused(Box::new(status))
+fn leader(shared: &Shared) -> Result<(String, Channel), Failed> {
+    match &*shared.api.consensus.leadership().borrow() {
+        Leadership::Follower { leader: Some(leader), .. } => {
+            Ok((leader.peer_address.clone(), dial(shared, &leader.name, &leader.peer_address, QUESTION)?))
+        }
+        _ => Err(Failed::Unreachable("no other leader is known".to_owned())),
     }
 }
 
-fn leader(shared: &Shared) -> Result<String, Failed> {
-    shared.leader_url().ok_or_else(|| Failed::Unreachable("no other leader is known".to_owned()))
-}
-
-async fn connect(url: &str) -> Result<Channel, Failed> {
-    connect_by(url, |endpoint| endpoint).await
-}
-
-/// A connection for a stream that lasts: whether the other side is still there is asked all the time.
-pub(super) async fn connect_for_streams(url: &str) -> Result<Channel, Failed> {
-    connect_by(url, |endpoint| {
-        let endpoint = endpoint.tcp_nodelay(true).http2_keep_alive_interval(KEEPALIVE).keep_alive_timeout(KEEPALIVE);
-        endpoint.initial_stream_window_size(STREAM_WINDOW_BYTES).initial_connection_window_size(STREAM_WINDOW_BYTES)
-    })
-    .await
-}
-
-async fn connect_by(url: &str, made: impl FnOnce(Endpoint) -> Endpoint) -> Result<Channel, Failed> {
-    let failed = |why: String| Failed::Unreachable(format!("{url}: {why}"));
-    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|error| failed(format!("is no address: {error}")))?;
-    made(endpoint.connect_timeout(CONNECT_MAX)).connect().await.map_err(|error| failed(error.to_string()))
+fn dial(shared: &Shared, name: &str, peer_address: &str, options: LinkOptions) -> Result<Channel, Failed> {
+    let dialed = shared.api.consensus.dial(name, peer_address, options);
+    dialed.map_err(|error| Failed::Unreachable(format!("{peer_address} is no address: {error}")))
 }
 
 #[cfg(test)]
@@ -183,21 +187,23 @@ mod tests {
         let mut metadata = MetadataMap::new();
         metadata.insert(CLIENT_METADATA, MetadataValue::from_static("billing"));
         metadata.insert(TIMEOUT, MetadataValue::from_static("250m"));
-        let caller = Caller::of(&metadata);
-        assert!(!caller.is_member);
+        let caller = Caller::told(&metadata);
         tokio::time::advance(Duration::from_millis(50)).await;
         let passed_on = caller.asked(());
         let told = |name: &str| passed_on.metadata().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         assert_eq!(told(CLIENT_METADATA).as_deref(), Some("billing"));
         let left = told(TIMEOUT).and_then(|timeout| read_timeout(&timeout));
         assert_eq!(left, Some(Duration::from_millis(200)));
-        assert!(Caller::of(passed_on.metadata()).is_member, "it is never passed on again");
+        assert!(!Caller::of(&passed_on).is_member, "that says the port, not the request");
+        let mut of_a_member = passed_on;
+        of_a_member.extensions_mut().insert(PeerCaller::Anybody);
+        assert!(Caller::of(&of_a_member).is_member, "it is never passed on again");
         let began = Instant::now();
-        let failed = caller.wait("http://m2:7420", std::future::pending::<Result<(), _>>()).await.unwrap_err();
+        let failed = caller.wait("m2:7421", std::future::pending::<Result<Response<()>, _>>()).await.unwrap_err();
         assert_eq!(began.elapsed(), Duration::from_millis(200), "{failed}");
         // Whoever says nothing waits for the bound.
-        let caller = Caller::of(&MetadataMap::new());
-        caller.wait("http://m2:7420", std::future::pending::<Result<(), _>>()).await.unwrap_err();
+        let caller = Caller::told(&MetadataMap::new());
+        caller.wait("m2:7421", std::future::pending::<Result<Response<()>, _>>()).await.unwrap_err();
         assert_eq!(began.elapsed(), Duration::from_millis(200) + ANSWER_MAX);
     }
 }

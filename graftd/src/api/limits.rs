@@ -34,7 +34,7 @@ pub(super) struct Limits {
 #[tonic::async_trait]
 impl LimitService for Limits {
     async fn list(&self, request: Request<v1::ListLimitsRequest>) -> Result<Response<v1::ListLimitsResponse>, Status> {
-        let caller = forward::Caller::of(request.metadata());
+        let caller = forward::Caller::of(&request);
         let request = request.into_inner();
         let query = Query::of(request.clone())?;
         let live = self.shared.api.scheduler.live_limits().await;

@@ -37,7 +37,7 @@ pub(super) struct Membership {
 #[tonic::async_trait]
 impl MembershipService for Membership {
     async fn bootstrap(&self, request: Request<v1::BootstrapRequest>) -> Result<Response<v1::BootstrapResponse>, Status> {
-        let caller = forward::Caller::of(request.metadata());
+        let caller = forward::Caller::of(&request);
         let request = request.into_inner();
         let names: BTreeSet<String> = request.members.iter().map(|name| member_name(name)).collect::<Result<_, _>>()?;
         if names.is_empty() {
@@ -58,7 +58,7 @@ impl MembershipService for Membership {
                 Err(refused(format!("member {} would propose it, and is asked at another address", quoted(&member.name))).into())
             }
             Err(Unsuitable::AskInstead(member)) => {
-                let answer = forward::bootstrap(&caller, &member.client_address, request).await;
+                let answer = forward::bootstrap(&self.shared, &caller, (&member.name, &member.peer_address), request).await;
                 answer.map(Response::new).map_err(|status| match status {
                     forward::Failed::Unreachable(why) => {
                         refused(format!("member {} would propose it, and cannot be asked: {why}", quoted(&member.name))).into()

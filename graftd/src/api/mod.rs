@@ -3,9 +3,9 @@
 //! One port speaks everything that clients, workers and probes need: gRPC over HTTP/2 (`graft.v1`), and HTTP/1.1 or HTTP/2 for REST, health
 //! and metrics. A request comes in through four small layers:
 //!
-//! 1. `server` accepts connections, bounds them, and looks at the first bytes (`first_bytes`): what is no HTTP gets an answer that says
-//!    so, and a closed connection. One whose other side reads nothing is closed (`unread`), and streams end for who takes none of their
-//!    answers (`taken`): nobody holds for long what others need.
+//! 1. `server` accepts connections, bounds them, and looks at the first bytes (`first_bytes`): what is neither TLS nor HTTP, or not what is
+//!    spoken here, gets an answer that says so, and a closed connection. One whose other side reads nothing is closed (`unread`), and streams
+//!    end for who takes none of their answers (`taken`): nobody holds for long what others need.
 //! 2. `router` knows every path. `methods` stands before the gRPC services: it counts, bounds what is read (`bodies`), and answers methods
 //!    that this version lacks.
 //! 3. The services (`workflows`, `watch`, `limits`, `events`, `worker`, `cluster` and so on; `grpc_health` and `reflection` for generic tools)
@@ -67,7 +67,7 @@ use crate::observability::metrics::Metrics;
 use crate::observability::readiness::Readiness;
 use crate::scheduler::Scheduler;
 
-pub use server::serve;
+pub use server::Server;
 pub use taken::TAKE_MAX;
 
 /// Most starts that are under way at once on a member; more are refused with advice to come back. Results of workers are never refused
@@ -99,6 +99,8 @@ pub struct ServerInfo {
     pub member_name: String,
     /// Where it answers clients (`HOST:PORT`).
     pub client_address: String,
+    /// Whether it does so over TLS.
+    pub is_secure: bool,
     /// How long an ended workflow is kept if its start does not say, in milliseconds.
     pub retention_default_ms: u64,
     /// How long a client may take none of what it is told: [`TAKE_MAX`], unless a test has less patience.
@@ -130,6 +132,26 @@ pub(crate) struct Shared {
     pub(crate) hosts: http::Hosts,
     /// Cancelled when the server stops: streams end with a reason.
     pub(crate) shutdown: CancellationToken,
+}
+
+/// How clients are told where members are. All members of a cluster serve them in the same way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Urls {
+    pub(crate) is_secure: bool,
+}
+
+impl Urls {
+    /// `HOST:PORT` of a member as a URL; nothing stays nothing.
+    pub(crate) fn of(self, address: &str) -> String {
+        let scheme = if self.is_secure { "https" } else { "http" };
+        if address.is_empty() { String::new() } else { format!("{scheme}://{address}") }
+    }
+}
+
+impl ServerInfo {
+    pub(crate) fn urls(&self) -> Urls {
+        Urls { is_secure: self.is_secure }
+    }
 }
 
 impl Shared {

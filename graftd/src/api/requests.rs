@@ -22,7 +22,7 @@ use crate::consensus::{Latest, Leadership, ProposeError};
 use graft_convert::{names, rejections};
 use graft_proto::errors::{ErrorCode, Fault};
 
-/// Metadata in which a client gives its name, for the history. Not an authentication: that comes with security.
+/// Metadata in which a client gives its name, for the history. It proves nothing, unless the client has shown a certificate: then this is its name.
 pub const CLIENT_METADATA: &str = "graft-client";
 /// How much earlier than allowed a default not-after lies, so that a follower's estimate of the machine's time may differ from the leader's,
 /// in milliseconds.
@@ -186,7 +186,7 @@ impl Shared {
         if error.code == ErrorCode::NoLeader
             && let Leadership::Follower { leader: Some(leader), .. } = &*self.api.consensus.leadership().borrow()
         {
-            error.leader_address = super::sessions::url(&leader.client_address);
+            error.leader_address = self.api.info.urls().of(&leader.client_address);
         }
         error
     }

@@ -26,6 +26,35 @@ use super::worker::Workers;
 use super::workflows::Workflows;
 use super::{Shared, http, methods, reflection};
 
+/// What other members ask of this one: figures that only the leader has, the stream of a worker that cannot reach it, and the first members.
+pub(super) fn for_members(shared: &Arc<Shared>) -> Routes {
+    Routes::new(cluster(shared)).add_service(membership(shared)).add_service(limits(shared)).add_service(workers(shared))
+}
+
+fn workers(shared: &Arc<Shared>) -> WorkerServiceServer<Workers> {
+    WorkerServiceServer::new(Workers { shared: shared.clone() })
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(ANSWER_BYTES_MAX)
+}
+
+fn cluster(shared: &Arc<Shared>) -> ClusterServiceServer<Cluster> {
+    ClusterServiceServer::new(Cluster { shared: shared.clone() })
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(ANSWER_BYTES_MAX)
+}
+
+fn membership(shared: &Arc<Shared>) -> MembershipServiceServer<Membership> {
+    MembershipServiceServer::new(Membership { shared: shared.clone() })
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(ANSWER_BYTES_MAX)
+}
+
+fn limits(shared: &Arc<Shared>) -> LimitServiceServer<Limits> {
+    LimitServiceServer::new(Limits { shared: shared.clone() })
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(ANSWER_BYTES_MAX)
+}
+
 pub(super) fn router(shared: Arc<Shared>, health: HealthServer<HealthService>) -> Router {
     let workflows = WorkflowServiceServer::new(Workflows { shared: shared.clone() })
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -36,18 +65,6 @@ pub(super) fn router(shared: Arc<Shared>, health: HealthServer<HealthService>) -
     let dead_letters = DeadLetterServiceServer::new(DeadLetters { shared: shared.clone() })
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(ANSWER_BYTES_MAX);
-    let workers = WorkerServiceServer::new(Workers { shared: shared.clone() })
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(ANSWER_BYTES_MAX);
-    let cluster = ClusterServiceServer::new(Cluster { shared: shared.clone() })
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(ANSWER_BYTES_MAX);
-    let membership = MembershipServiceServer::new(Membership { shared: shared.clone() })
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(ANSWER_BYTES_MAX);
-    let limits = LimitServiceServer::new(Limits { shared: shared.clone() })
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(ANSWER_BYTES_MAX);
     let events = EventServiceServer::new(Events::new(shared.clone()))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(ANSWER_BYTES_MAX);
@@ -55,11 +72,11 @@ pub(super) fn router(shared: Arc<Shared>, health: HealthServer<HealthService>) -
     let grpc = Routes::new(workflows)
         .add_service(tasks)
         .add_service(dead_letters)
-        .add_service(limits)
+        .add_service(limits(&shared))
         .add_service(events)
-        .add_service(workers)
-        .add_service(cluster)
-        .add_service(membership)
+        .add_service(workers(&shared))
+        .add_service(cluster(&shared))
+        .add_service(membership(&shared))
         .add_service(health)
         .add_service(reflection)
         .add_service(reflection_alpha)

@@ -9,18 +9,23 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 
 use super::first_bytes::{self, Speaks};
 use super::gate::Gate;
 use super::unread::Unread;
 use super::{Api, Shared, grpc_health, router};
+use crate::tls::clients::{CertName, ClientTls};
 
 /// Most connections at once; more wait to be accepted.
 pub const CONNECTIONS_MAX: usize = 16_384;
+/// Most TLS handshakes at a time; whoever comes beyond waits.
+const HANDSHAKES_MAX: usize = 256;
 /// Longest time for a connection's first byte, and for the head of an HTTP/1.1 request.
 const HEADER_READ_MAX: Duration = Duration::from_secs(10);
 /// An HTTP/2 connection is pinged when it has been silent for so long.
@@ -40,47 +45,79 @@ pub const STOP_MAX: Duration = Duration::from_secs(10);
 /// Pause after an accept that failed (for want of file descriptors, usually).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Answers on the listener until `shutdown`; then finishes what is under way, for at most `STOP_MAX`.
-pub async fn serve(listener: TcpListener, api: Api, shutdown: CancellationToken) -> io::Result<()> {
-    let take_max = api.info.take_max;
-    let shared = Shared::new(api, listener.local_addr()?, shutdown.clone());
-    let health = grpc_health::service(&shared).await;
-    let gate = Gate::new(router::router(shared.clone(), health), shared);
-    let http = builder();
-    let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut connections = JoinSet::new();
-    loop {
-        let place = tokio::select! {
-            place = places.clone().acquire_owned() => place.expect("nobody closes this semaphore"),
-            () = shutdown.cancelled() => break,
-        };
-        let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
+/// The API of a member, about to be served.
+pub struct Server {
+    listener: TcpListener,
+    tls: Option<ClientTls>,
+    shared: Arc<Shared>,
+}
+
+impl Server {
+    /// For this listener, over TLS if there is any, until `shutdown`.
+    ///
+    /// # Errors
+    /// If the listener does not know where it listens.
+    pub fn new(listener: TcpListener, tls: Option<ClientTls>, api: Api, shutdown: CancellationToken) -> io::Result<Self> {
+        let shared = Shared::new(api, listener.local_addr()?, shutdown);
+        Ok(Self { listener, tls, shared })
+    }
+
+    /// What other members ask of this API, to be served where members are.
+    pub fn for_members(&self) -> Routes {
+        router::for_members(&self.shared)
+    }
+
+    /// Answers until the shutdown; then finishes what is under way, for at most `STOP_MAX`.
+    pub async fn serve(self) -> io::Result<()> {
+        let Self { listener, tls, shared } = self;
+        let shutdown = shared.shutdown.clone();
+        let health = grpc_health::service(&shared).await;
+        let take_max = shared.api.info.take_max;
+        let gate = Gate::new(router::router(shared.clone(), health), shared);
+        let graceful = GracefulShutdown::new();
+        let (places, handshakes) = (Arc::new(Semaphore::new(CONNECTIONS_MAX)), Arc::new(Semaphore::new(HANDSHAKES_MAX)));
+        let mut connections = JoinSet::new();
+        loop {
+            let place = tokio::select! {
+                place = places.clone().acquire_owned() => place.expect("nobody closes this semaphore"),
+                () = shutdown.cancelled() => break,
+            };
+            let (stream, peer) = tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                        continue;
+                    }
+                },
+                () = shutdown.cancelled() => break,
+            };
+            while connections.try_join_next().is_some() {}
+            let connection = Connection {
+                peer,
+                take_max,
+                http: builder(),
+                gate: gate.clone(),
+                watcher: graceful.watcher(),
+                tls: tls.clone(),
+                handshakes: handshakes.clone(),
+                shutdown: shutdown.clone(),
+            };
+            connections.spawn(async move {
+                if let Err(error) = connection.serve(stream).await {
+                    tracing::debug!(%peer, %error, "connection ended");
                 }
-            },
-            () = shutdown.cancelled() => break,
-        };
-        while connections.try_join_next().is_some() {}
-        let (http, gate, watcher, shutdown) = (http.clone(), gate.clone(), graceful.watcher(), shutdown.clone());
-        connections.spawn(async move {
-            if let Err(error) = connection(stream, peer, take_max, http, gate, watcher, shutdown).await {
-                tracing::debug!(%peer, %error, "connection ended");
-            }
-            drop(place);
-        });
+                drop(place);
+            });
+        }
+        drop(listener);
+        if tokio::time::timeout(STOP_MAX, graceful.shutdown()).await.is_err() {
+            tracing::warn!("some requests took longer than {} s to finish and were cut off", STOP_MAX.as_secs());
+        }
+        connections.shutdown().await;
+        Ok(())
     }
-    drop(listener);
-    if tokio::time::timeout(STOP_MAX, graceful.shutdown()).await.is_err() {
-        tracing::warn!("some requests took longer than {} s to finish and were cut off", STOP_MAX.as_secs());
-    }
-    connections.shutdown().await;
-    Ok(())
 }
 
 fn builder() -> auto::Builder<TokioExecutor> {
@@ -99,32 +136,51 @@ fn builder() -> auto::Builder<TokioExecutor> {
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
-async fn connection(
-    stream: TcpStream,
+/// A connection that has been accepted.
+struct Connection {
     peer: SocketAddr,
     take_max: Duration,
     http: auto::Builder<TokioExecutor>,
     gate: Gate,
     watcher: Watcher,
+    tls: Option<ClientTls>,
+    handshakes: Arc<Semaphore>,
     shutdown: CancellationToken,
-) -> Result<(), Failed> {
-    stream.set_nodelay(true)?;
-    let first = tokio::select! {
-        first = tokio::time::timeout(HEADER_READ_MAX, first_bytes::look(&stream)) => first,
-        () = shutdown.cancelled() => return Ok(()),
-    };
-    let Ok(first) = first else { return Err("it said nothing in time".into()) };
-    match first? {
-        speaks @ (Speaks::Http1 | Speaks::Http2) => {
-            let http = if speaks == Speaks::Http2 { http.http2_only() } else { http.http1_only() };
-            watcher
-                .watch(http.serve_connection(TokioIo::new(Unread::new(stream, take_max)), TowerToHyperService::new(gate)).into_owned())
-                .await
+}
+
+impl Connection {
+    async fn serve(self, stream: TcpStream) -> Result<(), Failed> {
+        stream.set_nodelay(true)?;
+        let first = tokio::select! {
+            first = tokio::time::timeout(HEADER_READ_MAX, first_bytes::look(&stream)) => first,
+            () = self.shutdown.cancelled() => return Ok(()),
+        };
+        let Ok(first) = first else { return Err("it said nothing in time".into()) };
+        match (first?, self.tls.clone()) {
+            (Speaks::Http1, None) => self.talk(stream, false, None).await,
+            (Speaks::Http2, None) => self.talk(stream, true, None).await,
+            (Speaks::Tls, Some(tls)) => {
+                let shaken = {
+                    let _place = self.handshakes.acquire().await;
+                    tls.accept(stream).await?
+                };
+                self.talk(shaken.stream, shaken.http2, shaken.caller).await
+            }
+            (Speaks::Nothing, _) => Ok(()),
+            (speaks, tls) => {
+                tracing::info!(peer = %self.peer, ?speaks, "refused a connection that speaks another protocol");
+                Ok(first_bytes::refuse(stream, speaks, tls.is_some()).await?)
+            }
         }
-        Speaks::Nothing => Ok(()),
-        speaks @ (Speaks::Tls | Speaks::Other) => {
-            tracing::info!(%peer, ?speaks, "refused a connection that speaks another protocol");
-            Ok(first_bytes::refuse(stream, speaks).await?)
-        }
+    }
+
+    async fn talk<S>(self, stream: S, http2: bool, cert: Option<CertName>) -> Result<(), Failed>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { take_max, http, gate, watcher, .. } = self;
+        let http = if http2 { http.http2_only() } else { http.http1_only() };
+        let service = TowerToHyperService::new(gate.of(cert.as_ref())?);
+        watcher.watch(http.serve_connection(TokioIo::new(Unread::new(stream, take_max)), service).into_owned()).await
     }
 }

@@ -10,6 +10,7 @@ use graft_proto::{WORKER_PROTOCOL, v1};
 use prost::Message as _;
 use uuid::Uuid;
 
+use super::Urls;
 use crate::scheduler::{Assignment, Held, SessionHello, StopReason, ToWorker};
 use graft_convert::{events, names, outcomes, payload};
 use graft_proto::errors::{ErrorCode, Fault, cut, quoted};
@@ -76,15 +77,15 @@ pub fn held(held: v1::HeldAttempt) -> Result<Held, Fault> {
 }
 
 /// What a worker is told, as messages: usually one.
-pub fn told(message: ToWorker, member: u64) -> Vec<v1::ToWorker> {
+pub(crate) fn told(message: ToWorker, member: u64, urls: Urls) -> Vec<v1::ToWorker> {
     let one = |message| vec![v1::ToWorker { message: Some(message) }];
     match message {
         ToWorker::Welcome { term, leading, lease_ms, leader_address, member_addresses, cluster_id } => one(Message::Welcome(v1::Welcome {
             protocol: WORKER_PROTOCOL,
             cluster_id,
             term,
-            leader_address: url(&leader_address),
-            member_addresses: member_addresses.iter().map(|address| url(address)).collect(),
+            leader_address: urls.of(&leader_address),
+            member_addresses: member_addresses.iter().map(|address| urls.of(address)).collect(),
             lease_ms,
             leading,
             member,
@@ -161,17 +162,14 @@ fn attempt(at: AttemptRef) -> v1::AttemptRef {
     v1::AttemptRef { run: at.run, task: at.task, attempt: at.attempt }
 }
 
-/// `HOST:PORT` as a URL; nothing stays nothing.
-pub fn url(address: &str) -> String {
-    if address.is_empty() { String::new() } else { format!("http://{address}") }
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
     use graft_machine::ids::Lease;
 
     use super::*;
+
+    const PLAIN: Urls = Urls { is_secure: false };
 
     fn greeting() -> v1::Hello {
         v1::Hello {
@@ -244,17 +242,19 @@ mod tests {
 
     #[test]
     fn small_batches_stay_whole_and_large_ones_fit_into_messages() {
-        assert_eq!(told(ToWorker::Tasks(vec![assignment(10); 500]), 1).len(), 1);
-        let messages = told(ToWorker::Tasks(vec![assignment(1 << 20); 5]), 1);
+        assert_eq!(told(ToWorker::Tasks(vec![assignment(10); 500]), 1, PLAIN).len(), 1);
+        let messages = told(ToWorker::Tasks(vec![assignment(1 << 20); 5]), 1, PLAIN);
         assert_eq!(messages.len(), 5, "two of a mebibyte and their frames are more than fit");
         let chatty = Assignment { progress: "p".repeat(8 << 10), ..assignment(10) };
-        let messages = told(ToWorker::Tasks(vec![chatty; 1_000]), 1);
+        let messages = told(ToWorker::Tasks(vec![chatty; 1_000]), 1, PLAIN);
         assert!(messages.iter().all(|message| message.encoded_len() < graft_proto::MESSAGE_BYTES_MAX));
     }
 
     #[test]
     fn a_task_arrives_with_every_field() {
-        let Some(Message::Tasks(tasks)) = told(ToWorker::Tasks(vec![assignment(2)]), 1).remove(0).message else { panic!("no tasks") };
+        let Some(Message::Tasks(tasks)) = told(ToWorker::Tasks(vec![assignment(2)]), 1, PLAIN).remove(0).message else {
+            panic!("no tasks")
+        };
         let task = &tasks.tasks[0];
         assert_eq!((task.state_revision, task.heartbeat_echo, task.timeout_ms, task.failures, task.max_attempts), (6, 7, 8, 9, 10));
         assert_eq!((task.at.expect("at").attempt, task.lease.expect("lease").sequence, task.labels["l"].as_str()), (3, 5, "v"));
@@ -271,7 +271,7 @@ mod tests {
             member_addresses: vec!["h:1".into()],
             cluster_id: "c".into(),
         };
-        let Some(Message::Welcome(welcome)) = told(welcome, 9).remove(0).message else { panic!("no welcome") };
+        let Some(Message::Welcome(welcome)) = told(welcome, 9, PLAIN).remove(0).message else { panic!("no welcome") };
         assert_eq!((welcome.leader_address.as_str(), welcome.member, welcome.protocol), ("", 9, 1));
         assert_eq!(welcome.member_addresses, ["http://h:1"]);
     }

@@ -9,12 +9,13 @@ use crate::discovery::records::Marker;
 const LINES_MAX: usize = 8;
 
 pub(super) fn banner(me: &Me, config: &Config, marker: Option<&Marker>) -> String {
-    let address = &me.candidate.client_address;
+    let secure = config.client.cert.is_some();
+    let url = format!("{}://{}", if secure { "https" } else { "http" }, me.candidate.client_address);
     let data = config.node.data_dir.display();
     let mut lines = vec![
         ("graftd", env!("CARGO_PKG_VERSION").to_owned()),
         ("member", me.candidate.name.clone()),
-        ("clients", format!("http://{address}  (gRPC, /api/v1, /readyz, /metrics)")),
+        ("clients", format!("{url}  (gRPC, /api/v1, /readyz, /metrics)")),
         ("data", data.to_string()),
     ];
     if !me.candidate.peer_address.is_empty() {
@@ -30,8 +31,8 @@ pub(super) fn banner(me: &Me, config: &Config, marker: Option<&Marker>) -> Strin
     if config.security.insecure {
         lines.push(("insecure", "no TLS, no authentication: whoever reaches the port may do anything".to_owned()));
     }
-    let usual = config.client.listen == Config::default().client.listen;
-    let server = if usual { String::new() } else { format!(" --addr http://{address}") };
+    let usual = config.client.listen == Config::default().client.listen && !secure;
+    let server = if usual { String::new() } else { format!(" --addr {url}") };
     lines.push(("try", format!("graft{server} workflow list")));
     lines.iter().map(|(label, value)| format!("{label:<9} {value}\n")).collect()
 }

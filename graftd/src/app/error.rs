@@ -2,7 +2,7 @@
 
 use crate::config::ConfigError;
 use crate::discovery::data_dir::DataDirError;
-use crate::peer_tls::MaterialError;
+use crate::tls::MaterialError;
 
 /// The configuration, or what it points to, has to be corrected by a person.
 pub const EXIT_CONFIG: u8 = 78;
@@ -43,6 +43,9 @@ pub enum StartError {
     /// The files for TLS between members do not fit.
     #[error("{0}\n  → `graft tls issue` makes what fits; cluster.peer_ca, peer_cert and peer_key name the files")]
     PeerTls(#[from] MaterialError),
+    /// The files for TLS with clients do not fit.
+    #[error("{0}\n  → `graft tls issue MEMBER --host HOST` makes what fits; client.cert, client.key and client.callers_ca name the files")]
+    ClientTls(MaterialError),
     /// The file with the join token cannot be used.
     #[error("cluster.join_token_file: {path}: {cause}\n  → name a file with what `graft cluster join-token create` has printed")]
     JoinToken {
@@ -76,7 +79,7 @@ impl StartError {
     /// The exit code of the process.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::PeerTls(_) | Self::JoinToken { .. } => EXIT_CONFIG,
+            Self::Config(_) | Self::PeerTls(_) | Self::ClientTls(_) | Self::JoinToken { .. } => EXIT_CONFIG,
             Self::DataDir(DataDirError::OtherCluster { .. }) => EXIT_OTHER_CLUSTER,
             Self::DataDir(DataDirError::Locked { .. }) | Self::Busy(_) => EXIT_TEMPORARY,
             Self::DataDir(DataDirError::Damaged { .. }) | Self::Data(_) => EXIT_DATA,

@@ -10,9 +10,11 @@ use crate::discovery::join_policy::{JoinPolicy, Token};
 use crate::discovery::records::Candidate;
 use crate::discovery::sources::{Dns, Kubernetes, KubernetesOptions, MDNS_PORT, Mdns, MdnsOptions, Patience, Source, StaticList};
 use crate::observability::metrics::Metrics;
-use crate::peer_tls::{MaterialError, MaterialFiles, PeerSecurity};
 use crate::scheduler::{SchedulerOptions, SeedLimits};
 use crate::storage::{LogOptions, StateOptions};
+use crate::tls::MaterialError;
+use crate::tls::clients::{ClientFiles, ClientTls};
+use crate::tls::members::{MaterialFiles, PeerSecurity};
 
 /// Namespace of a node limit that names none.
 const NAMESPACE_DEFAULT: &str = "default";
@@ -36,6 +38,14 @@ pub(super) fn peer_security(config: &Config, member: &str) -> Result<PeerSecurit
     let (Some(ca), Some(cert), Some(key)) = (peer_ca, peer_cert, peer_key) else { return Ok(PeerSecurity::Plain) };
     let files = MaterialFiles { ca: ca.clone(), cert: cert.clone(), key: key.clone() };
     PeerSecurity::tls(files, MemberIdentity { cluster: name.clone(), member: member.to_owned() })
+}
+
+/// Reads the files for TLS with clients, if some are named.
+pub(super) fn client_tls(config: &Config) -> Result<Option<ClientTls>, MaterialError> {
+    let config::Client { cert, key, callers_ca, callers, .. } = &config.client;
+    let (Some(cert), Some(key)) = (cert, key) else { return Ok(None) };
+    let callers = callers_ca.clone().map(|ca| (ca, *callers == config::Callers::Required));
+    ClientTls::new(ClientFiles { cert: cert.clone(), key: key.clone(), callers }).map(Some)
 }
 
 /// What makes a set of first members.

@@ -120,7 +120,7 @@ async fn attend(daemon: &Daemon, signals: &mut Signals, signature: &Signature, s
     let news = async {
         signature.cluster(&daemon.cluster_id().await);
         if daemon.ready().await.is_ok() {
-            tracing::info!("ready after {} ms: http://{}", started.elapsed().as_millis(), daemon.client_address());
+            tracing::info!("ready after {} ms: {}", started.elapsed().as_millis(), daemon.client_url());
         }
         std::future::pending::<()>().await;
     };

@@ -4,7 +4,7 @@ use graft_machine::names::check_name;
 
 use graft_proto::peer_identity::{NAME_BYTES_MAX, is_name};
 
-use super::{Bootstrap, Cluster, Config, ConfigError, Discovery, HostPort, Problem, bounds};
+use super::{Bootstrap, Callers, Client, Cluster, Config, ConfigError, Discovery, HostPort, Problem, bounds};
 use crate::observability::logging::check_level;
 
 /// Heartbeats that must fit into the shortest election timeout.
@@ -165,9 +165,12 @@ fn listeners(config: &Config, problems: &mut Vec<Problem>) {
     for (key, listen, advertise_key, advertise) in pairs {
         if let Some(listen) = listen {
             let for_members = key == "cluster.peer_listen";
-            if !for_members && !listen.is_loopback() && !config.security.insecure {
-                let why = format!("{listen} can be reached from other machines, and this version has neither TLS nor authentication");
-                problems.push(Problem::of(key, why, "listen on 127.0.0.1, or say --insecure if the network keeps strangers away"));
+            let lacks = lacks(&config.client);
+            if !for_members && !listen.is_loopback() && !config.security.insecure && !lacks.is_empty() {
+                let why = format!("{listen} can be reached from other machines, and there is {lacks}");
+                let remedy = "name client.cert and client.key, and client.callers_ca (`graft tls` makes them); or listen on 127.0.0.1; or say \
+                              --insecure if the network keeps strangers away";
+                problems.push(Problem::of(key, why, remedy).beside(&["client.cert", "client.callers_ca"]));
             }
             let unreachable = |address: &HostPort| address.is_unspecified();
             if advertise.as_ref().map_or(unreachable(listen), unreachable) {
@@ -182,6 +185,7 @@ fn listeners(config: &Config, problems: &mut Vec<Problem>) {
             ));
         }
     }
+    with_clients(&config.client, problems);
     between_members(config, peer_listen.as_ref(), problems);
     if peer_listen.is_some_and(|peer| peer == config.client.listen && peer.port() != 0) {
         let why = "clients and members cannot share one port";
@@ -207,6 +211,36 @@ fn raft(config: &Config, problems: &mut Vec<Problem>) {
         problems.push(
             Problem::of("scheduler.lease", why, "make it several times raft.election_max; 10s is usual").beside(&["raft.election_max"]),
         );
+    }
+}
+
+/// What is missing to serve clients beyond loopback; empty: nothing.
+fn lacks(client: &Client) -> &'static str {
+    let shows = client.callers_ca.is_some() && client.callers == Callers::Required;
+    match (client.cert.is_some(), shows) {
+        (false, _) => "neither TLS nor authentication",
+        (true, false) => "TLS, but nobody has to show who it is",
+        (true, true) => "",
+    }
+}
+
+fn with_clients(client: &Client, problems: &mut Vec<Problem>) {
+    let Client { cert, key, callers_ca, callers, .. } = client;
+    let pair = [("client.cert", cert, "client.key"), ("client.key", key, "client.cert")];
+    if cert.is_some() != key.is_some() {
+        for (missing, _, there) in pair.iter().filter(|(_, file, _)| file.is_none()) {
+            let why = "a certificate and its key belong together, and this one is not named";
+            let remedy = "name both; `graft tls issue MEMBER --host HOST` makes them";
+            problems.push(Problem::of(*missing, why, remedy).beside(&[there]));
+        }
+    }
+    if callers_ca.is_some() && cert.is_none() {
+        let why = "clients can show certificates only where this member shows one as well";
+        problems.push(Problem::of("client.callers_ca", why, "name client.cert and client.key, or leave it out").beside(&["client.cert"]));
+    }
+    if callers_ca.is_none() && *callers != Callers::default() {
+        let why = "it says how certificates of callers are asked for, but not of which authority";
+        problems.push(Problem::of("client.callers", why, "set client.callers_ca, or leave it out").beside(&["client.callers_ca"]));
     }
 }
 

@@ -117,6 +117,27 @@ pub struct Client {
     /// Where others reach it. When it is left out: the address it listens on. Needed when that is `0.0.0.0` or `[::]`. A member that listens on
     /// loopback answers REST under this name and those of loopback only.
     pub advertise: Option<HostPort>,
+    /// File (PEM) with the certificate that clients and workers are shown, and those between it and its authority. With `client.key` it makes the
+    /// port speak TLS alone. A file that changes is read again within seconds.
+    pub cert: Option<PathBuf>,
+    /// File (PEM) with the private key of the certificate.
+    pub key: Option<PathBuf>,
+    /// File (PEM) with certificates of the authority of clients and workers: each has to show a certificate that it has made, whose name
+    /// is then who asks.
+    pub callers_ca: Option<PathBuf>,
+    /// Whether a client or a worker has to show a certificate of `client.callers_ca` (`required`), or may also come without one (`optional`).
+    pub callers: Callers,
+}
+
+/// Whether callers show certificates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Callers {
+    /// Each has to.
+    #[default]
+    Required,
+    /// Each may.
+    Optional,
 }
 
 /// `[cluster]`: the members together.
@@ -225,7 +246,7 @@ pub struct Discovery {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Security {
-    /// Serve clients beyond loopback although there is neither TLS nor authentication. Anybody who reaches the port may
+    /// Serve clients beyond loopback although there is no TLS, or nobody has to show who it is. Anybody who reaches the port may
     /// then do anything. On loopback, members may also speak to each other without TLS then; beyond it they never do.
     pub insecure: bool,
 }
@@ -373,7 +394,8 @@ impl Default for Node {
 
 impl Default for Client {
     fn default() -> Self {
-        Self { listen: HostPort::loopback(CLIENT_PORT), advertise: None }
+        let listen = HostPort::loopback(CLIENT_PORT);
+        Self { listen, advertise: None, cert: None, key: None, callers_ca: None, callers: Callers::default() }
     }
 }
 

@@ -48,6 +48,7 @@ use crate::clock::Clock;
 use crate::discovery::formation::Formation;
 use crate::observability::metrics::Metrics;
 use crate::storage::{Latest, LogRecovered, LogStore, SnapshotReader, StateStore, View};
+use crate::tls::members::LinkOptions;
 
 /// How long a restarted member waits for the cluster to confirm what it has.
 const RECOVERY_WAIT: Duration = Duration::from_secs(60);
@@ -178,6 +179,14 @@ impl Consensus {
     /// From now on, calls between members carry this cluster id and epoch, and those of another cluster are refused.
     pub fn set_lineage(&self, cluster_id: String, epoch: u64) {
         self.inner.links.set_lineage(cluster_id, epoch);
+    }
+
+    /// A connection of its own to another member, at its port for members: only the member of this name will do.
+    ///
+    /// # Errors
+    /// If the address is none.
+    pub fn dial(&self, name: &str, peer_address: &str, options: LinkOptions) -> Result<Channel, tonic::transport::Error> {
+        self.inner.links.dial(name, peer_address, options)
     }
 
     /// What the other members call; serve it on the peer listener.

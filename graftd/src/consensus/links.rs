@@ -12,7 +12,7 @@ use tonic::transport::Channel;
 
 use super::member::MemberInfo;
 use crate::discovery::protocol::{PROTOCOL, speaks_with};
-use crate::peer_tls::{LinkOptions, PeerSecurity};
+use crate::tls::members::{LinkOptions, PeerSecurity};
 
 /// Largest message between members, in bytes: what is read of the log at once, and one entry more.
 pub const PEER_MESSAGE_BYTES_MAX: usize = 16 << 20;
@@ -114,6 +114,11 @@ impl Links {
         Ok(client)
     }
 
+    /// A connection to the member of this name, which is made when it is first used.
+    pub(crate) fn dial(&self, name: &str, address: &str, options: LinkOptions) -> Result<Channel, tonic::transport::Error> {
+        Ok(self.security.dial(address, Some(name), options)?.channel)
+    }
+
     /// A client whose connection is made when it is first used, and again when it broke. Nobody but this member will do.
     pub(crate) fn connect(&self, member: &MemberInfo) -> Result<Client, tonic::transport::Error> {
         let options = LinkOptions {
@@ -122,14 +127,13 @@ impl Links {
             keepalive: Some(KEEPALIVE),
             windows: Some((STREAM_WINDOW_BYTES, CONNECTION_WINDOW_BYTES)),
         };
-        let dialed = self.security.dial(&member.peer_address, Some(&member.name), options)?;
-        let client = PeerServiceClient::new(dialed.channel);
+        let client = PeerServiceClient::new(self.dial(&member.name, &member.peer_address, options)?);
         Ok(client.max_decoding_message_size(PEER_MESSAGE_BYTES_MAX).max_encoding_message_size(PEER_MESSAGE_BYTES_MAX))
     }
 }
 
 /// Whether a failed call surely never reached the other side.
-pub(crate) fn never_sent(status: &Status) -> bool {
+pub fn never_sent(status: &Status) -> bool {
     let mut source = status.source();
     while let Some(error) = source {
         if error.is::<tonic::ConnectError>() {

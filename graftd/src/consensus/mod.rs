@@ -66,7 +66,7 @@ pub use error::{ChangeError, OpenError, ProposeError};
 pub use feed::{Feed, FeedBatch};
 pub use handle::Consensus;
 pub use leadership::Leadership;
-pub use links::PEER_MESSAGE_BYTES_MAX;
+pub use links::{PEER_MESSAGE_BYTES_MAX, never_sent};
 pub use member::MemberInfo;
 pub use options::{ConsensusOptions, MembershipRules};
 pub use orders::Order;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::error::OpenError;
 use super::member::MemberInfo;
 use crate::discovery::join_policy::JoinPolicy;
-use crate::peer_tls::PeerSecurity;
+use crate::tls::members::PeerSecurity;
 
 /// Entries that are kept in the log below a snapshot, at least, as a multiple of what can be in flight: what is queued to be applied must
 /// never be purged.

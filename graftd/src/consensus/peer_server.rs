@@ -39,7 +39,7 @@ use super::snapshot::{SnapshotData, blocking};
 use super::types::{Raft, Types};
 use crate::discovery::formation::Formation;
 use crate::discovery::records::FIRST_EPOCH;
-use crate::peer_tls::{PeerCaller, Unwelcome};
+use crate::tls::members::{PeerCaller, Unwelcome};
 
 /// A snapshot of which no chunk comes for so long is given up.
 const CHUNK_STALL: Duration = Duration::from_secs(10);

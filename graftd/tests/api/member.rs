@@ -9,7 +9,7 @@ use graft_proto::v1;
 use graft_proto::v1::cluster_service_client::ClusterServiceClient;
 use graft_proto::v1::worker_service_client::WorkerServiceClient;
 use graft_proto::v1::workflow_service_client::WorkflowServiceClient;
-use graftd::api::{self, Api, ServerInfo};
+use graftd::api::{self, Api, Server, ServerInfo};
 use graftd::clock::Clock;
 use graftd::consensus::{Consensus, ConsensusOptions, Leadership, MemberInfo};
 use graftd::discovery::data_dir::DataDir;
@@ -86,6 +86,7 @@ impl Member {
             version: "1.2.3".into(),
             member_name: "m1".into(),
             client_address: address.to_string(),
+            is_secure: false,
             retention_default_ms: 60_000,
             take_max,
             readiness: ready,
@@ -93,7 +94,7 @@ impl Member {
         let stop = CancellationToken::new();
         let formation = formation(&dir.path().join("identity"), address, metrics.clone());
         let api = Api { consensus: consensus.clone(), scheduler, formation: Arc::downgrade(&formation), metrics, info };
-        let served = tokio::spawn(api::serve(listener, api, stop.clone()));
+        let served = tokio::spawn(Server::new(listener, None, api, stop.clone()).expect("it is bound").serve());
         Self { address, readiness, stop, served, consensus, _dir: dir }
     }
 

@@ -13,7 +13,7 @@ use graft_proto::v1::cluster_service_client::ClusterServiceClient;
 use graft_proto::v1::membership_service_client::MembershipServiceClient;
 use graftd::app::{Daemon, Failure};
 use graftd::config::{Config, Flags, Sources, load};
-use graftd::peer_tls::authority::Authority;
+use graftd::tls::authority::{Authority, Subject};
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
@@ -51,7 +51,7 @@ impl Daemons {
     fn security(&self, name: &str) -> String {
         let Some(authority) = &self.authority else { return "[security]\ninsecure = true\n".to_owned() };
         let file = |name: &str| self.dir.path().join(name);
-        let issued = authority.issue(&MemberIdentity { cluster: "graft".into(), member: name.into() }, 1).unwrap();
+        let issued = authority.issue(&Subject::member(&MemberIdentity { cluster: "graft".into(), member: name.into() }), 1).unwrap();
         let (cert, key) = (file(&format!("{name}.pem")), file(&format!("{name}.key")));
         fs::write(&cert, issued.cert).unwrap();
         fs::write(&key, issued.key).unwrap();

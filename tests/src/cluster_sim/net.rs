@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use graftd::peer_tls::{Carried, Carrier};
+use graftd::tls::members::{Carried, Carrier};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, oneshot};
 use tonic::transport::server::Connected;

@@ -89,7 +89,7 @@ async fn bench(global: &Global, output: Output, args: &Bench, interrupt: &Interr
         (here.addr(), Some(here))
     };
     let place = Place { addr, ..place };
-    client(&place.addr, &place.namespace, global.timeout)?; // an address that is none is a mistake, whether anybody answers or not
+    client(&place, global.timeout)?; // an address that is none is a mistake, whether anybody answers or not
     let spinner = Spinner::start("measuring");
     let figures = match interrupt.or(reach(&place.addr, global.timeout)).await {
         Ok(()) => measured(&place, global.timeout, args, interrupt).await,
@@ -132,7 +132,7 @@ async fn probe(disk: &mut Disk, directory: &Path) {
 /// Starts workers and lanes, measures, and stops them again. However it ends, nothing stays in flight.
 async fn measured(place: &Place, timeout: Duration, args: &Bench, interrupt: &Interrupt) -> CliResult<(Arc<Plan>, report::Window)> {
     let plan = Arc::new(Plan::new(args));
-    let connect = || client(&place.addr, &place.namespace, timeout);
+    let connect = || client(place, timeout);
     let (stop_workers, stopped) = watch::channel(false);
     let mut workers = JoinSet::new();
     for number in 0..args.workers {

@@ -70,7 +70,7 @@ impl Leader {
         loop {
             let status = client.cluster_status().await?;
             if let Some(leader) = status.members.iter().find(|member| status.leader > 0 && member.raft_id == status.leader) {
-                return Ok(Self { id: leader.raft_id, term: status.term, client: Client::connect(leader.client_address.as_str())? });
+                return Ok(Self { id: leader.raft_id, term: status.term, client: client.at(&leader.client_address)? });
             }
             if Instant::now() >= until {
                 let seconds = LEADER_TIMEOUT.as_secs();

@@ -10,6 +10,7 @@ use graft_client::Client;
 use graft_client::proto::{ClusterStatusResponse, Member};
 use schemars::JsonSchema;
 use serde::Serialize;
+use tokio::time::timeout;
 
 use crate::cli::Global;
 use crate::commands::Session;
@@ -30,7 +31,7 @@ const LAG: u64 = 10_000;
 pub(super) async fn run(session: &Session, global: &Global) -> CliResult {
     let seen = session.client.cluster_status().await?;
     let asked = seen.members.iter().filter(|member| !member.client_address.is_empty()).map(|member| async {
-        let answer = ask(&member.client_address, global.timeout.min(ANSWER_MAX)).await;
+        let answer = ask(&session.client, &member.client_address, global.timeout.min(ANSWER_MAX)).await;
         (member.raft_id, answer)
     });
     let answers: BTreeMap<u64, Result<ClusterStatusResponse, String>> = join_all(asked).await.into_iter().collect();
@@ -50,9 +51,12 @@ pub(super) async fn run(session: &Session, global: &Global) -> CliResult {
     Ok(())
 }
 
-async fn ask(address: &str, time: Duration) -> Result<ClusterStatusResponse, String> {
-    let client = Client::builder(format!("http://{address}")).request_timeout(time).build().map_err(|error| error.to_string())?;
-    client.cluster_status().await.map_err(|error| error.message().to_owned())
+async fn ask(client: &Client, address: &str, time: Duration) -> Result<ClusterStatusResponse, String> {
+    let client = client.at(address).map_err(|error| error.to_string())?;
+    match timeout(time, client.cluster_status()).await {
+        Ok(answer) => answer.map_err(|error| error.message().to_owned()),
+        Err(_) => Err(format!("no answer within {} ms", time.as_millis())),
+    }
 }
 
 /// How bad it is.

@@ -3,7 +3,7 @@
 use crate::cli::Global;
 use crate::cli::place::ContextAdd;
 use crate::commands::client;
-use crate::contexts::{Context, Store, checked_name};
+use crate::contexts::{Context, Place, Secured, Store, checked_name};
 use crate::error::{CliError, CliResult};
 use crate::output::note;
 
@@ -13,8 +13,12 @@ pub(crate) fn run(global: &Global, args: &ContextAdd) -> CliResult {
     let name = &args.name;
     let addr = global.addr.clone().filter(|addr| !addr.trim().is_empty());
     let addr = addr.ok_or_else(|| CliError::Usage(format!("say where {name:?} is: graft context add {name} --addr URL")))?;
-    // An address that is none is refused now, not when it is needed.
-    client(&addr, global.namespace.as_deref().unwrap_or_default(), global.timeout)?;
+    // An address that is none, or a file that does not fit, is refused now, not when it is needed.
+    let tls = Secured::of_flags(&global.tls).absolute()?;
+    let namespace = global.namespace.clone();
+    let place =
+        Place { addr: addr.clone(), namespace: namespace.clone().unwrap_or_default(), tls: tls.clone(), context: None, is_named: true };
+    client(&place, global.timeout)?;
     let store = Store::find()?;
     let (mut contexts, _) = store.read()?;
     if contexts.contexts.contains_key(name) && !args.replace {
@@ -23,7 +27,7 @@ pub(crate) fn run(global: &Global, args: &ContextAdd) -> CliResult {
             contexts.get(name)?.addr
         )));
     }
-    contexts.contexts.insert(name.clone(), Context { addr, namespace: global.namespace.clone() });
+    contexts.contexts.insert(name.clone(), Context { addr, namespace, tls });
     if args.make_current {
         contexts.current = Some(name.clone());
     }

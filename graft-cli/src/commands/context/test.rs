@@ -26,7 +26,7 @@ pub(crate) async fn run(global: &Global, output: Output, args: &ContextTest) -> 
     let place = Place::of(&global)?;
     let patience = PATIENCE.min(global.timeout);
     let addresses = place.addr.split(',').map(str::trim).filter(|address| !address.is_empty());
-    let asked = addresses.map(|address| asked(address, &place.namespace, patience));
+    let asked = addresses.map(|address| asked(&place, address, patience));
     let tested = Tested { context: place.context.clone(), addresses: futures::future::join_all(asked).await };
     output.show(&tested)?;
     let silent = tested.addresses.iter().filter(|address| address.answer.is_err()).count();
@@ -47,9 +47,10 @@ struct Asked {
     answer: Result<(ClusterStatusResponse, Duration), String>,
 }
 
-async fn asked(address: &str, namespace: &str, patience: Duration) -> Asked {
+async fn asked(place: &Place, address: &str, patience: Duration) -> Asked {
     let answer = async {
-        let client = client(address, namespace, patience).map_err(|error| error.to_string())?;
+        let place = Place { addr: address.to_owned(), ..place.clone() };
+        let client = client(&place, patience).map_err(|error| error.to_string())?;
         // The first answer also makes the connection; the second one is what a request takes.
         client.cluster_status().await.map_err(|error| error.message().to_owned())?;
         let asked = Instant::now();

@@ -44,7 +44,7 @@ async fn front(State(shared): State<Arc<Shared>>) -> String {
     for (path, what) in ENDPOINTS {
         text.push_str(&format!("{path:<10} {what}\n"));
     }
-    text.push_str(&format!("\nTry: graft --addr http://{} cluster status\n", info.client_address));
+    text.push_str(&format!("\nTry: graft --addr {} cluster status\n", info.urls().of(&info.client_address)));
     text
 }
 

@@ -44,7 +44,7 @@ impl WorkerService for Workers {
     type WorkStream = Pin<Box<dyn Stream<Item = Result<v1::ToWorker, Status>> + Send>>;
 
     async fn work(&self, request: Request<Streaming<v1::FromWorker>>) -> Result<Response<Self::WorkStream>, Status> {
-        let caller = Caller::of(request.metadata());
+        let caller = Caller::of(&request);
         let mut inbound = request.into_inner();
         let status = self.shared.api.consensus.status();
         let greeting = first_message(&mut inbound).await?;
@@ -62,7 +62,14 @@ impl WorkerService for Workers {
         let over = CancellationToken::new();
         let link = self.shared.api.scheduler.connect(hello, outbound).await;
         let broken = session::receive(worker, nodes, inbound, link, over.clone());
-        let outgoing = session::Outgoing::new(messages, broken, status.member, self.shared.shutdown.clone(), over.drop_guard());
+        let outgoing = session::Outgoing::new(
+            messages,
+            broken,
+            status.member,
+            self.shared.api.info.urls(),
+            self.shared.shutdown.clone(),
+            over.drop_guard(),
+        );
         Ok(Response::new(outgoing.into_stream().boxed()))
     }
 }

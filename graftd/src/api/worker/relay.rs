@@ -19,9 +19,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Status, Streaming};
 
-use crate::api::forward::{self, Caller, Failed};
-use crate::api::{Shared, methods, sessions};
-use crate::consensus::{Leadership, MemberInfo};
+use crate::api::forward::{self, Caller};
+use crate::api::{Shared, methods};
+use crate::consensus::{Leadership, MemberInfo, never_sent};
 use graft_proto::errors::{ErrorCode, Fault};
 
 /// Messages of one direction that wait for the other side; beyond that, whoever sends has to.
@@ -50,15 +50,18 @@ pub(super) async fn relay(
     // There is room: nothing else was sent yet.
     let _ = upward.try_send(v1::FromWorker { message: Some(Message::Hello(hello)) });
     let unreachable = |why: String| {
-        let detail = format!("cannot be carried to the leader, member `{}` at {}: {why}", leader.name, leader.client_address);
+        let detail = format!("cannot be carried to the leader, member `{}` at {}: {why}", leader.name, leader.peer_address);
         Status::from(Fault::new(ErrorCode::NoLeader, "the worker's stream", detail))
     };
-    let channel = forward::connect_for_streams(&sessions::url(&leader.client_address)).await;
-    let mut client = WorkerServiceClient::new(channel.map_err(|error: Failed| unreachable(error.to_string()))?)
-        .max_decoding_message_size(ANSWER_BYTES_MAX)
-        .max_encoding_message_size(MESSAGE_BYTES_MAX);
-    // What the leader refuses, it refuses the worker.
-    let downward = client.work(caller.marked(ReceiverStream::new(messages))).await?.into_inner();
+    let channel = forward::dial_for_streams(shared, &leader).map_err(|error| unreachable(error.to_string()))?;
+    let mut client =
+        WorkerServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let downward = match client.work(caller.named(ReceiverStream::new(messages))).await {
+        Ok(answer) => answer.into_inner(),
+        Err(status) if never_sent(&status) => return Err(unreachable(status.message().to_owned())),
+        // What the leader refuses, it refuses the worker.
+        Err(status) => return Err(status),
+    };
     tracing::info!(%worker, leader = %leader.name, "a worker's stream is carried to the leader");
     let over = CancellationToken::new();
     tokio::spawn(carry_up(inbound, upward, over.clone()));

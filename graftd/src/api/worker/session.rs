@@ -11,7 +11,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Status, Streaming};
 
 use crate::api::methods;
-use crate::api::sessions;
+use crate::api::{Urls, sessions};
 use crate::scheduler::{FromWorker, SessionLink, ToWorker};
 use graft_convert::outcomes;
 use graft_proto::errors::{ErrorCode, Fault, cut, quoted};
@@ -122,6 +122,7 @@ pub(super) struct Outgoing {
     /// Resolves with a status when the worker has broken the protocol, and with an error when it has gone.
     broken: Option<oneshot::Receiver<Status>>,
     member: u64,
+    urls: Urls,
     shutdown: CancellationToken,
     /// Ends the other pump when this one is dropped: at its end, or when the connection is gone.
     _over: DropGuard,
@@ -141,10 +142,11 @@ impl Outgoing {
         messages: mpsc::Receiver<ToWorker>,
         broken: oneshot::Receiver<Status>,
         member: u64,
+        urls: Urls,
         shutdown: CancellationToken,
         over: DropGuard,
     ) -> Self {
-        Self { messages, broken: Some(broken), member, shutdown, _over: over, ready: VecDeque::new(), end: None }
+        Self { messages, broken: Some(broken), member, urls, shutdown, _over: over, ready: VecDeque::new(), end: None }
     }
 
     pub(super) fn into_stream(self) -> impl Stream<Item = Result<v1::ToWorker, Status>> + Send {
@@ -160,7 +162,7 @@ impl Outgoing {
                 return end.take().map(Err);
             }
             match self.news().await {
-                News::Message(Some(message)) => self.ready.extend(sessions::told(message, self.member)),
+                News::Message(Some(message)) => self.ready.extend(sessions::told(message, self.member, self.urls)),
                 // The scheduler stops with the member, and may be faster.
                 News::Message(None) if self.shutdown.is_cancelled() => self.close(Fault::shutting_down().into()),
                 News::Message(None) => self.end = Some(None),
@@ -189,7 +191,7 @@ impl Outgoing {
 
     fn close(&mut self, status: Status) {
         let reason = status.message().to_owned();
-        self.ready.extend(sessions::told(ToWorker::Closing { reason }, self.member));
+        self.ready.extend(sessions::told(ToWorker::Closing { reason }, self.member, self.urls));
         self.end = Some(Some(status));
     }
 }
@@ -199,6 +201,8 @@ mod tests {
     use super::*;
     use futures::StreamExt;
     use graft_proto::v1::to_worker;
+
+    const PLAIN: Urls = Urls { is_secure: false };
 
     fn nodes() -> BTreeSet<String> {
         BTreeSet::from(["a".to_owned()])
@@ -272,7 +276,7 @@ mod tests {
     async fn a_worker_that_breaks_the_protocol_is_told_before_the_end() {
         let (_outbound, messages) = mpsc::channel(4);
         let (broken, receiver) = oneshot::channel();
-        let mut stream = Outgoing::new(messages, receiver, 1, CancellationToken::new(), guard()).into_stream().boxed();
+        let mut stream = Outgoing::new(messages, receiver, 1, PLAIN, CancellationToken::new(), guard()).into_stream().boxed();
         broken.send(Status::invalid_argument("because")).expect("the stream listens");
         assert_eq!(reason(stream.next().await), "because");
         assert_eq!(stream.next().await.expect("an item").expect_err("the status").code(), tonic::Code::InvalidArgument);
@@ -286,7 +290,7 @@ mod tests {
         let shutdown = CancellationToken::new();
         outbound.send(ToWorker::HeartbeatAck { term: 1, echo: 2, leading: true }).await.expect("room");
         shutdown.cancel();
-        let mut stream = Outgoing::new(messages, receiver, 1, shutdown, guard()).into_stream().boxed();
+        let mut stream = Outgoing::new(messages, receiver, 1, PLAIN, shutdown, guard()).into_stream().boxed();
         assert!(matches!(stream.next().await, Some(Ok(v1::ToWorker { message: Some(to_worker::Message::HeartbeatAck(_)) }))));
         assert!(reason(stream.next().await).contains("is shutting down"));
         assert_eq!(stream.next().await.expect("an item").expect_err("the status").code(), tonic::Code::Unavailable);
@@ -297,7 +301,7 @@ mod tests {
         let (outbound, messages) = mpsc::channel(4);
         let (broken, receiver) = oneshot::channel();
         drop(broken);
-        let mut stream = Outgoing::new(messages, receiver, 1, CancellationToken::new(), guard()).into_stream().boxed();
+        let mut stream = Outgoing::new(messages, receiver, 1, PLAIN, CancellationToken::new(), guard()).into_stream().boxed();
         outbound.send(ToWorker::Acks(vec![])).await.expect("room");
         assert!(matches!(stream.next().await, Some(Ok(v1::ToWorker { message: Some(to_worker::Message::Acks(_)) }))));
         drop(outbound);

@@ -16,7 +16,7 @@ use super::says::Report;
 use super::{Says, Source};
 use crate::discovery::rounds::{CONNECT_TIMEOUT, REQUEST_TIMEOUT};
 use crate::observability::metrics::Metrics;
-use crate::peer_tls::{Dialed, LinkOptions, PeerSecurity};
+use crate::tls::members::{Dialed, LinkOptions, PeerSecurity};
 
 /// Most candidates at a time. Clusters have at most nine members; the rest is room for what goes and comes.
 pub const CANDIDATES_MAX: usize = 64;

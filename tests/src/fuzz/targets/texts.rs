@@ -10,8 +10,8 @@ use graft_proto::peer_identity::{MemberIdentity, is_name};
 use graftd::config::{Flags, HostPort, Size, Sources, Span, load};
 use graftd::discovery::join_policy::{JoinPolicy, Joiner, Token};
 use graftd::discovery::sources::PeerPort;
-use graftd::peer_tls::authority::{Authority, Issued};
-use graftd::peer_tls::{MaterialFiles, PeerSecurity};
+use graftd::tls::authority::{Authority, Issued, Subject};
+use graftd::tls::members::{MaterialFiles, PeerSecurity};
 
 use super::messages::reasoned;
 use crate::fuzz::{Outcome, Target, Verdict, same, taken};
@@ -225,7 +225,7 @@ pub(super) fn joining() -> Target {
 pub(super) fn certificates() -> Target {
     let (authority, issued) = Authority::create("test").expect("an authority");
     let identity = MemberIdentity { cluster: "test".into(), member: "m1".into() };
-    let member = authority.issue(&identity, 1).expect("a certificate");
+    let member = authority.issue(&Subject::member(&identity), 1).expect("a certificate");
     let dir = tempfile::tempdir().expect("a directory");
     let path = |name: &str| dir.path().join(name);
     let files = MaterialFiles { ca: path("ca.pem"), cert: path("member.pem"), key: path("member.key") };

@@ -62,7 +62,8 @@ fn name(authority: &Authority) -> String {
 
 /// Lets a request through, or refuses it.
 pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    match check(&shared.hosts, &shared.api.info.client_address, request.method(), request.uri(), request.headers()) {
+    let info = &shared.api.info;
+    match check(&shared.hosts, &info.urls().of(&info.client_address), request.method(), request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(fault) => finished(Refusal::from(fault).response(request.uri().path())),
     }
@@ -72,7 +73,7 @@ fn check(hosts: &Hosts, address: &str, method: &Method, uri: &Uri, headers: &Hea
     let asked = asked(uri, headers)?;
     if let Some(stranger) = asked.iter().find(|asked| !hosts.have(asked)) {
         let detail = "is none under which this member answers: it listens on loopback, for this machine only";
-        let remedy = format!("ask http://{address}; to be reached under another name, set client.advertise to it");
+        let remedy = format!("ask {address}; to be reached under another name, set client.advertise to it");
         return Err(Fault::new(ErrorCode::WrongOrigin, format!("host {}", quoted(stranger.as_str())), detail).remedy(remedy));
     }
     if matches!(*method, Method::GET | Method::HEAD) {
@@ -151,7 +152,7 @@ mod tests {
         }
         for host in ["evil.test", "localhost.evil.test", "evil.test:7420", "10.0.0.1", "0.0.0.0", "[::2]", "127.0.0.1.evil.test"] {
             let fault = ask(&loopback(), Method::GET, &[("host", host)]).expect_err(host);
-            assert!(fault.code == ErrorCode::WrongOrigin && fault.to_string().contains("ask http://graft.test:7420;"), "{fault}");
+            assert!(fault.code == ErrorCode::WrongOrigin && fault.to_string().contains("ask graft.test:7420;"), "{fault}");
             let open = Hosts::of("10.0.0.1:7420".parse().expect("an address"), ADDRESS);
             ask(&open, Method::GET, &[("host", host)]).expect("it is asked under names that it does not know");
         }

@@ -1,9 +1,11 @@
 //! An authority for a cluster that has none: what `graft tls` makes. Whoever has an authority of their own needs nothing of this.
 //!
-//! Keys are ECDSA on P-256. The authority signs nothing but certificates of members, each with one URI
-//! ([`graft_proto::peer_identity`]), good for both sides of a connection.
+//! Keys are ECDSA on P-256. A member's certificate has one URI that names it ([`graft_proto::peer_identity`]) and is good for both sides of a
+//! connection; with the names of its hosts in it, clients know it as well. A client's has one URI, too, and is good for the calling side alone.
 
-use graft_proto::peer_identity::MemberIdentity;
+use std::fmt;
+
+use graft_proto::peer_identity::{MemberIdentity, client_uri};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
@@ -14,9 +16,9 @@ use time::{Duration, OffsetDateTime};
 /// How long an authority lasts, in days.
 pub const AUTHORITY_DAYS: u32 = 3_650;
 /// How long a certificate lasts unless somebody says otherwise, in days.
-pub const MEMBER_DAYS: u32 = 365;
-/// Longest that a certificate of a member may last, in days.
-pub const MEMBER_DAYS_MAX: u32 = AUTHORITY_DAYS;
+pub const CERTIFICATE_DAYS: u32 = 365;
+/// Longest that a certificate may last, in days.
+pub const CERTIFICATE_DAYS_MAX: u32 = AUTHORITY_DAYS;
 /// Clocks differ: what is made now is good from so long ago, in hours.
 const GOOD_SINCE_HOURS: i64 = 1;
 
@@ -36,11 +38,48 @@ impl From<rcgen::Error> for AuthorityError {
 pub struct Issued {
     /// The certificate.
     pub cert: String,
-    /// The private key: whoever has it is the member, or the authority.
+    /// The private key: whoever has it is the holder, or the authority.
     pub key: String,
 }
 
-/// Makes certificates of members.
+/// Who holds a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A member.
+    Member {
+        /// Its cluster's name.
+        cluster: String,
+        /// Its own.
+        member: String,
+        /// Names and addresses under which clients reach it; none: members alone do.
+        hosts: Vec<String>,
+    },
+    /// A client or a worker.
+    Client {
+        /// The cluster's name.
+        cluster: String,
+        /// Its own.
+        name: String,
+    },
+}
+
+impl Subject {
+    /// A member, for other members.
+    pub fn member(identity: &MemberIdentity) -> Self {
+        Self::Member { cluster: identity.cluster.clone(), member: identity.member.clone(), hosts: Vec::new() }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Member { cluster, member, .. } => write!(f, "member {member} of cluster {cluster}"),
+            Self::Client { cluster, name } => write!(f, "client {name} of cluster {cluster}"),
+        }
+    }
+}
+
+/// Makes certificates.
 #[derive(Debug)]
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
@@ -75,16 +114,29 @@ impl Authority {
         Ok(Self { issuer })
     }
 
-    /// A certificate for a member, from now on for so many days.
+    /// A certificate, from now on for so many days.
     ///
     /// # Errors
-    /// If no key can be made.
-    pub fn issue(&self, member: &MemberIdentity, days: u32) -> Result<Issued, AuthorityError> {
+    /// If no key can be made, or a host is neither a name nor an address.
+    pub fn issue(&self, subject: &Subject, days: u32) -> Result<Issued, AuthorityError> {
+        let (name, uri, hosts, usages) = match subject {
+            Subject::Member { cluster, member, hosts } => {
+                let uri = MemberIdentity { cluster: cluster.clone(), member: member.clone() }.uri();
+                (member, uri, hosts.as_slice(), vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth])
+            }
+            Subject::Client { cluster, name } => (name, client_uri(cluster, name), &[][..], vec![ExtendedKeyUsagePurpose::ClientAuth]),
+        };
         let mut params = CertificateParams::default();
-        params.distinguished_name = named(&member.member);
-        params.subject_alt_names = vec![SanType::URI(member.uri().as_str().try_into()?)];
+        params.distinguished_name = named(name);
+        params.subject_alt_names = vec![SanType::URI(uri.as_str().try_into()?)];
+        for host in hosts {
+            params.subject_alt_names.push(match host.parse() {
+                Ok(address) => SanType::IpAddress(address),
+                Err(_) => SanType::DnsName(host.as_str().try_into().map_err(|_| AuthorityError(format!("`{host}` is no name of a host")))?),
+            });
+        }
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages = usages;
         (params.not_before, params.not_after) = from_now(days);
         let key = KeyPair::generate()?;
         let cert = params.signed_by(&key, &self.issuer)?;

@@ -2,18 +2,17 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use graft_proto::peer_identity::MemberIdentity;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use thiserror::Error;
 use x509_parser::time::ASN1Time;
 
 use super::verify::{self, MemberVerifier};
+use crate::tls::kept::Made;
+use crate::tls::pem::{MaterialError, authorities, certificates, expiry, private_key};
 
 /// Where the files are, in PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,19 +25,12 @@ pub struct MaterialFiles {
     pub key: PathBuf,
 }
 
-/// What does not fit.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{}: {why}", file.display())]
-pub struct MaterialError {
-    /// Which file.
-    pub file: PathBuf,
-    /// What is wrong with it.
-    pub why: String,
+/// Whose files they are.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) me: MemberIdentity,
+    pub(super) files: MaterialFiles,
 }
-
-/// What changes when a file is replaced.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stamp([Option<(SystemTime, u64)>; 3]);
 
 /// What connections are made with.
 #[derive(Debug)]
@@ -46,54 +38,39 @@ pub(super) struct Material {
     pub(super) server: Arc<ServerConfig>,
     pub(super) client: Arc<ClientConfig>,
     /// When the certificate expires.
-    pub(super) expires: ASN1Time,
+    expires: ASN1Time,
 }
 
-impl MaterialFiles {
-    pub(super) fn stamp(&self) -> Stamp {
-        let of = |path: &Path| {
-            let meta = std::fs::metadata(path).ok()?;
-            Some((meta.modified().ok()?, meta.len()))
-        };
-        Stamp([of(&self.ca), of(&self.cert), of(&self.key)])
+impl Made for Material {
+    type Of = Member;
+
+    fn files(of: &Member) -> Vec<&Path> {
+        vec![&of.files.ca, &of.files.cert, &of.files.key]
     }
-}
 
-impl Material {
-    /// Reads and checks all of it: what others would refuse is refused here, where it can be mended.
-    pub(super) fn read(files: &MaterialFiles, me: &MemberIdentity) -> Result<Self, MaterialError> {
+    fn made(Member { me, files }: &Member) -> Result<Self, MaterialError> {
         let MaterialFiles { ca, cert, key } = files;
-        let wrong = |file: &Path, why: String| MaterialError { file: file.to_owned(), why };
-        let mut roots = RootCertStore::empty();
-        for authority in certificates(ca)? {
-            roots.add(authority).map_err(|error| wrong(ca, format!("holds a certificate that is no authority: {error}")))?;
-        }
-        let roots = Arc::new(roots);
+        let roots = authorities(ca)?;
         let chain = certificates(cert)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let (own, between) = chain.split_first().expect("at least one certificate was read");
+        let wrong = |why: String| MaterialError::of(cert, why);
         verify::leads_to(&roots, own, between, &provider)
-            .map_err(|error| wrong(cert, format!("was not made by the authority in {}: {error}", ca.display())))?;
+            .map_err(|error| wrong(format!("was not made by the authority in {}: {error}", ca.display())))?;
         match verify::identity(own) {
             Ok(identity) if identity == *me => {}
-            Ok(other) => return Err(wrong(cert, format!("is of {other}, and this is {me}"))),
-            Err(why) => return Err(wrong(cert, format!("{why}; its URI has to be {}", me.uri()))),
+            Ok(other) => return Err(wrong(format!("is of {other}, and this is {me}"))),
+            Err(why) => return Err(wrong(format!("{why}; its URI has to be {}", me.uri()))),
         }
-        let private = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, format!("holds no private key in PEM: {error}")))?;
-        let expires = verify::expiry(own).map_err(|why| wrong(cert, why))?;
+        let private = private_key(key)?;
+        let expires = expiry(own).map_err(wrong)?;
         let (server, client) = configs(provider, roots, chain, private)
-            .map_err(|error| wrong(key, format!("does not belong to the certificate in {}: {error}", cert.display())))?;
+            .map_err(|error| MaterialError::of(key, format!("does not belong to the certificate in {}: {error}", cert.display())))?;
         Ok(Self { server: Arc::new(server), client: Arc::new(client), expires })
     }
-}
 
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, MaterialError> {
-    let wrong = |why: String| MaterialError { file: file.to_owned(), why };
-    let read = CertificateDer::pem_file_iter(file).map_err(|error| wrong(format!("cannot be read: {error}")))?;
-    let read: Result<Vec<_>, _> = read.collect();
-    match read.map_err(|error| wrong(format!("is no PEM: {error}")))? {
-        none if none.is_empty() => Err(wrong("holds no certificate in PEM".to_owned())),
-        some => Ok(some),
+    fn called(&self) -> String {
+        format!("the certificate for members, good until {},", self.expires)
     }
 }
 

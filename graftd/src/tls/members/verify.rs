@@ -13,8 +13,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
 use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::{FromDer, X509Certificate};
-use x509_parser::time::ASN1Time;
+
+use crate::tls::pem::parsed;
 
 /// Checks whoever is called.
 #[derive(Debug)]
@@ -80,10 +80,6 @@ pub(super) fn leads_to(
     signed(roots, cert, between, provider, UnixTime::now())
 }
 
-fn parsed<'a>(cert: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, String> {
-    X509Certificate::from_der(cert).map(|(_, cert)| cert).map_err(|error| format!("is no certificate: {error}"))
-}
-
 /// The member that a certificate names: the one URI of that kind.
 pub(super) fn identity(cert: &CertificateDer<'_>) -> Result<MemberIdentity, String> {
     let cert = parsed(cert)?;
@@ -98,9 +94,4 @@ pub(super) fn identity(cert: &CertificateDer<'_>) -> Result<MemberIdentity, Stri
         (None, _) => Err("names no member of a cluster".to_owned()),
         (Some(_), Some(_)) => Err("names several members".to_owned()),
     }
-}
-
-/// When a certificate expires.
-pub(super) fn expiry(cert: &CertificateDer<'_>) -> Result<ASN1Time, String> {
-    Ok(parsed(cert)?.validity().not_after)
 }

@@ -17,6 +17,7 @@ use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::*;
+use crate::tls::{LOOK_EVERY, authority};
 
 /// Longest wait for anything here.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -198,18 +199,18 @@ async fn a_certificate_is_replaced_without_a_restart_and_one_that_does_not_fit_i
     let (a, b) = (Member::new(&authority_, "demo", "a"), Member::new(&authority_, "demo", "b"));
     let address = b.listen().await;
     let PeerSecurity::Tls(tls) = &b.security else { unreachable!() };
-    let before = tls.files.stamp();
+    let before = tls.0.stamp();
     // Somebody else's certificate does not fit: the old one stays.
     files(b.files.cert.parent().unwrap(), &authority_, &["graft://demo/members/c"]);
-    assert_ne!(tls.files.stamp(), before, "a change is seen");
-    tls.reload();
+    assert_ne!(tls.0.stamp(), before, "a change is seen");
+    tls.0.reload();
     a.greet(&address, Some("b")).await.unwrap();
     // One of another authority that fits by itself is taken: from now on the other member is a stranger.
     files(b.files.cert.parent().unwrap(), &authority(), &[&b.me.uri()]);
-    tls.reload();
+    tls.0.reload();
     a.greet(&address, Some("b")).await.unwrap_err();
     files(b.files.cert.parent().unwrap(), &authority_, &[&b.me.uri()]);
-    tls.reload();
+    tls.0.reload();
     a.greet(&address, Some("b")).await.unwrap();
 }
 
@@ -248,7 +249,7 @@ async fn members_of_one_authority_that_was_kept_in_files_know_each_other() {
     let folder = tempfile::tempdir().unwrap();
     let member = |name: &str| {
         let me = identity("demo", name);
-        let issued = made.issue(&me, authority::MEMBER_DAYS).unwrap();
+        let issued = made.issue(&authority::Subject::member(&me), authority::CERTIFICATE_DAYS).unwrap();
         let file = |what: &str| folder.path().join(format!("{name}-{what}.pem"));
         let files = MaterialFiles { ca: file("ca"), cert: file("cert"), key: file("key") };
         for (file, text) in [(&files.ca, &kept.cert), (&files.cert, &issued.cert), (&files.key, &issued.key)] {
@@ -263,7 +264,7 @@ async fn members_of_one_authority_that_was_kept_in_files_know_each_other() {
     assert_eq!(greet(&member("a"), &address, Some("b")).await.unwrap().member_name, "a");
     // The key of another is not the authority's.
     let (_, other) = authority::Authority::create("demo").unwrap();
-    let stranger = authority::Authority::read(&other).unwrap().issue(&identity("demo", "a"), 1).unwrap();
+    let stranger = authority::Authority::read(&other).unwrap().issue(&authority::Subject::member(&identity("demo", "a")), 1).unwrap();
     std::fs::write(folder.path().join("a-cert.pem"), stranger.cert).unwrap();
     let files =
         MaterialFiles { ca: folder.path().join("a-ca.pem"), cert: folder.path().join("a-cert.pem"), key: folder.path().join("a-key.pem") };

@@ -186,8 +186,8 @@ async fn welcomed(stream: TcpStream, security: &PeerSecurity) -> Result<Accepted
 pub(super) fn shown(tls: &PeerTls, chain: Option<&[CertificateDer<'_>]>) -> Result<MemberIdentity, String> {
     let cert = chain.and_then(<[_]>::first).ok_or("the other side has shown no certificate")?;
     let member = verify::identity(cert).map_err(|why| format!("the certificate of the other side {why}"))?;
-    match member.cluster == tls.me.cluster {
+    match member.cluster == tls.cluster() {
         true => Ok(member),
-        false => Err(format!("the other side is {member}, and this is a member of cluster {}", tls.me.cluster)),
+        false => Err(format!("the other side is {member}, and this is a member of cluster {}", tls.cluster())),
     }
 }

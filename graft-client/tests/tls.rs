@@ -1,0 +1,140 @@
+//! Client and worker over TLS, against a daemon in this process with certificates that are made here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use graft_client::{Client, ClientBuilder, ErrorCode, Outcome, Tls, Worker};
+use graftd::app::Daemon;
+use graftd::config::{Callers, Config};
+use graftd::tls::authority::{Authority, Subject};
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+const DAYS: u32 = 1;
+/// Longest wait for an answer: a refusal must not be repeated until then.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct State {
+    n: u32,
+}
+
+/// An authority and the files that it has made.
+struct Files {
+    folder: TempDir,
+    authority: Authority,
+}
+
+impl Files {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (authority, issued) = Authority::create("graft").unwrap();
+        std::fs::write(folder.path().join("ca.pem"), issued.cert).unwrap();
+        Self { folder, authority }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn issue(&self, name: &str, subject: &Subject) -> (PathBuf, PathBuf) {
+        let issued = self.authority.issue(subject, DAYS).unwrap();
+        let (cert, key) = (self.file(&format!("{name}.pem")), self.file(&format!("{name}.key")));
+        std::fs::write(&key, issued.key).unwrap();
+        std::fs::write(&cert, issued.cert).unwrap();
+        (cert, key)
+    }
+
+    fn of_member(&self, host: &str) -> (PathBuf, PathBuf) {
+        self.issue("m1", &Subject::Member { cluster: "graft".into(), member: "m1".into(), hosts: vec![host.to_owned()] })
+    }
+
+    fn of_client(&self, name: &str) -> (PathBuf, PathBuf) {
+        self.issue(name, &Subject::Client { cluster: "graft".into(), name: name.into() })
+    }
+
+    fn tls(&self) -> Tls {
+        Tls::new().ca(self.file("ca.pem"))
+    }
+
+    /// A daemon that shows its certificate, made for this host.
+    async fn daemon(&self, host: &str, callers: Option<Callers>) -> (Daemon, TempDir) {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = Config::in_process(directory.path());
+        let (cert, key) = self.of_member(host);
+        (config.client.cert, config.client.key) = (Some(cert), Some(key));
+        if let Some(callers) = callers {
+            (config.client.callers_ca, config.client.callers) = (Some(self.file("ca.pem")), callers);
+        }
+        let daemon = Daemon::start(config).await.unwrap();
+        daemon.ready().await.unwrap();
+        assert!(daemon.client_url().starts_with("https://"));
+        (daemon, directory)
+    }
+}
+
+fn patient(builder: ClientBuilder) -> Client {
+    builder.request_timeout(PATIENCE).build().unwrap()
+}
+
+async fn refused(client: &Client) -> String {
+    let began = std::time::Instant::now();
+    let error = client.cluster_status().await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Tls.name(), "{error}");
+    assert!(!error.is_retryable() && error.has_no_side_effects() && began.elapsed() < PATIENCE / 2, "{error}");
+    error.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workflow_is_started_and_executed_over_tls_by_callers_that_show_who_they_are() {
+    let files = Files::new();
+    let (daemon, _directory) = files.daemon("127.0.0.1", Some(Callers::Required)).await;
+    let (cert, key) = files.of_client("ann");
+    let client = patient(Client::builder(daemon.client_url()).identity("somebody").tls(files.tls().identity(cert, key)));
+    let worker = Worker::builder(client.clone())
+        .node_fn("count", |_, state: State, _: ()| async move { Ok(Outcome::state(State { n: state.n + 1 })) });
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(worker.run_until(stop.clone().cancelled_owned()));
+    client.start("over-tls").state(&State { n: 1 }).unwrap().node_named("count", ()).await.unwrap();
+    let state: State = client.workflow("over-tls").result().await.unwrap();
+    assert_eq!(state.n, 2);
+    let history = client.workflow("over-tls").history(10, "").await.unwrap();
+    assert!(format!("{:?}", history.events).contains("client:ann"), "who it is stands in the history, and not what it says: {history:?}");
+    stop.cancel();
+    running.await.unwrap().unwrap();
+    // Nobody gets in without a certificate, and the refusal says what is missing.
+    let said = refused(&patient(Client::builder(daemon.client_url()).tls(files.tls()))).await;
+    assert!(said.contains("asks for a certificate of this client"), "{said}");
+    daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_believe_the_other_side_says_so_at_once() {
+    let (files, elsewhere) = (Files::new(), Files::new());
+    let (daemon, _directory) = files.daemon("graft.example", None).await;
+    let said = refused(&patient(Client::builder(daemon.client_url()).tls(elsewhere.tls().host("graft.example")))).await;
+    assert!(said.contains("an authority that this client does not believe") && said.contains("Name the authority"), "{said}");
+    let said = refused(&patient(Client::builder(daemon.client_url()).tls(files.tls()))).await;
+    assert!(said.contains("graft.example"), "the name that it holds: {said}");
+    let client = patient(Client::builder(daemon.client_url()).tls(files.tls().host("graft.example")));
+    client.cluster_status().await.unwrap();
+    daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_text_is_not_answered_where_tls_is_spoken_and_the_other_way_round() {
+    let files = Files::new();
+    let (daemon, _directory) = files.daemon("127.0.0.1", None).await;
+    let plain = Client::builder(format!("http://{}", daemon.client_address())).request_timeout(Duration::from_secs(1)).build().unwrap();
+    let said = plain.cluster_status().await.unwrap_err().to_string();
+    assert!(said.contains("https://"), "{said}");
+    daemon.shutdown().await;
+    let directory = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(Config::in_process(directory.path())).await.unwrap();
+    daemon.ready().await.unwrap();
+    let said = refused(&patient(Client::builder(format!("https://{}", daemon.client_address())).tls(files.tls()))).await;
+    assert!(said.contains("does not speak TLS there"), "{said}");
+    daemon.shutdown().await;
+}
