@@ -42,6 +42,7 @@ mod member;
 mod network;
 mod options;
 mod orders;
+mod owed;
 mod peer_server;
 mod proposer;
 mod recover;

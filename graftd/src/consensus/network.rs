@@ -6,7 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
@@ -28,8 +28,9 @@ use super::codec::{SnapshotHead, Wire};
 use super::links::{Client, Links};
 use super::log_store::io_error;
 use super::member::MemberInfo;
+use super::owed::Owed;
 use super::sending::Sending;
-use super::snapshot::{SnapshotData, blocking};
+use super::snapshot::{Passage, SnapshotData, blocking};
 use super::types::{Types, Vote, position_or_zero};
 use crate::observability::metrics::Metrics;
 
@@ -134,20 +135,19 @@ impl NetStreamAppend<Types> for Peer {
                 return Ok(nothing);
             };
             let mut client = self.client()?;
-            let sent = Arc::new(AtomicU64::new(0));
-            let counted = sent.clone();
+            let owed = Owed::default();
+            let going_out = owed.clone();
             let mut header = Some(self.links.header(self.target));
             let requests = futures::stream::once(std::future::ready(first)).chain(input).map(move |request| {
-                counted.fetch_add(1, Ordering::Relaxed);
+                going_out.sent(&request);
                 // Only the first message of a stream says who talks to whom.
                 RaftMessage { header: header.take(), kind: RaftKind::Append as i32, body: request.encode() }
             });
             let answers = client.append(requests).await.map_err(|status| call_error(&status))?.into_inner();
-            let state = (answers, sent, 0u64);
-            let results = futures::stream::unfold(Some(state), |state| async move {
-                let (mut answers, sent, received) = state?;
+            let results = futures::stream::unfold(Some((answers, owed)), |state| async move {
+                let (mut answers, owed) = state?;
                 loop {
-                    let owed_before = sent.load(Ordering::Relaxed) > received;
+                    let owed_before = owed.some();
                     let Ok(next) = tokio::time::timeout(APPEND_STALL, answers.message()).await else {
                         if !owed_before {
                             continue;
@@ -158,14 +158,15 @@ impl NetStreamAppend<Types> for Peer {
                     return match next {
                         Err(status) => Some((Err(call_error(&status)), None)),
                         // Said, or else openraft counts what was sent as under way and never purges it.
-                        Ok(None) if sent.load(Ordering::Relaxed) > received => {
+                        Ok(None) if owed.some() => {
                             let why = "the member ended the stream without an answer";
                             Some((Err(RPCError::Unreachable(Unreachable::from_string(why))), None))
                         }
                         Ok(None) => None,
                         Ok(Some(message)) => match StreamAppendResult::<Types>::decode(message.body) {
                             Err(error) => Some((Err(network_error(&error)), None)),
-                            Ok(result) => Some((Ok(result), Some((answers, sent, received + 1)))),
+                            Ok(result) if !owed.answered(result.as_ref().ok()) => continue,
+                            Ok(result) => Some((Ok(result), Some((answers, owed)))),
                         },
                     };
                 }
@@ -211,7 +212,10 @@ impl NetSnapshot<Types> for Peer {
             let why = io::Error::other("only an opened snapshot can be sent");
             return Err(StreamingError::Network(NetworkError::new(&why)));
         };
-        let _sent = self.sending.begin(self.target, position_or_zero(meta.last_log_id.as_ref()));
+        let upto = position_or_zero(meta.last_log_id.as_ref());
+        let _sent = self.sending.begin(self.target, upto);
+        let mut passage = Passage::begin("sent", self.target, upto);
+        let bytes = passage.bytes.clone();
         let header = Some(self.links.header(self.target));
         let head = SnapshotHead { vote, meta }.encode();
         let (sender, chunks) = mpsc::channel(CHUNKS_AHEAD);
@@ -225,6 +229,7 @@ impl NetSnapshot<Types> for Peer {
                 let (next, read_on) = blocking(move || (reader.next_chunk(), reader)).await?;
                 reader = read_on;
                 let Some(data) = next.map_err(io_error)? else { break };
+                bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
                 if sender.send(SnapshotChunk { data, ..SnapshotChunk::default() }).await.is_err() {
                     return Ok(());
                 }
@@ -235,13 +240,14 @@ impl NetSnapshot<Types> for Peer {
         let mut client = self.client()?;
         let sending = within(option.soft_ttl(), client.snapshot(ReceiverStream::new(chunks)));
         let answer = tokio::select! {
-            answer = sending => answer?,
+            answer = sending => answer.inspect_err(|error| passage.failed(&error.to_string()))?,
             closed = cancel => return Err(StreamingError::Closed(closed)),
         };
         if let Ok(Err(error)) = reading.await {
             return Err(StreamingError::Network(NetworkError::new(&error)));
         }
         self.metrics.snapshots.with_label_values(&["send"]).inc();
+        passage.over("sent and installed");
         Ok(SnapshotResponse::decode(answer.into_inner().body).map_err(|error| network_error(&error))?)
     }
 }

@@ -35,8 +35,8 @@ use super::orders::{self, Order};
 use super::proposer::{Proposer, REFUSED_NO_ROOM, REFUSED_NOT_LEADER, REFUSED_OVERLOADED, Target};
 use super::registrar::Registrar;
 use super::registrar::Undone;
-use super::snapshot::{SnapshotData, blocking};
-use super::types::{Raft, Types};
+use super::snapshot::{Passage, SnapshotData, blocking};
+use super::types::{Raft, SnapshotMeta, Types, Vote, position_or_zero};
 use crate::discovery::formation::Formation;
 use crate::discovery::records::FIRST_EPOCH;
 use crate::tls::members::{PeerCaller, Unwelcome};
@@ -97,6 +97,51 @@ impl Peers {
             Some(member) => speaks(caller, |caller| caller.speaks_for(&member.name)),
             None => Ok(()),
         }
+    }
+
+    /// Takes the rest of a snapshot, and puts it in the place of the state.
+    async fn arrive(
+        &self,
+        mut chunks: Streaming<SnapshotChunk>,
+        vote: Vote,
+        meta: SnapshotMeta,
+        passage: &mut Passage,
+    ) -> Result<Response<RaftMessage>, Status> {
+        let (sender, mut taken) = mpsc::channel::<Bytes>(CHUNKS_AHEAD);
+        let state = self.shared.state.clone();
+        let writing = tokio::spawn(async move {
+            let mut writer = blocking(move || state.receive_snapshot()).await?.map_err(io_error)?;
+            // A thread for each chunk: none waits for the network.
+            while let Some(data) = taken.recv().await {
+                let (written, write_on) = blocking(move || (writer.write_chunk(&data), writer)).await?;
+                written.map_err(io_error)?;
+                writer = write_on;
+            }
+            Ok::<_, io::Error>(writer)
+        });
+        let mut complete = false;
+        loop {
+            // Whoever sends nothing more must not keep the next sender out.
+            let next = tokio::select! {
+                next = tokio::time::timeout(CHUNK_STALL, chunks.message()) => next,
+                () = self.stop.cancelled() => return Err(Status::unavailable("this member is shutting down")),
+            };
+            let Ok(next) = next else { return Err(Status::deadline_exceeded(format!("no chunk came for {CHUNK_STALL:?}"))) };
+            let Some(chunk) = next? else { break };
+            complete = chunk.last;
+            passage.more(chunk.data.len());
+            if complete || (!chunk.data.is_empty() && sender.send(chunk.data).await.is_err()) {
+                break;
+            }
+        }
+        drop(sender);
+        let writer = writing.await.map_err(stopped)?.map_err(|error| Status::internal(error.to_string()))?;
+        if !complete {
+            return Err(Status::aborted("the snapshot was cut off"));
+        }
+        let snapshot = Snapshot { meta, snapshot: SnapshotData::Incoming(writer) };
+        let response = self.raft.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
+        Ok(Response::new(answer(RaftKind::Snapshot, response.encode())))
     }
 
     fn formation(&self) -> Result<Arc<Formation>, Status> {
@@ -237,40 +282,14 @@ impl PeerService for Peers {
         let Ok(_receiving) = self.receiving.clone().try_acquire_owned() else {
             return Err(Status::unavailable("another snapshot is being received"));
         };
-        let (sender, mut taken) = mpsc::channel::<Bytes>(CHUNKS_AHEAD);
-        let state = self.shared.state.clone();
-        let writing = tokio::spawn(async move {
-            let mut writer = blocking(move || state.receive_snapshot()).await?.map_err(io_error)?;
-            // A thread for each chunk: none waits for the network.
-            while let Some(data) = taken.recv().await {
-                let (written, write_on) = blocking(move || (writer.write_chunk(&data), writer)).await?;
-                written.map_err(io_error)?;
-                writer = write_on;
-            }
-            Ok::<_, io::Error>(writer)
-        });
-        let mut complete = false;
-        loop {
-            // Whoever sends nothing more must not keep the next sender out.
-            let next = tokio::select! {
-                next = tokio::time::timeout(CHUNK_STALL, chunks.message()) => next,
-                () = self.stop.cancelled() => return Err(Status::unavailable("this member is shutting down")),
-            };
-            let Ok(next) = next else { return Err(Status::deadline_exceeded(format!("no chunk came for {CHUNK_STALL:?}"))) };
-            let Some(chunk) = next? else { break };
-            complete = chunk.last;
-            if complete || (!chunk.data.is_empty() && sender.send(chunk.data).await.is_err()) {
-                break;
-            }
+        let from = first.header.map_or(0, |header| header.from);
+        let mut passage = Passage::begin("received", from, position_or_zero(meta.last_log_id.as_ref()));
+        let arrived = self.arrive(chunks, vote, meta, &mut passage).await;
+        match &arrived {
+            Ok(_) => passage.over("received and installed"),
+            Err(status) => passage.failed(status.message()),
         }
-        drop(sender);
-        let writer = writing.await.map_err(stopped)?.map_err(|error| Status::internal(error.to_string()))?;
-        if !complete {
-            return Err(Status::aborted("the snapshot was cut off"));
-        }
-        let snapshot = Snapshot { meta, snapshot: SnapshotData::Incoming(writer) };
-        let response = self.raft.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
-        Ok(Response::new(answer(RaftKind::Snapshot, response.encode())))
+        arrived
     }
 
     async fn propose(&self, request: Request<ProposeRequest>) -> Result<Response<ProposeResponse>, Status> {

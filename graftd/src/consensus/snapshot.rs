@@ -2,9 +2,12 @@
 //! follower asks; a received one replaces the whole state at once.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use openraft::alias::SmSnapshotOf;
 use openraft::{RaftSnapshotBuilder, Snapshot};
+use tokio::time::Instant;
 
 use super::apply::StateMachine;
 use super::codec::{Wire, decode_optional};
@@ -20,6 +23,57 @@ pub(crate) enum SnapshotData {
     Outgoing(Box<SnapshotReader>),
     /// Received, to be installed.
     Incoming(SnapshotWriter),
+}
+
+/// The way of a snapshot from one member to another, for the log: when it begins, and how it ends. A side whose other side goes away is dropped
+/// where it stands.
+pub(crate) struct Passage {
+    verb: &'static str,
+    member: u64,
+    upto: u64,
+    began: Instant,
+    /// How many have passed.
+    pub(crate) bytes: Arc<AtomicU64>,
+    ended: bool,
+}
+
+impl Passage {
+    /// A snapshot up to this position is sent to a member, or received from it.
+    pub(crate) fn begin(verb: &'static str, member: u64, upto: u64) -> Self {
+        tracing::info!(member, upto, "a snapshot is being {verb}");
+        Self { verb, member, upto, began: Instant::now(), bytes: Arc::default(), ended: false }
+    }
+
+    /// So many bytes more have passed.
+    pub(crate) fn more(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// It has arrived.
+    pub(crate) fn over(&mut self, what: &str) {
+        self.ended = true;
+        let (member, upto, bytes, ms) = self.figures();
+        tracing::info!(member, upto, bytes, ms, "a snapshot is {what}");
+    }
+
+    /// It has not, and this is why.
+    pub(crate) fn failed(&mut self, reason: &str) {
+        self.ended = true;
+        let (member, upto, bytes, ms) = self.figures();
+        tracing::warn!(member, upto, bytes, ms, reason, "a snapshot was not {}: it begins anew", self.verb);
+    }
+
+    fn figures(&self) -> (u64, u64, u64, u64) {
+        (self.member, self.upto, self.bytes.load(Ordering::Relaxed), self.began.elapsed().as_millis() as u64)
+    }
+}
+
+impl Drop for Passage {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.failed("it was cut off, by either side");
+        }
+    }
 }
 
 pub(crate) fn meta_of(mark: &AppliedMark) -> io::Result<SnapshotMeta> {
