@@ -54,11 +54,9 @@ impl World {
                     self.stop(m, true, until);
                 }
             }
-            4 => {
-                let Some(process) = &self.members[m].process else { return Ok(()) };
-                process.settle();
-                self.members[m].frozen_until = until;
+            4 if self.members[m].process.is_some() => {
                 self.met("stopped and let go on");
+                self.members[m].frozen_until = until;
             }
             5 => {
                 self.met("cut off");

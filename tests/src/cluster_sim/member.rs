@@ -17,7 +17,6 @@ use graftd::scheduler::{Scheduler, SchedulerOptions};
 use graftd::storage::{LogOptions, LogStore, StateOptions, StateStore, Work};
 use graftd::tls::members::PeerSecurity;
 use tokio::runtime::{Builder, Runtime};
-use tokio::task::yield_now;
 use tokio::time::{Instant, advance, sleep, sleep_until};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::Server;
@@ -31,8 +30,6 @@ use crate::power::SimDisk;
 
 /// As the daemon probes idle connections of members.
 const KEEPALIVE: Duration = Duration::from_secs(2);
-/// Turns of a runtime after which its tasks have nothing more for one another, with some to spare.
-const SETTLE_YIELDS: usize = 32;
 
 /// The floors of a process, once they are open.
 #[derive(Clone)]
@@ -65,16 +62,6 @@ impl Process {
     pub fn step(&self, now: u64) {
         let until = self.began + Duration::from_millis(now - self.since);
         self.runtime.block_on(async { sleep_until(until).await });
-    }
-
-    /// Passes on what its tasks have for one another, before it is stopped: an assignment that lay in a channel all the while would be seen
-    /// after those of the next leader, and look as if it had been minted then.
-    pub fn settle(&self) {
-        self.runtime.block_on(async {
-            for _ in 0..SETTLE_YIELDS {
-                yield_now().await;
-            }
-        });
     }
 
     /// It was stopped, and goes on at `now`: for it, no time has passed.
