@@ -84,6 +84,7 @@ pub struct Prepared {
     contents: Contents,
     client: TcpListener,
     client_tls: Option<ClientTls>,
+    health: Option<TcpListener>,
     peer: Option<TcpListener>,
     security: PeerSecurity,
     me: Me,
@@ -107,6 +108,10 @@ impl Prepared {
             Some(address) => Some(bind("cluster.peer_listen", &address).await?),
             None => None,
         };
+        let health = match &config.client.health_listen {
+            Some(address) => Some(bind("client.health_listen", address).await?),
+            None => None,
+        };
         let peer_address = match (&peer, config.peer_listen()) {
             (Some(peer), Some(listen)) => advertised(peer, config.cluster.peer_advertise.as_ref(), &listen)?,
             _ => String::new(),
@@ -124,7 +129,7 @@ impl Prepared {
         };
         let security = options::peer_security(&config, &me.candidate.name)?;
         let client_tls = options::client_tls(&config).map_err(StartError::ClientTls)?;
-        Ok(Self { config, disk, data_dir: Arc::new(data_dir), contents, client, client_tls, peer, security, me, token })
+        Ok(Self { config, disk, data_dir: Arc::new(data_dir), contents, client, client_tls, health, peer, security, me, token })
     }
 
     /// The member's name.
@@ -139,7 +144,7 @@ impl Prepared {
 
     /// Opens the floors, bottom up.
     pub async fn open(self) -> Result<Daemon, StartError> {
-        let Self { config, disk, data_dir, contents, client, client_tls, peer, security, me, token } = self;
+        let Self { config, disk, data_dir, contents, client, client_tls, health, peer, security, me, token } = self;
         let Contents { promise, marker, .. } = contents;
         let client_address = client.local_addr().map_err(|e| StartError::Internal(format!("failed to read the client port: {e}")))?;
         let (clock, metrics, board) = (Clock::system(), Arc::new(Metrics::new()), Arc::new(ReadinessBoard::starting()));
@@ -181,7 +186,7 @@ impl Prepared {
         let (consensus_of_api, formation_of_api) = (consensus.clone(), Arc::downgrade(&formation));
         let api = api::Api { consensus: consensus_of_api, scheduler: scheduler.clone(), formation: formation_of_api, metrics, info };
         let server = api::Server::new(client, client_tls.clone(), api, api_stop.clone());
-        let server = server.map_err(|e| StartError::Internal(format!("failed to read the client port: {e}")))?;
+        let server = server.map_err(|e| StartError::Internal(format!("failed to read the client port: {e}")))?.with_health(health);
         let peers_task = peer.map(|peer| {
             let (incoming, asked) = (incoming(peer, security.clone()), server.for_members());
             serve_peers(incoming, consensus.peer_service(&formation), asked, peers_stop.clone(), background.failures())

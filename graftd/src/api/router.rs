@@ -31,6 +31,12 @@ pub(super) fn for_members(shared: &Arc<Shared>) -> Routes {
     Routes::new(cluster(shared)).add_service(membership(shared)).add_service(limits(shared)).add_service(workers(shared))
 }
 
+/// What probes and scrapers ask: health over HTTP and gRPC, and metrics. Nothing else is there.
+pub(super) fn for_probes(shared: &Arc<Shared>, health: HealthServer<HealthService>) -> Router {
+    let grpc = Routes::new(health).into_axum_router();
+    grpc.reset_fallback().merge(http::probes().with_state(shared.clone()))
+}
+
 fn workers(shared: &Arc<Shared>) -> WorkerServiceServer<Workers> {
     WorkerServiceServer::new(Workers { shared: shared.clone() })
         .max_decoding_message_size(MESSAGE_BYTES_MAX)

@@ -24,6 +24,8 @@ use crate::tls::clients::{CertName, ClientTls};
 
 /// Most connections at once; more wait to be accepted.
 pub const CONNECTIONS_MAX: usize = 16_384;
+/// Most connections of probes and scrapers, where they have a listener of their own.
+const PROBES_MAX: usize = 256;
 /// Most TLS handshakes at a time; whoever comes beyond waits.
 const HANDSHAKES_MAX: usize = 256;
 /// Longest time for a connection's first byte, and for the head of an HTTP/1.1 request.
@@ -47,19 +49,25 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The API of a member, about to be served.
 pub struct Server {
-    listener: TcpListener,
+    clients: TcpListener,
     tls: Option<ClientTls>,
+    health: Option<TcpListener>,
     shared: Arc<Shared>,
 }
 
 impl Server {
-    /// For this listener, over TLS if there is any, until `shutdown`.
+    /// For clients on this listener, over TLS if there is any, until `shutdown`.
     ///
     /// # Errors
     /// If the listener does not know where it listens.
-    pub fn new(listener: TcpListener, tls: Option<ClientTls>, api: Api, shutdown: CancellationToken) -> io::Result<Self> {
-        let shared = Shared::new(api, listener.local_addr()?, shutdown);
-        Ok(Self { listener, tls, shared })
+    pub fn new(clients: TcpListener, tls: Option<ClientTls>, api: Api, shutdown: CancellationToken) -> io::Result<Self> {
+        let shared = Shared::new(api, clients.local_addr()?, shutdown);
+        Ok(Self { clients, tls, health: None, shared })
+    }
+
+    /// Health and metrics are served on this listener as well, to whoever asks.
+    pub fn with_health(self, health: Option<TcpListener>) -> Self {
+        Self { health, ..self }
     }
 
     /// What other members ask of this API, to be served where members are.
@@ -69,17 +77,50 @@ impl Server {
 
     /// Answers until the shutdown; then finishes what is under way, for at most `STOP_MAX`.
     pub async fn serve(self) -> io::Result<()> {
-        let Self { listener, tls, shared } = self;
-        let shutdown = shared.shutdown.clone();
-        let health = grpc_health::service(&shared).await;
+        let Self { clients, tls, health, shared } = self;
+        let service = grpc_health::service(&shared).await;
         let take_max = shared.api.info.take_max;
-        let gate = Gate::new(router::router(shared.clone(), health), shared);
+        let shutdown = shared.shutdown.clone();
+        let door = |router, tls, connections_max| Door {
+            gate: Gate::new(router, shared.clone()),
+            tls,
+            take_max,
+            places: Arc::new(Semaphore::new(connections_max)),
+            handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
+            shutdown: shutdown.clone(),
+        };
+        let for_probes = health.map(|health| {
+            let router = router::for_probes(&shared, service.clone());
+            door(router, None, PROBES_MAX).serve(health)
+        });
+        let for_clients = door(router::router(shared.clone(), service), tls, CONNECTIONS_MAX).serve(clients);
+        tokio::join!(for_clients, async {
+            if let Some(probes) = for_probes {
+                probes.await;
+            }
+        });
+        Ok(())
+    }
+}
+
+/// What is behind a listener, and its bounds.
+struct Door {
+    gate: Gate,
+    tls: Option<ClientTls>,
+    take_max: Duration,
+    places: Arc<Semaphore>,
+    handshakes: Arc<Semaphore>,
+    shutdown: CancellationToken,
+}
+
+impl Door {
+    async fn serve(self, listener: TcpListener) {
+        let Self { shutdown, .. } = &self;
         let graceful = GracefulShutdown::new();
-        let (places, handshakes) = (Arc::new(Semaphore::new(CONNECTIONS_MAX)), Arc::new(Semaphore::new(HANDSHAKES_MAX)));
         let mut connections = JoinSet::new();
         loop {
             let place = tokio::select! {
-                place = places.clone().acquire_owned() => place.expect("nobody closes this semaphore"),
+                place = self.places.clone().acquire_owned() => place.expect("nobody closes this semaphore"),
                 () = shutdown.cancelled() => break,
             };
             let (stream, peer) = tokio::select! {
@@ -96,12 +137,12 @@ impl Server {
             while connections.try_join_next().is_some() {}
             let connection = Connection {
                 peer,
-                take_max,
+                take_max: self.take_max,
                 http: builder(),
-                gate: gate.clone(),
+                gate: self.gate.clone(),
                 watcher: graceful.watcher(),
-                tls: tls.clone(),
-                handshakes: handshakes.clone(),
+                tls: self.tls.clone(),
+                handshakes: self.handshakes.clone(),
                 shutdown: shutdown.clone(),
             };
             connections.spawn(async move {
@@ -116,7 +157,6 @@ impl Server {
             tracing::warn!("some requests took longer than {} s to finish and were cut off", STOP_MAX.as_secs());
         }
         connections.shutdown().await;
-        Ok(())
     }
 }
 

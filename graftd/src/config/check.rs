@@ -187,6 +187,13 @@ fn listeners(config: &Config, problems: &mut Vec<Problem>) {
     }
     with_clients(&config.client, problems);
     between_members(config, peer_listen.as_ref(), problems);
+    if let Some(health) = config.client.health_listen.as_ref().filter(|health| health.port() != 0) {
+        let taken = [("client.listen", Some(&config.client.listen)), ("cluster.peer_listen", peer_listen.as_ref())];
+        for (key, _) in taken.iter().filter(|(_, other)| *other == Some(health)) {
+            let why = format!("{health} is taken by {key}");
+            problems.push(Problem::of("client.health_listen", why, "use a port of its own, or leave it out").beside(&[key]));
+        }
+    }
     if peer_listen.is_some_and(|peer| peer == config.client.listen && peer.port() != 0) {
         let why = "clients and members cannot share one port";
         problems.push(Problem::of("cluster.peer_listen", why, "use another port for members, like 7421").beside(&["client.listen"]));

@@ -464,6 +464,14 @@ mod tests {
             ("discovery.dns_every = \"10ms\"", "discovery.dns_every: 10ms is too small"),
             ("[cluster]\nexpect = 3\npeers = [\"127.0.0.1:1\", \"127.0.0.1:2\"]", "node.name: members of a cluster are told apart by name"),
             ("[client]\nlisten = \"10.0.0.1:7420\"", "client.listen: 10.0.0.1:7420 can be reached from other machines"),
+            (
+                "[client]\nlisten = \"10.0.0.1:7420\"\ncert = \"a\"\nkey = \"b\"",
+                "client.listen: 10.0.0.1:7420 can be reached from other machines, and there is TLS, but nobody has to show who it is",
+            ),
+            ("[client]\ncert = \"a\"", "client.key: a certificate and its key belong together"),
+            ("[client]\ncallers_ca = \"a\"", "client.callers_ca: clients can show certificates only where"),
+            ("[client]\ncallers = \"optional\"", "client.callers: it says how certificates of callers are asked for"),
+            ("[client]\nhealth_listen = \"127.0.0.1:7420\"", "client.health_listen: 127.0.0.1:7420 is taken by client.listen"),
             ("[cluster]\npeer_listen = \"127.0.0.1:7421\"", "cluster.peer_ca: members would speak without TLS"),
             (
                 "[cluster]\npeer_listen = \"127.0.0.1:7421\"\npeer_ca = \"a\"\npeer_key = \"b\"",

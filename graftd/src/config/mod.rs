@@ -125,6 +125,9 @@ pub struct Client {
     /// File (PEM) with certificates of the authority of clients and workers: each has to show a certificate that it has made, whose name
     /// is then who asks.
     pub callers_ca: Option<PathBuf>,
+    /// Where health and metrics are served as well, in the clear and to whoever asks (`/livez`, `/readyz`, `/healthz`, `/metrics` and
+    /// `grpc.health.v1`): for probes and scrapers that have no certificate. When it is left out: on `client.listen` alone.
+    pub health_listen: Option<HostPort>,
     /// Whether a client or a worker has to show a certificate of `client.callers_ca` (`required`), or may also come without one (`optional`).
     pub callers: Callers,
 }
@@ -395,7 +398,7 @@ impl Default for Node {
 impl Default for Client {
     fn default() -> Self {
         let listen = HostPort::loopback(CLIENT_PORT);
-        Self { listen, advertise: None, cert: None, key: None, callers_ca: None, callers: Callers::default() }
+        Self { listen, advertise: None, cert: None, key: None, callers_ca: None, health_listen: None, callers: Callers::default() }
     }
 }
 

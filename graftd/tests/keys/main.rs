@@ -17,6 +17,7 @@ use graft_proto::v1::workflow_service_client::WorkflowServiceClient;
 use graftd::app::{Daemon, Prepared};
 use graftd::config::{Config, Flags, HostPort, Size, Sources, Span, all_keys, load};
 use http::uri::PathAndQuery;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tonic::Request;
 use tonic::client::Grpc;
@@ -32,6 +33,7 @@ const SHOWN: &[(&str, &str, &str)] = &[
     ("client.key", "src/tls/clients.rs", "a_caller_is_known_by_its_certificate_and_by_nothing_without_one"),
     ("client.callers_ca", "src/tls/clients.rs", "without_a_certificate_of_the_authority_nobody_gets_in_where_one_is_asked_for"),
     ("client.callers", "src/tls/clients.rs", "a_caller_is_known_by_its_certificate_and_by_nothing_without_one"),
+    ("client.health_listen", "tests/keys/main.rs", "probes_have_a_listener_of_their_own_where_that_was_said"),
     ("cluster.name", "tests/process.rs", "data_of_another_cluster_end_it_with_77"),
     ("cluster.expect", "tests/formation.rs", "three_members_form_one_cluster_and_stay_it"),
     ("cluster.peers", "tests/formation.rs", "three_members_form_one_cluster_and_stay_it"),
@@ -139,6 +141,33 @@ fn said(dir: &Path, text: &str) -> Config {
     // However full the disk of this machine is, unless that is what is tested.
     config.storage.disk_reserve.get_or_insert(Size::from_bytes(0));
     config
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn probes_have_a_listener_of_their_own_where_that_was_said() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let probes = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("bound");
+    let mut config = Config::in_process(dir.path());
+    config.client.health_listen = Some(HostPort::loopback(probes.port()));
+    let daemon = started(config).await;
+    let first_line = async |path: &str| {
+        let mut stream = TcpStream::connect(probes).await.expect("it listens");
+        let asked = format!("GET {path} HTTP/1.1\r\nhost: probe\r\nconnection: close\r\n\r\n");
+        stream.write_all(asked.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer");
+        answer.lines().next().unwrap_or_default().to_owned()
+    };
+    for path in ["/livez", "/readyz?verbose", "/healthz", "/metrics"] {
+        assert_eq!(first_line(path).await, "HTTP/1.1 200 OK", "{path}");
+    }
+    for path in ["/", "/api/v1/cluster", "/api/v1/openapi.json"] {
+        assert_eq!(first_line(path).await, "HTTP/1.1 404 Not Found", "{path}: nothing else is there");
+    }
+    let channel = Endpoint::from_shared(format!("http://{probes}")).expect("an address").connect().await.expect("it listens");
+    let status = ClusterServiceClient::new(channel).status(v1::ClusterStatusRequest {}).await.expect_err("nothing else is there");
+    assert_eq!(status.code(), tonic::Code::Unimplemented, "{status:?}");
+    daemon.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -28,13 +28,16 @@ const ENDPOINTS: [(&str, &str); 5] = [
 ];
 
 pub(super) fn routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
-    rest::routes(shared)
-        .route("/", get(front))
+    rest::routes(shared).route("/", get(front)).merge(probes()).fallback(not_found)
+}
+
+/// Health and metrics.
+pub(super) fn probes() -> Router<Arc<Shared>> {
+    Router::new()
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/healthz", get(health::healthz))
         .route("/metrics", get(metrics::scrape))
-        .fallback(not_found)
 }
 
 async fn front(State(shared): State<Arc<Shared>>) -> String {
