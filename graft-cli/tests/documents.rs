@@ -20,6 +20,9 @@ mod hello_worker;
 /// The addresses of the README's three members.
 const SHOWN_MEMBERS: &str = "http://127.0.0.1:7420,http://127.0.0.1:7520,http://127.0.0.1:7620";
 
+/// The address of the README's member that serves over TLS.
+const SHOWN_SECURE: &str = "https://127.0.0.1:7420";
+
 /// Longest that one command may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -143,8 +146,8 @@ async fn the_readme_s_session_runs_as_it_is_shown() {
             continue; // tests/openapi/run runs these: they need more than Rust
         }
         assert!(command.starts_with("graft "), "README.md: nothing runs `{command}`: give it a place in {}", file!());
-        if command.contains(SHOWN_MEMBERS) {
-            continue; // a test of its own has three members
+        if command.contains(SHOWN_MEMBERS) || command.contains(SHOWN_SECURE) {
+            continue; // tests of their own have three members, and one that speaks TLS
         }
         // A benchmark is a short one.
         let ran = shell(&command.replace("--duration 10s", "--duration 1s"), &path, &addr, data.path()).await;
@@ -193,6 +196,37 @@ fn member(number: usize, ports: &[(u16, u16)], dir: &Path) -> Config {
     let file = dir.join(format!("m{number}.toml"));
     std::fs::write(&file, text.join("\n")).unwrap();
     load(&Flags { config: Some(file), ..Flags::default() }, &Sources::none()).unwrap().accepted().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_as_in_the_readme_serves_clients_over_tls() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = path_with_graft(dir.path());
+    let shown = commands(&read("README.md"));
+    for Shown { command, .. } in shown.iter().filter(|shown| shown.command.starts_with("graft tls ")) {
+        let made = shell(command, &path, "", dir.path()).await;
+        assert!(made.status.success(), "`{command}`: {}", String::from_utf8_lossy(&made.stderr));
+    }
+    let block = blocks(&read("README.md"), "toml").into_iter().find(|block| block.contains("callers_ca"));
+    let file = dir.path().join("m1.toml");
+    std::fs::write(&file, block.expect("the README shows it").replace("\"tls/", &format!("\"{}/tls/", dir.path().display()))).unwrap();
+    let flags =
+        Flags { config: Some(file), data_dir: Some(dir.path().join("data")), listen: Some("127.0.0.1:0".into()), ..Flags::default() };
+    let member = Daemon::start(load(&flags, &Sources::none()).unwrap().accepted().unwrap()).await.unwrap();
+    tokio::time::timeout(PATIENCE, member.ready()).await.expect("it becomes ready in time").unwrap();
+    let mut asked = 0;
+    for Shown { command, .. } in shown.iter().filter(|shown| shown.command.contains(SHOWN_SECURE)) {
+        let command = command.replace(SHOWN_SECURE, &member.client_url());
+        let output = shell(&command, &path, "", dir.path()).await;
+        let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success() && said.contains("leader"), "`{command}`: {said}{wrong}");
+        let bare = shell(&format!("graft --addr {} --tls-ca tls/ca.pem cluster status", member.client_url()), &path, "", dir.path()).await;
+        let wrong = String::from_utf8_lossy(&bare.stderr);
+        assert!(bare.status.code() == Some(6) && wrong.contains("GR9013") && wrong.contains("--tls-cert"), "{:?}: {wrong}", bare.status);
+        asked += 1;
+    }
+    assert_eq!(asked, 1);
+    member.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
