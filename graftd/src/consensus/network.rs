@@ -215,7 +215,7 @@ impl NetSnapshot<Types> for Peer {
         let upto = position_or_zero(meta.last_log_id.as_ref());
         let _sent = self.sending.begin(self.target, upto);
         let mut passage = Passage::begin("sent", self.target, upto);
-        let bytes = passage.bytes.clone();
+        let bytes = passage.bytes();
         let header = Some(self.links.header(self.target));
         let head = SnapshotHead { vote, meta }.encode();
         let (sender, chunks) = mpsc::channel(CHUNKS_AHEAD);
@@ -240,7 +240,11 @@ impl NetSnapshot<Types> for Peer {
         let mut client = self.client()?;
         let sending = within(option.soft_ttl(), client.snapshot(ReceiverStream::new(chunks)));
         let answer = tokio::select! {
-            answer = sending => answer.inspect_err(|error| passage.failed(&error.to_string()))?,
+            answer = sending => answer.inspect_err(|error| match error {
+                // Whoever is gone is offered one every second.
+                RPCError::Unreachable(_) => passage.refused(&error.to_string()),
+                _ => passage.failed(&error.to_string()),
+            })?,
             closed = cancel => return Err(StreamingError::Closed(closed)),
         };
         if let Ok(Err(error)) = reading.await {

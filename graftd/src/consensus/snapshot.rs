@@ -33,20 +33,22 @@ pub(crate) struct Passage {
     upto: u64,
     began: Instant,
     /// How many have passed.
-    pub(crate) bytes: Arc<AtomicU64>,
+    bytes: Arc<AtomicU64>,
     ended: bool,
 }
 
 impl Passage {
     /// A snapshot up to this position is sent to a member, or received from it.
     pub(crate) fn begin(verb: &'static str, member: u64, upto: u64) -> Self {
-        tracing::info!(member, upto, "a snapshot is being {verb}");
+        tracing::debug!(member, upto, "a snapshot is to be {verb}");
         Self { verb, member, upto, began: Instant::now(), bytes: Arc::default(), ended: false }
     }
 
     /// So many bytes more have passed.
     pub(crate) fn more(&self, bytes: usize) {
-        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        if self.bytes.fetch_add(bytes as u64, Ordering::Relaxed) == 0 && bytes > 0 {
+            tracing::info!(member = self.member, upto = self.upto, "a snapshot is being {}", self.verb);
+        }
     }
 
     /// It has arrived.
@@ -61,6 +63,17 @@ impl Passage {
         self.ended = true;
         let (member, upto, bytes, ms) = self.figures();
         tracing::warn!(member, upto, bytes, ms, reason, "a snapshot was not {}: it begins anew", self.verb);
+    }
+
+    /// Nobody is there, or wants it.
+    pub(crate) fn refused(&mut self, reason: &str) {
+        self.ended = true;
+        tracing::debug!(member = self.member, upto = self.upto, reason, "a snapshot was not {}", self.verb);
+    }
+
+    /// Counts what passes.
+    pub(crate) fn bytes(&self) -> Arc<AtomicU64> {
+        self.bytes.clone()
     }
 
     fn figures(&self) -> (u64, u64, u64, u64) {
