@@ -67,7 +67,8 @@ impl LossyFileBackend {
         self.file.write(from, &data[..(to - from) as usize])
     }
 
-    /// Lets some of what is not synced reach the file.
+    /// Lets some of what is not synced reach the file, where it stays. What was let through is forgotten: a transaction of gigabytes would write all of
+    /// it again each time.
     fn flush_early(&self, unsynced: &mut Unsynced) -> io::Result<()> {
         let Unsynced { len, valid, sectors, tearing } = unsynced;
         // A file that was cut and has grown again would show what was cut off: the disk has cut it by now.
@@ -75,8 +76,10 @@ impl LossyFileBackend {
             self.file.set_len(*valid)?;
         }
         let mut file_len = self.file.len()?;
-        for (sector, data) in sectors.iter().filter(|_| tearing.takes_early()) {
-            self.put(&mut file_len, *len, *sector, data)?;
+        let early: Vec<u64> = sectors.keys().filter(|_| tearing.takes_early()).copied().collect();
+        for sector in early {
+            self.put(&mut file_len, *len, sector, &sectors[&sector])?;
+            sectors.remove(&sector);
         }
         *valid = file_len.min(*len);
         Ok(())

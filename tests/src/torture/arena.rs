@@ -31,6 +31,10 @@ const LEASE: &str = "3s";
 const FORMED_WITHIN: Duration = Duration::from_secs(60);
 /// Longest wait of an operator for an answer.
 const OPERATOR_PATIENCE: Duration = Duration::from_secs(5);
+/// Entries that are kept in the log below a snapshot: at least, and for each minute of a run. The state grows all the time, and with it the time that
+/// a member takes to install it, in which leaders change.
+const LOG_KEEP_LEAST: u64 = 2_000;
+const LOG_KEEP_PER_MINUTE: u64 = 500;
 /// Size of a member's own file system. What is not used of it costs nothing.
 const DISK_MEBIBYTES: u32 = 8_192;
 /// How often a condition is looked at.
@@ -152,9 +156,10 @@ impl Arena {
         // the next one when it has the first.
         let beyond_loopback = if bridge.is_some() { "\n[security]\ninsecure = true\n" } else { "" };
         let reserve = if asked.kinds.contains(&Kind::DiskFull) { "\n[storage]\ndisk_reserve = \"32MiB\"\n" } else { "" };
+        let log_keep = LOG_KEEP_LEAST.max(asked.time.as_secs() / 60 * LOG_KEEP_PER_MINUTE);
         let extra = format!(
             "join = \"open\"\npromote_after = \"300ms\"\nreplace_after = \"3s\"\n\n[scheduler]\nlease = {LEASE:?}\n\n\
-             [raft]\nsnapshot_every = 1000\nlog_keep = 2000\n\n[log]\nformat = \"text\"\n{beyond_loopback}{reserve}"
+             [raft]\nsnapshot_every = 1000\nlog_keep = {log_keep}\n\n[log]\nformat = \"text\"\n{beyond_loopback}{reserve}"
         );
         let fighters = all.iter().zip(addresses).enumerate().map(|(at, ((name, _), addresses))| {
             let mut member = Member::prepare_at(dir, name, cluster, &trust, addresses, &extra);
