@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
+use futures::future::join_all;
 use graft_client::Client;
 use graft_machine::memory::Memory;
 use graftd::storage::SnapshotParser;
@@ -57,12 +58,17 @@ pub async fn compare(arena: &mut Arena, dir: &Path) -> Replicas {
     let mut found = Replicas::default();
     for _ in 0..TRIES {
         quiet(arena).await;
-        let mut all = Vec::new();
-        for at in 0..arena.size() {
-            let file = dir.join(format!("{}.snapshot", arena.fighters[at].member.name));
-            match replica(&arena.operator(at), &arena.fighters[at].member.name, file).await {
+        // All at the same time: requests that are forgotten are entries, too, one every second, and a large state takes longer than that.
+        let asked = (0..arena.size()).map(|at| {
+            let (operator, name) = (arena.operator(at), arena.fighters[at].member.name.clone());
+            let file = dir.join(format!("{name}.snapshot"));
+            async move { replica(&operator, &name, file).await.map_err(|why| format!("the state of {name}: {why}")) }
+        });
+        let (asked, mut all) = (join_all(asked).await, Vec::new());
+        for replica in asked {
+            match replica {
                 Ok(replica) => all.push(replica),
-                Err(why) => found.wrong.push(format!("the state of {}: {why}", arena.fighters[at].member.name)),
+                Err(why) => found.wrong.push(why),
             }
         }
         let Some(first) = all.first() else { return found };
