@@ -227,14 +227,23 @@ impl Prepared {
             background,
         };
         let grace = config.shutdown.grace.duration();
-        Ok(Daemon { client_address, is_secure: client_tls.is_some(), me, formation, board, floors, grace, _data_dir: data_dir })
+        Ok(Daemon {
+            client_address,
+            urls: api::Urls { is_secure: client_tls.is_some() },
+            me,
+            formation,
+            board,
+            floors,
+            grace,
+            _data_dir: data_dir,
+        })
     }
 }
 
 /// A running daemon. Dropping it without [`Daemon::shutdown`] stops it as a crash would: nothing that was acknowledged is lost.
 pub struct Daemon {
     client_address: SocketAddr,
-    is_secure: bool,
+    urls: api::Urls,
     me: Me,
     formation: Arc<Formation>,
     board: Arc<ReadinessBoard>,
@@ -271,8 +280,7 @@ impl Daemon {
 
     /// The same, as a URL.
     pub fn client_url(&self) -> String {
-        let scheme = if self.is_secure { "https" } else { "http" };
-        format!("{scheme}://{}", self.client_address)
+        self.urls.of(&self.client_address.to_string())
     }
 
     /// The member's name.

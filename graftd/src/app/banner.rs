@@ -1,5 +1,6 @@
 //! The first lines, printed before anything is opened.
 
+use crate::api::Urls;
 use crate::config::Config;
 use crate::discovery::formation_rules::{Bootstrap, Me};
 use crate::discovery::records::Marker;
@@ -10,7 +11,7 @@ const LINES_MAX: usize = 8;
 
 pub(super) fn banner(me: &Me, config: &Config, marker: Option<&Marker>) -> String {
     let secure = config.client.cert.is_some();
-    let url = format!("{}://{}", if secure { "https" } else { "http" }, me.candidate.client_address);
+    let url = Urls { is_secure: secure }.of(&me.candidate.client_address);
     let data = config.node.data_dir.display();
     let mut lines = vec![
         ("graftd", env!("CARGO_PKG_VERSION").to_owned()),
