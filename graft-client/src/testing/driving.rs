@@ -202,7 +202,7 @@ impl TestEngine {
         let mut offers = self.offers(&free);
         match self.seed {
             None => offers.sort_by(|a, b| {
-                let place = |offer: &Offer| (offer.key.priority, offer.key.since, offer.key.run, offer.key.task);
+                let place = |offer: &Offer| (offer.key.priority, offer.key.rank, offer.key.run, offer.key.task);
                 place(a).cmp(&place(b))
             }),
             Some(_) => self.shuffle(&mut offers),

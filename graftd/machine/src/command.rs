@@ -17,10 +17,12 @@ pub const ENTRY_FORMAT: u32 = 1;
 /// ([`crate::tables::MetaRecord::machine_version`]); [`Command::RaiseMachineVersion`] raises it, once every member can follow.
 ///
 /// - 1: the first.
-/// - 2: it can be raised, and the state says from which index on each version rules.
+/// - 2: it can be raised, and the state says from which index on each version rules; ready tasks are ordered by the start of their workflow.
 ///
 /// Nothing was released yet: what is added before the first release belongs to 2.
 pub const MACHINE_VERSION: u32 = 2;
+/// From this version on a task that becomes ready gets the place of its workflow in the ready order, and no longer that of its own readiness.
+pub(crate) const ORDER_BY_START: u32 = 2;
 /// The version of a cluster whose first command names none.
 pub const FIRST_MACHINE_VERSION: u32 = 1;
 

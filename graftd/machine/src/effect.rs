@@ -3,7 +3,8 @@
 use crate::command::TimerRef;
 use crate::ids::{AttemptRef, Run, TaskRef};
 use crate::session::Session;
-use crate::tables::{LimitKey, ReadyKey};
+use crate::tables::{LimitKey, ReadyKey, ReadyRecord};
+use crate::time::Millis;
 
 /// What the leader should now do.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,9 +47,18 @@ pub struct Offer {
     pub attempt: u32,
     /// Longest execution, in milliseconds; 0 = none.
     pub timeout: u64,
+    /// Ready since.
+    pub since: Millis,
 }
 
 impl Offer {
+    /// The task in that place.
+    pub fn of(key: ReadyKey, record: ReadyRecord) -> Self {
+        let ReadyRecord { attempt, timeout, since } = record;
+        let since = if since == 0 { key.rank } else { since };
+        Self { key, attempt, timeout, since }
+    }
+
     /// The task that is offered.
     pub fn task(&self) -> TaskRef {
         TaskRef { run: self.key.run, task: self.key.task }

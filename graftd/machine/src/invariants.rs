@@ -285,7 +285,7 @@ impl Check {
                 self.that(false, name, "has no task");
                 continue;
             };
-            let right = matches!(task.state(), TaskState::Ready(place) if ready::key(&workflow, key.task, &task, place.since) == *key);
+            let right = matches!(task.state(), TaskState::Ready(place) if ready::key(&workflow, key.task, &task, place) == *key);
             self.that(right, &name, "is not where its task belongs");
             self.that(record.attempt == task.attempt && record.timeout == task.timeout, &name, "names another attempt or timeout");
             let due = workflow.kind() == StatusKind::Running || workflow.sweep_due != 0;
@@ -294,7 +294,7 @@ impl Check {
         for (key, task) in self.tasks.clone() {
             let Some(workflow) = self.workflow(key.run).cloned() else { continue };
             if let (TaskState::Ready(place), StatusKind::Running, 0) = (task.state(), workflow.kind(), workflow.sweep_due) {
-                let there = listed.contains_key(&ready::key(&workflow, key.task, &task, place.since));
+                let there = listed.contains_key(&ready::key(&workflow, key.task, &task, place));
                 self.that(there, format!("task {}/{}", key.run, key.task), "is ready and not in the ready order");
             }
         }

@@ -7,7 +7,7 @@
 //! | `Workflows` | run | the workflow |
 //! | `Tasks` | run, task | an open task or a dead letter |
 //! | `Scopes` | run, scope | a join |
-//! | `ReadyTasks` | namespace, node, fairness key, priority (high first), since, run, task | attempt and timeout |
+//! | `ReadyTasks` | namespace, node, fairness key, priority (high first), rank, run, task | attempt and timeout |
 //! | `BlockedTasks` | run, task | – |
 //! | `Timers` | due, kind, run, task | – |
 //! | `IdempotencyKeys` | run, key | the task that used it first |
@@ -199,6 +199,9 @@ pub struct ReadyRecord {
     /// Longest execution, in milliseconds; 0 = none.
     #[prost(uint64, tag = "2")]
     pub timeout: Millis,
+    /// Ready since; 0: since its rank, as in machine version 1.
+    #[prost(uint64, tag = "3")]
+    pub since: Millis,
 }
 
 /// Record of [`IdempotencyKeys`].
@@ -380,8 +383,8 @@ key! {
         fairness: String,
         /// High first.
         priority: Descending,
-        /// Ready since.
-        since: Millis,
+        /// See [`crate::task::Ready::rank`].
+        rank: Millis,
         /// The run.
         run: Run,
         /// The task.

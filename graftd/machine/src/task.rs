@@ -167,9 +167,20 @@ pub enum TaskState {
 /// See [`TaskState::Ready`].
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct Ready {
-    /// Since when: the second half of the ready order.
+    /// Since when.
     #[prost(uint64, tag = "1")]
     pub since: Millis,
+    /// See [`Ready::rank`]; 0: it is `since`, as in machine version 1.
+    #[prost(uint64, tag = "2")]
+    pub started: Millis,
+}
+
+impl Ready {
+    /// Its place in the ready order among tasks of its priority: when its workflow was started. So what was begun is finished before more is
+    /// begun, however much is waiting.
+    pub fn rank(&self) -> Millis {
+        if self.started == 0 { self.since } else { self.started }
+    }
 }
 
 /// See [`TaskState::Delayed`].

@@ -66,7 +66,7 @@ fn end_of(queue: &Queue) -> ReadyKey {
         node: queue.node.clone(),
         fairness: char::MAX.to_string(),
         priority: Descending(i32::MIN),
-        since: u64::MAX,
+        rank: u64::MAX,
         run: u64::MAX,
         task: u32::MAX,
     }
@@ -77,7 +77,7 @@ fn end_of(queue: &Queue) -> ReadyKey {
 pub fn ready(state: &impl StateRead, queue: &Queue, after: Option<&ReadyKey>, limit: usize) -> Vec<Offer> {
     let prefix = Prefix::new().text(&queue.namespace).text(&queue.node);
     let page = state.scan::<ReadyTasks>(prefix.as_bytes(), after, limit.min(PAGE_MAX));
-    page.into_iter().map(|(key, record)| Offer { key, attempt: record.attempt, timeout: record.timeout }).collect()
+    page.into_iter().map(|(key, record)| Offer::of(key, *record)).collect()
 }
 
 /// What a worker is to be handed for an attempt, read when it is dispatched. None if it must not run (any more): the attempt is not its

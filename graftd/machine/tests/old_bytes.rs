@@ -228,7 +228,7 @@ fn records() -> Vec<(&'static str, TableId, Record)> {
     let event = |number, happened| Record::Events(Arc::new(Event { run: 7, number, at: 1_000, happened: Some(happened) }));
     let paused = Paused { at: 1_400, reason: "task 1 was given up".into(), task: 1 };
     let reopened = Workflow { status: Some(Status::Paused(paused)), reopened: 2, ..Default::default() };
-    let thawed = Task { attempt: 2, thawed: 2, state: Some(TaskState::Ready(Ready { since: 1_000 })), ..Default::default() };
+    let thawed = Task { attempt: 2, thawed: 2, state: Some(TaskState::Ready(Ready { since: 1_000, started: 0 })), ..Default::default() };
     let answer: Answer = Ok(Reply::Started(Started { run: 7, created: true, time: 1_000 }));
     let session = Session {
         incarnation: "i1".into(),
@@ -320,7 +320,7 @@ fn keys_of_version_1_are_read_and_written_alike() {
         node: node.clone(),
         fairness: String::new(),
         priority: Descending(priority),
-        since: 1_000,
+        rank: 1_000,
         run: 7,
         task: 3,
     };

@@ -317,7 +317,7 @@ impl Core {
                 Effect::Offer(offer) => {
                     let queue = self.queues.id(&offer.key.namespace, &offer.key.node);
                     let prefer = came_from.get(&offer.key.run).copied();
-                    self.offer(queue, Place::of(&offer.key), Waiting { attempt: offer.attempt, timeout: offer.timeout, prefer });
+                    self.offer(queue, Place::of(&offer.key), Waiting { prefer, ..Waiting::of(&offer) });
                 }
                 Effect::Withdraw { at, reason } => self.withdraw(at, reason),
                 Effect::StopRun { run, reason } => self.stop_run(run, reason),
@@ -359,7 +359,7 @@ impl Core {
         if self.leases.holds_or_newer(at) {
             return;
         }
-        let withhold = self.limits.is_silent(queue) && place.since <= self.term_began;
+        let withhold = self.limits.is_silent(queue) && waiting.since <= self.term_began;
         self.queues.insert(queue, place, waiting, withhold);
         self.refresh(queue);
     }

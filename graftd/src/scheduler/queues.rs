@@ -1,4 +1,4 @@
-//! Ready tasks in memory: one queue for each node of each namespace, ordered by priority, then by how long they have been ready.
+//! Ready tasks in memory: one queue for each node of each namespace, ordered by priority, then by the start of their workflow.
 //!
 //! A queue is a window on the head of its part of the ready table. `horizon` is the last place up to which memory knows every ready task;
 //! `None`: it knows them all. What lies beyond is left in the table and read when the window runs low, so a backlog of any size costs the
@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use graft_machine::effect::Offer;
 use graft_machine::ids::{AttemptRef, Run, TaskId, TaskRef};
 use graft_machine::tables::{Descending, ReadyKey};
 use graft_machine::time::Millis;
@@ -20,8 +21,8 @@ pub(super) type QueueId = usize;
 pub struct Place {
     /// High first.
     pub priority: Descending,
-    /// Ready since.
-    pub since: Millis,
+    /// See [`graft_machine::task::Ready::rank`].
+    pub rank: Millis,
     /// The run.
     pub run: Run,
     /// The task.
@@ -31,12 +32,12 @@ pub struct Place {
 impl Place {
     /// The place that a key of the ready table names within its queue.
     pub fn of(key: &ReadyKey) -> Self {
-        Self { priority: key.priority, since: key.since, run: key.run, task: key.task }
+        Self { priority: key.priority, rank: key.rank, run: key.run, task: key.task }
     }
 
     /// Behind every task.
     pub(super) fn last() -> Self {
-        Self { priority: Descending(i32::MIN), since: Millis::MAX, run: Run::MAX, task: TaskId::MAX }
+        Self { priority: Descending(i32::MIN), rank: Millis::MAX, run: Run::MAX, task: TaskId::MAX }
     }
 
     /// The task.
@@ -47,7 +48,7 @@ impl Place {
     /// The key in the ready table.
     pub(super) fn key(&self, namespace: &str, node: &str) -> ReadyKey {
         let (namespace, node) = (namespace.to_owned(), node.to_owned());
-        ReadyKey { namespace, node, fairness: String::new(), priority: self.priority, since: self.since, run: self.run, task: self.task }
+        ReadyKey { namespace, node, fairness: String::new(), priority: self.priority, rank: self.rank, run: self.run, task: self.task }
     }
 
     /// A key behind every key of the queue, whatever its fairness key.
@@ -63,14 +64,16 @@ pub struct Waiting {
     pub attempt: u32,
     /// Longest execution, in milliseconds; 0 = none.
     pub timeout: Millis,
+    /// Ready since.
+    pub since: Millis,
     /// The session that executed the step before it: it has the workflow at hand.
     pub(super) prefer: Option<SessionId>,
 }
 
 impl Waiting {
     /// A task that nobody is preferred for.
-    pub fn new(attempt: u32, timeout: Millis) -> Self {
-        Self { attempt, timeout, prefer: None }
+    pub fn of(offer: &Offer) -> Self {
+        Self { attempt: offer.attempt, timeout: offer.timeout, since: offer.since, prefer: None }
     }
 }
 

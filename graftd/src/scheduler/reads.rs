@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use graft_machine::command::TimerRef;
+use graft_machine::effect::Offer;
 use graft_machine::ids::{AttemptRef, Run};
 use graft_machine::state::StateRead;
 use graft_machine::tables::{Prefix, ReadyKey, ReadyTasks, RunKey, TaskKey, Tasks, TimerKey, Timers, Workflows};
@@ -88,7 +89,8 @@ pub(super) fn ready_page<S: StateRead>(
     let after = after.map(|place| place.key(namespace, node));
     let rows = state.scan::<ReadyTasks>(prefix.as_bytes(), after.as_ref(), limit);
     let complete = rows.len() < limit;
-    (rows.into_iter().map(|(key, row)| (Place::of(&key), Waiting::new(row.attempt, row.timeout))).collect(), complete)
+    let offers = rows.into_iter().map(|(key, row)| Offer::of(key, *row));
+    (offers.map(|offer| (Place::of(&offer.key), Waiting::of(&offer))).collect(), complete)
 }
 
 /// The first queue (namespace, node) after the given one that has ready tasks.

@@ -1,5 +1,6 @@
 //! Tasks between waiting and ready, and the indexes that go with it: the ready table, the timers, the blocked table.
 
+use crate::command::ORDER_BY_START;
 use crate::derived;
 use crate::effect::{Effect, Offer, Withdrawn};
 use crate::ids::{AttemptRef, TaskId};
@@ -11,13 +12,13 @@ use crate::time::Millis;
 use crate::workflow::{StatusKind, Workflow};
 
 /// The place of a ready task in the ready order.
-pub(crate) fn key(workflow: &Workflow, id: TaskId, task: &Task, since: Millis) -> ReadyKey {
+pub(crate) fn key(workflow: &Workflow, id: TaskId, task: &Task, ready: &Ready) -> ReadyKey {
     ReadyKey {
         namespace: workflow.namespace.clone(),
         node: task.node.clone(),
         fairness: String::new(),
         priority: Descending(task.priority),
-        since,
+        rank: ready.rank(),
         run: workflow.run,
         task: id,
     }
@@ -25,10 +26,13 @@ pub(crate) fn key(workflow: &Workflow, id: TaskId, task: &Task, since: Millis) -
 
 /// Puts a ready task into the ready order and offers it, if its workflow runs; otherwise it waits for that.
 pub(crate) fn list<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &Workflow, id: TaskId, task: &Task) {
-    if let (StatusKind::Running, TaskState::Ready(Ready { since })) = (workflow.kind(), task.state()) {
-        let key = key(workflow, id, task, *since);
-        turn.tx.put::<ReadyTasks>(key.clone(), ReadyRecord { attempt: task.attempt, timeout: task.timeout });
-        turn.effects.push(Effect::Offer(Offer { key, attempt: task.attempt, timeout: task.timeout }));
+    if let (StatusKind::Running, TaskState::Ready(ready)) = (workflow.kind(), task.state()) {
+        let key = key(workflow, id, task, ready);
+        // Members of the first version do not know it, and all have to write the same.
+        let since = if ready.started == 0 { 0 } else { ready.since };
+        let record = ReadyRecord { attempt: task.attempt, timeout: task.timeout, since };
+        turn.tx.put::<ReadyTasks>(key.clone(), record);
+        turn.effects.push(Effect::Offer(Offer::of(key, record)));
     }
 }
 
@@ -51,14 +55,15 @@ pub(crate) fn leave<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow,
 
 /// Takes a ready task out of the ready order.
 pub(crate) fn unlist<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &Workflow, id: TaskId, task: &Task) {
-    if let TaskState::Ready(Ready { since }) = task.state() {
-        turn.tx.delete::<ReadyTasks>(&key(workflow, id, task, *since));
+    if let TaskState::Ready(ready) = task.state() {
+        turn.tx.delete::<ReadyTasks>(&key(workflow, id, task, ready));
     }
 }
 
 /// Stores a task that has become (or stays) ready, and offers it.
 pub(crate) fn make_ready<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &Workflow, id: TaskId, mut task: Task, since: Millis) {
-    task.state = Some(TaskState::Ready(Ready { since }));
+    let started = if turn.meta.machine_version >= ORDER_BY_START { workflow.created } else { 0 };
+    task.state = Some(TaskState::Ready(Ready { since, started }));
     task.thawed = workflow.reopened;
     list(turn, workflow, id, &task);
     turn.tx.put::<Tasks>(TaskKey { run: workflow.run, task: id }, task);

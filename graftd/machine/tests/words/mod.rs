@@ -158,7 +158,11 @@ fn effect(effect: &Effect) -> String {
 
 pub fn offer(offer: &Offer) -> String {
     let key = &offer.key;
-    let mut out = format!("{} to {}/{} priority {} since {}", offer.at(), key.namespace, key.node, key.priority.0, key.since);
+    let mut out =
+        format!("{} to {}/{} priority {} since {}", offer.at(), key.namespace, key.node, key.priority.0, offer.since);
+    if key.rank != offer.since {
+        write!(out, " rank {}", key.rank).expect("text takes everything");
+    }
     if offer.timeout != 0 {
         let _ = write!(out, " timeout {}", offer.timeout);
     }

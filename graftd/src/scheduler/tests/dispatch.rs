@@ -1,6 +1,6 @@
 //! Order, credit, limits, refill: which task goes to whom.
 
-use graft_machine::command::{BlockTask, CompleteTask, Operation};
+use graft_machine::command::{BlockTask, CompleteTask, InitCluster, MACHINE_VERSION, Operation};
 
 use super::*;
 
@@ -28,6 +28,27 @@ fn high_priority_goes_first_then_who_has_waited_longest() {
     w.worker(1, "one", 3);
     let order: Vec<(String, u32)> = w.tasks().into_iter().map(|(_, task)| (task.workflow_id, task.at.task)).collect();
     assert_eq!(order, vec![("second".to_owned(), 2), ("first".to_owned(), 1), ("second".to_owned(), 1)]);
+}
+
+#[test]
+fn what_was_begun_is_finished_before_more_is_begun() {
+    let mut w = World::new();
+    let machine_version = MACHINE_VERSION;
+    let init = InitCluster { cluster_id: "c".to_owned(), cluster_name: "test".to_owned(), epoch: 1, machine_version };
+    w.ask(Command::InitCluster(init)).expect("it has no name yet");
+    for name in ["first", "second", "third"] {
+        w.start(name, &[a()]);
+        w.pass(5);
+    }
+    w.worker(1, "one", 1);
+    let mut order = Vec::new();
+    for next in [&[a()][..], &[], &[a()], &[], &[]] {
+        let task = w.task();
+        order.push(task.workflow_id.clone());
+        w.pass(5);
+        w.complete(1, &task, next);
+    }
+    assert_eq!(order, ["first", "first", "second", "second", "third"], "a backlog of starts puts off the end of none");
 }
 
 #[test]
