@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use prost::Message;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    const FILES: [&str; 8] = [
+    const FILES: [&str; 9] = [
+        "graft/v1/access.proto",
         "graft/v1/common.proto",
         "graft/v1/workflow.proto",
         "graft/v1/task.proto",

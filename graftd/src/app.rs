@@ -43,6 +43,7 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 
 use crate::api;
+use crate::auth::{Auth, AuthOptions};
 use crate::clock::Clock;
 use crate::config::{Config, HostPort};
 use crate::consensus::{Consensus, Peers, unreadable};
@@ -84,6 +85,7 @@ pub struct Prepared {
     contents: Contents,
     client: TcpListener,
     client_tls: Option<ClientTls>,
+    auth: AuthOptions,
     health: Option<TcpListener>,
     peer: Option<TcpListener>,
     security: PeerSecurity,
@@ -129,7 +131,8 @@ impl Prepared {
         };
         let security = options::peer_security(&config, &me.candidate.name)?;
         let client_tls = options::client_tls(&config).map_err(StartError::ClientTls)?;
-        Ok(Self { config, disk, data_dir: Arc::new(data_dir), contents, client, client_tls, health, peer, security, me, token })
+        let auth = options::auth(&config)?;
+        Ok(Self { config, disk, data_dir: Arc::new(data_dir), contents, client, client_tls, auth, health, peer, security, me, token })
     }
 
     /// The member's name.
@@ -144,7 +147,7 @@ impl Prepared {
 
     /// Opens the floors, bottom up.
     pub async fn open(self) -> Result<Daemon, StartError> {
-        let Self { config, disk, data_dir, contents, client, client_tls, health, peer, security, me, token } = self;
+        let Self { config, disk, data_dir, contents, client, client_tls, auth, health, peer, security, me, token } = self;
         let Contents { promise, marker, .. } = contents;
         let client_address = client.local_addr().map_err(|e| StartError::Internal(format!("failed to read the client port: {e}")))?;
         let (clock, metrics, board) = (Clock::system(), Arc::new(Metrics::new()), Arc::new(ReadinessBoard::starting()));
@@ -184,7 +187,9 @@ impl Prepared {
         };
         let disk_metrics = metrics.clone();
         let (consensus_of_api, formation_of_api) = (consensus.clone(), Arc::downgrade(&formation));
-        let api = api::Api { consensus: consensus_of_api, scheduler: scheduler.clone(), formation: formation_of_api, metrics, info };
+        let provider_keys = auth.provider.as_ref().map(|(_, keys)| keys.clone());
+        let auth = Arc::new(Auth::new(auth));
+        let api = api::Api { consensus: consensus_of_api, scheduler: scheduler.clone(), formation: formation_of_api, auth, metrics, info };
         let server = api::Server::new(client, client_tls.clone(), api, api_stop.clone());
         let server = server.map_err(|e| StartError::Internal(format!("failed to read the client port: {e}")))?.with_health(health);
         let peers_task = peer.map(|peer| {
@@ -198,6 +203,12 @@ impl Prepared {
         if let Some(tls) = client_tls.clone() {
             background.spawn(async move {
                 tls.follow().await;
+                Ok(())
+            });
+        }
+        if let Some(keys) = provider_keys {
+            background.spawn(async move {
+                keys.follow().await;
                 Ok(())
             });
         }

@@ -21,6 +21,7 @@
 //! `ARCHITECTURE.md` beside this crate tells the whole, `decisions/` why it is so.
 
 // The leaves.
+pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod discovery;

@@ -28,6 +28,11 @@ pub fn workflow_id(id: String) -> Result<String, Fault> {
     checked("workflow id", id, check_id)
 }
 
+/// Any other word of letters, digits and - _ . : /, such as the name of a token.
+pub fn named(what: &str, name: String) -> Result<String, Fault> {
+    checked(what, name, check_name)
+}
+
 /// Any other text that has to be a name, such as `request id`.
 pub fn id(what: &str, id: String) -> Result<String, Fault> {
     checked(what, id, check_id)

@@ -19,6 +19,7 @@ pub fn fault(rejection: Rejection) -> Fault {
         Ok(RejectionCode::TaskState) => ErrorCode::WrongTaskState,
         Ok(RejectionCode::GrantNotFound) => ErrorCode::MemberNotFound,
         Ok(RejectionCode::GrantRefused) => ErrorCode::MembershipRefused,
+        Ok(RejectionCode::TokenNotFound) => ErrorCode::TokenNotFound,
     };
     Fault::new(code, rejection.object, rejection.detail)
 }

@@ -95,6 +95,10 @@ fn dispatch<S: StateTx>(turn: &mut Turn<'_, S>, command: &Command) -> Answer {
         Command::GrantJoin(command) => commands::grant_join::grant(turn, command),
         Command::UseJoinGrant(command) => commands::grant_join::use_grant(turn, command),
         Command::RevokeJoinGrant(command) => commands::grant_join::revoke(turn, command),
+        Command::CreateApiToken(command) => commands::api_tokens::create(turn, command),
+        Command::RevokeApiToken(command) => commands::api_tokens::revoke(turn, command),
+        Command::BeginAct(command) => commands::acts::begin(turn, command),
+        Command::EndAct(command) => commands::acts::end(turn, command),
     }
 }
 
@@ -195,6 +199,10 @@ fn namespace(command: &Command) -> &str {
         | Command::ExpireRequests(_)
         | Command::GrantJoin(_)
         | Command::UseJoinGrant(_)
-        | Command::RevokeJoinGrant(_) => "",
+        | Command::RevokeJoinGrant(_)
+        | Command::CreateApiToken(_)
+        | Command::RevokeApiToken(_)
+        | Command::BeginAct(_)
+        | Command::EndAct(_) => "",
     }
 }

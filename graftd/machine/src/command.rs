@@ -23,6 +23,8 @@ pub const ENTRY_FORMAT: u32 = 1;
 pub const MACHINE_VERSION: u32 = 2;
 /// From this version on a task that becomes ready gets the place of its workflow in the ready order, and no longer that of its own readiness.
 pub(crate) const ORDER_BY_START: u32 = 2;
+/// From this version on API tokens and administrative acts may be proposed: members of the first version stop at what they do not know.
+pub const ACCESS_FROM: u32 = 2;
 /// The version of a cluster whose first command names none.
 pub const FIRST_MACHINE_VERSION: u32 = 1;
 
@@ -59,7 +61,10 @@ pub struct Envelope {
     #[prost(uint64, tag = "4")]
     pub not_after: Millis,
     /// What is asked.
-    #[prost(oneof = "Command", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 26, 28, 29, 30, 31, 32, 33")]
+    #[prost(
+        oneof = "Command",
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 26, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37"
+    )]
     pub command: Option<Command>,
 }
 
@@ -133,6 +138,19 @@ pub enum Command {
     /// Take a grant away. → `Reply::Done`
     #[prost(message, tag = "33")]
     RevokeJoinGrant(RevokeJoinGrant),
+    // The four below are proposed from machine version 2 on ([`ACCESS_FROM`]).
+    /// Make an API token. → `Reply::Done`
+    #[prost(message, tag = "34")]
+    CreateApiToken(CreateApiToken),
+    /// Take an API token away. → `Reply::Done`
+    #[prost(message, tag = "35")]
+    RevokeApiToken(RevokeApiToken),
+    /// Note an administrative act that is about to begin. → `Reply::Done`, whose run is the act's number
+    #[prost(message, tag = "36")]
+    BeginAct(BeginAct),
+    /// Note how it ended. → `Reply::Done`
+    #[prost(message, tag = "37")]
+    EndAct(EndAct),
 }
 
 /// What a start does when the id is taken. The numbers are stored; never reuse one.
@@ -543,6 +561,62 @@ pub struct RevokeJoinGrant {
     /// The grant.
     #[prost(string, tag = "1")]
     pub id: String,
+}
+
+/// See [`Command::CreateApiToken`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct CreateApiToken {
+    /// Names the token: random.
+    #[prost(string, tag = "1")]
+    pub id: String,
+    /// Who its holder is in histories.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// SHA-256 of its secret.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub secret_hash: Bytes,
+    /// What it allows: [`crate::access::Grant`]s, as text.
+    #[prost(string, repeated, tag = "4")]
+    pub grants: Vec<String>,
+    /// Of no use from this time on; 0 = it does not expire.
+    #[prost(uint64, tag = "5")]
+    pub expires: Millis,
+}
+
+/// See [`Command::RevokeApiToken`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct RevokeApiToken {
+    /// The token.
+    #[prost(string, tag = "1")]
+    pub id: String,
+}
+
+/// See [`Command::BeginAct`]. Who acts is the envelope's principal.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct BeginAct {
+    /// From where.
+    #[prost(string, tag = "1")]
+    pub from: String,
+    /// The method.
+    #[prost(string, tag = "2")]
+    pub method: String,
+    /// To what.
+    #[prost(string, tag = "3")]
+    pub object: String,
+    /// The member that was asked.
+    #[prost(string, tag = "4")]
+    pub member: String,
+}
+
+/// See [`Command::EndAct`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct EndAct {
+    /// The act's number.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// How it ended.
+    #[prost(string, tag = "2")]
+    pub outcome: String,
 }
 
 /// See [`Command::ExpireRequests`].

@@ -37,6 +37,7 @@
 //! stored ([`workflow`], [`task`], [`session`], [`tables`], [`state`], [`memory`]); then [`mod@apply`], one file per command in `commands/`,
 //! and what they share in `step/`. [`derived`] are the lists and counts that could be made again; [`view`] is for reading; [`invariants`] says what is true of every state.
 
+pub mod access;
 pub mod ids;
 pub mod limits;
 pub mod names;

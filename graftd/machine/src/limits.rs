@@ -56,6 +56,14 @@ pub const LIMITS_MAX: usize = 10_000;
 pub const JOIN_GRANTS_MAX: usize = 1_000;
 /// Most members that one permission to join may be for.
 pub const GRANT_USES_MAX: u32 = 100;
+/// Most API tokens that exist at once.
+pub const API_TOKENS_MAX: usize = 10_000;
+/// Most grants of one API token.
+pub const GRANTS_PER_TOKEN_MAX: usize = 32;
+/// Most nodes that a worker's grant names.
+pub const GRANT_NODES_MAX: usize = 64;
+/// Most administrative acts that are kept; with more, the oldest go.
+pub const ACTS_MAX: u64 = 100_000;
 /// Length of the hash of a secret, in bytes (SHA-256).
 pub const SECRET_HASH_BYTES: usize = 32;
 /// Default grace that a cancelled workflow's running attempts get, in milliseconds.

@@ -141,6 +141,8 @@ pub enum RejectionCode {
     GrantNotFound = 11,
     /// The permission to join does not allow this.
     GrantRefused = 12,
+    /// No such API token.
+    TokenNotFound = 13,
 }
 
 impl Rejection {

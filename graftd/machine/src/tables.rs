@@ -28,6 +28,8 @@
 //! | `StatusCounts` | namespace, status | how many |
 //! | `AttemptEvents` | run, task, index and ordinal (late first) | – |
 //! | `JoinGrants` | id | a permission to join |
+//! | `ApiTokens` | id | an API token, without its secret |
+//! | `Acts` | number | an administrative act |
 //!
 //! The four before `JoinGrants` are *derived*, see [`crate::derived`]: they say nothing that the others do not, and can be made again from them.
 
@@ -35,6 +37,7 @@ use std::sync::Arc;
 
 use prost::Message;
 
+use crate::access::{Act, ApiToken};
 use crate::command::FIRST_MACHINE_VERSION;
 use crate::event::Event;
 use crate::ids::{EventPos, PARTITION, Run, ScopeId, TaskId};
@@ -180,6 +183,10 @@ tables! {
     AttemptEvents = 24: AttemptKey => ();
     /// Permissions to join the cluster.
     JoinGrants = 25: JoinGrantKey => JoinGrant;
+    /// API tokens.
+    ApiTokens = 26: ApiTokenKey => ApiToken;
+    /// Administrative acts, the latest of them.
+    Acts = 27: ActKey => Act;
 }
 
 /// Record of [`Names`].
@@ -315,6 +322,8 @@ pub enum TimerKind {
 pub enum CounterName {
     /// The last run that was given out.
     Run = 1,
+    /// The last number that an administrative act was given.
+    Act = 2,
 }
 
 macro_rules! key {
@@ -557,6 +566,20 @@ key! {
     JoinGrantKey {
         /// Its id.
         id: String,
+    }
+}
+key! {
+    /// An API token.
+    ApiTokenKey {
+        /// Its id.
+        id: String,
+    }
+}
+key! {
+    /// An administrative act.
+    ActKey {
+        /// Its number, in the order in which they were begun.
+        number: u64,
     }
 }
 key! {

@@ -9,6 +9,7 @@ mod lists;
 
 use std::sync::Arc;
 
+use crate::access::{Act, ApiToken};
 use crate::effect::Offer;
 use crate::event::Event;
 use crate::ids::{AttemptRef, EventPos, Run, TaskId, TaskRef};
@@ -17,9 +18,9 @@ use crate::names::{check_id, check_name};
 use crate::session::{JoinGrant, Limit, Session};
 use crate::state::StateRead;
 use crate::tables::{
-    CounterKey, CounterName, Counters, Descending, EventKey, Events, JoinGrants, LimitKey, Limits, Meta, MetaKey, MetaRecord, NameKey,
-    Names, Prefix, ReadyKey, ReadyTasks, RunEventKey, RunEvents, RunKey, SessionKey, Sessions, TaskEvents, TaskKey, Tasks, TimerKey,
-    Timers, Workflows,
+    ActKey, Acts, ApiTokenKey, ApiTokens, CounterKey, CounterName, Counters, Descending, EventKey, Events, JoinGrants, LimitKey, Limits,
+    Meta, MetaKey, MetaRecord, NameKey, Names, Prefix, ReadyKey, ReadyTasks, RunEventKey, RunEvents, RunKey, SessionKey, Sessions,
+    TaskEvents, TaskKey, Tasks, TimerKey, Timers, Workflows,
 };
 use crate::task::{Task, TaskState};
 use crate::time::Millis;
@@ -118,6 +119,27 @@ pub fn limits(state: &impl StateRead, after: Option<&LimitKey>, limit: usize) ->
 pub fn join_grants(state: &impl StateRead) -> Vec<(String, Arc<JoinGrant>)> {
     let all = state.scan::<JoinGrants>(Prefix::new().as_bytes(), None, JOIN_GRANTS_MAX);
     all.into_iter().map(|(key, grant)| (key.id, grant)).collect()
+}
+
+/// An API token.
+pub fn api_token(state: &impl StateRead, id: &str) -> Option<Arc<ApiToken>> {
+    check_id(id).ok()?;
+    state.get::<ApiTokens>(&ApiTokenKey { id: id.to_owned() })
+}
+
+/// API tokens by id, after `after`; those that have expired may be among them.
+pub fn api_tokens(state: &impl StateRead, after: Option<&str>, limit: usize) -> Vec<(String, Arc<ApiToken>)> {
+    let after = after.filter(|id| check_id(id).is_ok()).map(|id| ApiTokenKey { id: id.to_owned() });
+    let page = state.scan::<ApiTokens>(Prefix::new().as_bytes(), after.as_ref(), limit.min(PAGE_MAX));
+    page.into_iter().map(|(key, token)| (key.id, token)).collect()
+}
+
+/// Administrative acts, the latest first, before the one of number `before` (0: from the latest on).
+pub fn acts(state: &impl StateRead, before: u64, limit: usize) -> Vec<(u64, Arc<Act>)> {
+    let last = state.get::<Counters>(&CounterKey { name: CounterName::Act as u8 }).map_or(0, |counter| counter.value);
+    let from = if before == 0 { last } else { last.min(before - 1) };
+    let numbers = (1..=from).rev().take(limit.min(PAGE_MAX));
+    numbers.map_while(|number| Some((number, state.get::<Acts>(&ActKey { number })?))).collect()
 }
 
 /// A run.

@@ -12,9 +12,9 @@ use std::path::Path;
 use bytes::Bytes;
 use goldenscript::{Argument, ArgumentConsumer, Context};
 use graft_machine::command::{
-    BlockTask, Change, CloseSession, Command, CompleteTask, ControlTask, ControlWorkflow, Due, Envelope, ExpireRequests, FailTask,
-    FailureKind, FanOut, GrantJoin, InitCluster, LoseTask, LostReason, OnConflict, Operation, RaiseMachineVersion, RedriveTask,
-    RevokeJoinGrant, SetLimit, StartWorkflow, TimerRef, UseJoinGrant,
+    BeginAct, BlockTask, Change, CloseSession, Command, CompleteTask, ControlTask, ControlWorkflow, CreateApiToken, Due, EndAct, Envelope,
+    ExpireRequests, FailTask, FailureKind, FanOut, GrantJoin, InitCluster, LoseTask, LostReason, OnConflict, Operation,
+    RaiseMachineVersion, RedriveTask, RevokeApiToken, RevokeJoinGrant, SetLimit, StartWorkflow, TimerRef, UseJoinGrant,
 };
 use graft_machine::ids::{AttemptRef, Lease, TaskRef};
 use graft_machine::memory::Memory;
@@ -101,6 +101,15 @@ impl Script {
                 secret_hash: secret_hash(args),
             }),
             "revoke" => Command::RevokeJoinGrant(RevokeJoinGrant { id: position(args)?.into() }),
+            "token" => self.token(args)?,
+            "revoke-token" => Command::RevokeApiToken(RevokeApiToken { id: position(args)?.into() }),
+            "act" => Command::BeginAct(BeginAct {
+                method: position(args)?.into(),
+                object: position(args)?.into(),
+                from: args.take_key("from").unwrap_or_default().into(),
+                member: "m1".into(),
+            }),
+            "acted" => Command::EndAct(EndAct { number: position(args)?.parse()?, outcome: position(args)?.into() }),
             "expire" => Command::ExpireRequests(ExpireRequests {}),
             other => return Err(format!("unknown command {other}").into()),
         });
@@ -231,6 +240,20 @@ impl Script {
         Ok(Command::OpenSession(session))
     }
 
+    fn token(&self, args: &mut ArgumentConsumer<'_>) -> Outcome<Command> {
+        let mut token = CreateApiToken {
+            id: position(args)?.into(),
+            name: position(args)?.into(),
+            secret_hash: secret_hash(args),
+            expires: number(args, "expires")?,
+            grants: Vec::new(),
+        };
+        while let Some(grant) = args.next_pos() {
+            token.grants.push(grant.into());
+        }
+        Ok(Command::CreateApiToken(token))
+    }
+
     fn limit(&self, args: &mut ArgumentConsumer<'_>) -> Outcome<Command> {
         let (namespace, node) = match position(args)? {
             "total" => ("", ""),
@@ -251,6 +274,14 @@ impl Script {
         let meta = view::meta(&self.state);
         let from: Vec<String> = meta.versions.iter().map(|from| format!(", {} from index {}", from.version, from.from_index)).collect();
         format!("machine version {}{}", meta.machine_version, from.concat())
+    }
+
+    fn tokens(&self) -> String {
+        view::api_tokens(&self.state, None, 100).iter().map(|(id, token)| words::api_token(id, token)).collect()
+    }
+
+    fn acts(&self) -> String {
+        view::acts(&self.state, 0, 100).iter().map(|(number, act)| words::act(*number, act)).collect()
     }
 
     fn grants(&self) -> String {
@@ -295,6 +326,8 @@ impl goldenscript::Runner for Script {
             }
             "show" => self.show(&mut args),
             "grants" => Ok(self.grants()),
+            "tokens" => Ok(self.tokens()),
+            "acts" => Ok(self.acts()),
             "versions" => Ok(self.versions()),
             // A state that nobody has named yet.
             "unnamed" => {

@@ -1,11 +1,15 @@
-//! What stands before the router. Whoever has shown a certificate is called by its name, whatever else the request says; and a start that this
-//! leader has no time for is refused here, before anything of it is read or routed.
+//! What stands before the router. It finds out who asks, and refuses who has to show that and does not; and a start that this leader has no
+//! time for is refused here, before anything of it is read or routed.
+//!
+//! Whoever is known is called by its name, whatever else the request says. What it may do is asked in front of the services
+//! ([`super::access`]); health, and the page that greets, are for everybody.
 //!
 //! A leader that is offered ten times what it can work off refuses nine of ten starts, so what a refusal costs is what is missing for the
 //! rest. Here it costs the head of the request and the head of the answer, which is the same for all.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -16,16 +20,24 @@ use axum::response::Response;
 use axum::routing::future::RouteFuture;
 use futures::future::Either;
 use graft_machine::names::check_name;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, header};
 use prometheus::IntCounter;
 use tonic::{Code, Status};
 use tower::Service;
 
 use super::Shared;
-use super::methods::START;
+use super::http::problem::Refusal;
+use super::methods::{self, START};
 use super::requests::CLIENT_METADATA;
+use crate::auth::caller::Caller;
+use crate::auth::{Refused, Shown};
 use crate::tls::clients::CertName;
-use graft_proto::errors::{Fault, grpc_name, quoted};
+use graft_proto::errors::{ErrorCode, Fault, grpc_name, quoted};
+
+/// Paths of HTTP that are for everybody.
+const OPEN: [&str; 4] = ["/", "/livez", "/readyz", "/healthz"];
+/// So is what lies below: `grpc.health.v1`.
+const OPEN_BELOW: &str = "/grpc.health.v1.";
 
 /// See the module. Cheap to clone.
 #[derive(Clone)]
@@ -34,39 +46,90 @@ pub(super) struct Gate {
     shared: Arc<Shared>,
     refusal: Arc<HeaderMap>,
     refused: IntCounter,
+    /// Whether it is asked who asks.
+    asks: bool,
     /// The name in the certificate that the other side of the connection has shown.
-    shown: Option<HeaderValue>,
+    shown: Option<CertName>,
+    /// Where the connection comes from.
+    from: IpAddr,
 }
 
 impl Gate {
-    /// The gate of a connection, whose other side has shown a certificate of this name.
+    /// The gate of a connection from there, whose other side has shown a certificate of this name.
     ///
     /// # Errors
     /// If no history could hold the name.
-    pub(super) fn of(self, shown: Option<&CertName>) -> Result<Self, String> {
-        let header = |name: &CertName| {
+    pub(super) fn of(self, shown: Option<CertName>, from: IpAddr) -> Result<Self, String> {
+        if let Some(name) = &shown {
             check_name(name.as_str()).map_err(|error| format!("the name in its certificate, {}, {error}", quoted(name.as_str())))?;
-            HeaderValue::from_str(name.as_str()).map_err(|error| error.to_string())
-        };
-        Ok(Self { shown: shown.map(header).transpose()?, ..self })
+        }
+        Ok(Self { shown, from, ..self })
     }
 
+    /// For clients and workers, and whoever else comes.
     pub(super) fn new(router: Router, shared: Arc<Shared>) -> Self {
         let status = Status::from(Fault::from(shared.api.consensus.no_time_for_starts()));
         let refused = shared.api.metrics.grpc_requests.with_label_values(&[START, grpc_name(Code::ResourceExhausted)]);
-        Self { router, refusal: Arc::new(status.into_http::<Body>().headers().clone()), refused, shared, shown: None }
+        let refusal = Arc::new(status.into_http::<Body>().headers().clone());
+        Self { router, refusal, refused, shared, asks: true, shown: None, from: Ipv4Addr::UNSPECIFIED.into() }
     }
 
-    fn refuses(&self, path: &str) -> bool {
+    /// For probes and scrapers, who are nobody.
+    pub(super) fn for_probes(router: Router, shared: Arc<Shared>) -> Self {
+        Self { asks: false, ..Self::new(router, shared) }
+    }
+
+    fn has_no_time(&self, path: &str) -> bool {
         path.strip_prefix('/') == Some(START) && self.shared.api.consensus.admit_start().is_err()
     }
 
-    fn refusal(&self) -> Response {
+    fn no_time(&self) -> Response {
         self.refused.inc();
         let mut response = Response::new(Body::empty());
         *response.headers_mut() = HeaderMap::clone(&self.refusal);
         response
     }
+
+    /// Who asks; `None`: it does not matter.
+    fn caller(&self, path: &str, headers: &HeaderMap) -> Result<Option<Caller>, Fault> {
+        if !self.asks || OPEN.contains(&path) || path.starts_with(OPEN_BELOW) {
+            return Ok(None);
+        }
+        let authorization = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+        let shown = Shown { authorization, certificate: self.shown.as_ref().map(CertName::as_str), from: self.from };
+        self.shared.api.auth.identify(shown, &*self.shared).map(Some).map_err(|refused| {
+            self.shared.api.metrics.auth_failures.with_label_values(&[refused.reason()]).inc();
+            tracing::info!(from = %self.from, path, ?refused, "a caller was not let in");
+            fault_of(refused)
+        })
+    }
+}
+
+fn fault_of(refused: Refused) -> Fault {
+    match refused {
+        Refused::Nothing => {
+            Fault::new(ErrorCode::Unauthenticated, "the caller", "shows neither a token nor a certificate that is known here")
+        }
+        Refused::Bad(why) => Fault::new(ErrorCode::Unauthenticated, "the token", why),
+        Refused::TooOften(wait) => {
+            let detail = "has failed too often to show who it is";
+            let retry_after_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            Fault { retry_after_ms, ..Fault::new(ErrorCode::TooManyFailures, "the address of the caller", detail) }
+        }
+    }
+}
+
+/// The refusal in the way that the request understands.
+fn refusal(fault: Fault, path: &str, headers: &HeaderMap) -> Response {
+    if methods::is_grpc(headers) {
+        return Status::from(fault).into_http();
+    }
+    let unknown = fault.code == ErrorCode::Unauthenticated;
+    let mut response = Refusal::from(fault).response(path);
+    if unknown {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
 }
 
 impl<B> Service<Request<B>> for Gate
@@ -82,11 +145,17 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        if self.refuses(request.uri().path()) {
-            return Either::Left(ready(Ok(self.refusal())));
-        }
-        if let Some(shown) = &self.shown {
-            request.headers_mut().insert(CLIENT_METADATA, shown.clone());
+        let path = request.uri().path();
+        match self.caller(path, request.headers()) {
+            Err(fault) => return Either::Left(ready(Ok(refusal(fault, path, request.headers())))),
+            Ok(_) if self.has_no_time(path) => return Either::Left(ready(Ok(self.no_time()))),
+            Ok(None) => {}
+            Ok(Some(caller)) => {
+                if let Some(name) = caller.name.as_deref().and_then(|name| HeaderValue::from_str(name).ok()) {
+                    request.headers_mut().insert(CLIENT_METADATA, name);
+                }
+                request.extensions_mut().insert(caller);
+            }
         }
         Either::Right(self.router.call(request))
     }

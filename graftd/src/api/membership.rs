@@ -16,9 +16,9 @@ use tonic::{Request, Response, Status};
 use super::cluster::members;
 use super::requests::{Identity, payload_hash, principal};
 use super::{Shared, forward};
+use crate::auth::token::{Kind, Token};
 use crate::consensus::{ChangeError, MemberInfo, Order};
 use crate::discovery::formation_rules::Unsuitable;
-use crate::discovery::join_policy::Token;
 use crate::discovery::records::Candidate;
 use graft_convert::rejections;
 
@@ -83,7 +83,7 @@ impl MembershipService for Membership {
             }
             uses => uses,
         };
-        let token = Token::mint();
+        let token = Token::mint(Kind::Join);
         let expires = self.expires(ttl_ms, TOKEN_TTL_DEFAULT_MS)?;
         let grant = GrantJoin { id: token.id.clone(), member, secret_hash: token.secret_hash().into(), expires, uses };
         let answer = self.shared.api.consensus.propose(Envelope::internal(principal, Command::GrantJoin(grant))).await;

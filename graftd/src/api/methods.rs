@@ -19,7 +19,7 @@ use super::{Shared, bodies, reflection};
 use graft_proto::errors::{ErrorCode, Fault, grpc_name, quoted};
 
 /// Every method, as the path names it.
-pub const METHODS: [&str; 43] = [
+pub const METHODS: [&str; 48] = [
     "graft.v1.WorkflowService/Start",
     "graft.v1.WorkflowService/StartMany",
     "graft.v1.WorkflowService/Get",
@@ -59,6 +59,11 @@ pub const METHODS: [&str; 43] = [
     "graft.v1.MembershipService/TransferLeader",
     "graft.v1.MembershipService/Drain",
     "graft.v1.MembershipService/RaiseMachineVersion",
+    "graft.v1.AccessService/WhoAmI",
+    "graft.v1.AccessService/CreateToken",
+    "graft.v1.AccessService/ListTokens",
+    "graft.v1.AccessService/RevokeToken",
+    "graft.v1.AccessService/ListActs",
     "grpc.health.v1.Health/Check",
     "grpc.health.v1.Health/Watch",
     "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
@@ -105,7 +110,7 @@ pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request, n
     response
 }
 
-fn is_grpc(headers: &HeaderMap) -> bool {
+pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
@@ -166,6 +171,7 @@ mod tests {
             include_str!("../../../proto/graft/v1/worker.proto"),
             include_str!("../../../proto/graft/v1/cluster.proto"),
             include_str!("../../../proto/graft/v1/membership.proto"),
+            include_str!("../../../proto/graft/v1/access.proto"),
         ];
         let mut found = Vec::new();
         for text in protos {

@@ -1,16 +1,18 @@
 //! The API floor: the only folder that spells the public protocol and HTTP.
 //!
 //! One port speaks everything that clients, workers and probes need: gRPC over HTTP/2 (`graft.v1`), and HTTP/1.1 or HTTP/2 for REST, health
-//! and metrics. A request comes in through four small layers:
+//! and metrics. A request comes in through five small layers:
 //!
 //! 1. `server` accepts connections, bounds them, and looks at the first bytes (`first_bytes`): what is neither TLS nor HTTP, or not what is
 //!    spoken here, gets an answer that says so, and a closed connection. One whose other side reads nothing is closed (`unread`), and streams
 //!    end for who takes none of their answers (`taken`): nobody holds for long what others need.
-//! 2. `router` knows every path. `methods` stands before the gRPC services: it counts, bounds what is read (`bodies`), and answers methods
+//! 2. `gate` finds out who asks (`crate::auth`), and refuses who shows nothing good. What a caller needs for which method stands in one table
+//!    (`access`), in front of the services, for gRPC and REST alike; administrative acts are noted before they are done (`acts`).
+//! 3. `router` knows every path. `methods` stands before the gRPC services: it counts, bounds what is read (`bodies`), and answers methods
 //!    that this version lacks.
-//! 3. The services (`workflows`, `watch`, `limits`, `events`, `worker`, `cluster` and so on; `grpc_health` and `reflection` for generic tools)
+//! 4. The services (`workflows`, `watch`, `limits`, `events`, `worker`, `cluster` and so on; `grpc_health` and `reflection` for generic tools)
 //!    say what happens, in terms of the floors below: *propose* a command, *read* behind a barrier, *connect* a session.
-//! 4. The crate `graft-convert` turns messages into the machine's own types and back, and is where everything that users write is checked for shape and
+//! 5. The crate `graft-convert` turns messages into the machine's own types and back, and is where everything that users write is checked for shape and
 //!    size. What passes there is only refused further down for reasons that depend on the state.
 //!
 //! Every refusal is a [`graft_proto::errors::Fault`]: the catalogue gives each its stable code, its gRPC code and its remedy. Nothing else in
@@ -19,6 +21,8 @@
 //! Any member answers. What changes something goes to the leader by itself (consensus does that); reads are linearizable unless the client
 //! asks for less; single records are read from the newest state, pages from a view, so that no page holds up apply.
 
+mod access;
+mod acts;
 mod bodies;
 mod cluster;
 #[cfg(test)]
@@ -48,6 +52,7 @@ mod start;
 mod start_many;
 mod taken;
 mod tasks;
+mod tokens;
 mod unread;
 mod watch;
 mod worker;
@@ -60,6 +65,10 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch as tokio_watch};
 use tokio_util::sync::CancellationToken;
 
+use graft_machine::access::ApiToken;
+use graft_machine::view;
+
+use crate::auth::{Auth, Tokens};
 use crate::clock::Clock;
 use crate::consensus::Consensus;
 use crate::discovery::formation::Formation;
@@ -84,6 +93,8 @@ pub struct Api {
     /// This member's part in the formation of its cluster. Not owned: it holds the data directory, which must be free when the daemon has ended,
     /// whatever connections are still there.
     pub formation: Weak<Formation>,
+    /// Knows callers.
+    pub auth: Arc<Auth>,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// Who answers.
@@ -151,6 +162,16 @@ impl Urls {
 impl ServerInfo {
     pub(crate) fn urls(&self) -> Urls {
         Urls { is_secure: self.is_secure }
+    }
+}
+
+impl Tokens for Shared {
+    fn token(&self, id: &str) -> Option<Arc<ApiToken>> {
+        view::api_token(&self.api.consensus.latest(), id)
+    }
+
+    fn now(&self) -> u64 {
+        self.api.consensus.machine_time()
     }
 }
 

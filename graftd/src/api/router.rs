@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Router, middleware};
+use graft_proto::v1::access_service_server::AccessServiceServer;
 use graft_proto::v1::cluster_service_server::ClusterServiceServer;
 use graft_proto::v1::dead_letter_service_server::DeadLetterServiceServer;
 use graft_proto::v1::event_service_server::EventServiceServer;
@@ -16,19 +17,37 @@ use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthService;
 
+use super::access::Guarded;
 use super::cluster::Cluster;
 use super::dead_letters::DeadLetters;
 use super::events::Events;
 use super::limits::Limits;
 use super::membership::Membership;
 use super::tasks::Tasks;
+use super::tokens::Access;
 use super::worker::Workers;
 use super::workflows::Workflows;
 use super::{Shared, http, methods, reflection};
 
-/// What other members ask of this one: figures that only the leader has, the stream of a worker that cannot reach it, and the first members.
+/// A service whose methods are asked for their right first.
+fn guarded<S>(shared: &Arc<Shared>, service: S) -> Guarded<S> {
+    Guarded::new(shared.clone(), service)
+}
+
+/// With the bounds of its messages.
+macro_rules! bounded {
+    ($server:ident, $service:expr) => {
+        $server::new($service).max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(ANSWER_BYTES_MAX)
+    };
+}
+
+/// What other members ask of this one: figures that only the leader has, the stream of a worker that cannot reach it, and the first members. The member
+/// that was asked first has asked what the caller may do.
 pub(super) fn for_members(shared: &Arc<Shared>) -> Routes {
-    Routes::new(cluster(shared)).add_service(membership(shared)).add_service(limits(shared)).add_service(workers(shared))
+    Routes::new(bounded!(ClusterServiceServer, Cluster { shared: shared.clone() }))
+        .add_service(bounded!(MembershipServiceServer, Membership { shared: shared.clone() }))
+        .add_service(bounded!(LimitServiceServer, Limits { shared: shared.clone() }))
+        .add_service(bounded!(WorkerServiceServer, Workers { shared: shared.clone() }))
 }
 
 /// What probes and scrapers ask: health over HTTP and gRPC, and metrics. Nothing else is there.
@@ -37,52 +56,17 @@ pub(super) fn for_probes(shared: &Arc<Shared>, health: HealthServer<HealthServic
     grpc.reset_fallback().merge(http::probes().with_state(shared.clone()))
 }
 
-fn workers(shared: &Arc<Shared>) -> WorkerServiceServer<Workers> {
-    WorkerServiceServer::new(Workers { shared: shared.clone() })
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(ANSWER_BYTES_MAX)
-}
-
-fn cluster(shared: &Arc<Shared>) -> ClusterServiceServer<Cluster> {
-    ClusterServiceServer::new(Cluster { shared: shared.clone() })
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(ANSWER_BYTES_MAX)
-}
-
-fn membership(shared: &Arc<Shared>) -> MembershipServiceServer<Membership> {
-    MembershipServiceServer::new(Membership { shared: shared.clone() })
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(ANSWER_BYTES_MAX)
-}
-
-fn limits(shared: &Arc<Shared>) -> LimitServiceServer<Limits> {
-    LimitServiceServer::new(Limits { shared: shared.clone() })
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(ANSWER_BYTES_MAX)
-}
-
 pub(super) fn router(shared: Arc<Shared>, health: HealthServer<HealthService>) -> Router {
-    let workflows = WorkflowServiceServer::new(Workflows { shared: shared.clone() })
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(ANSWER_BYTES_MAX);
-    let tasks = TaskServiceServer::new(Tasks { shared: shared.clone() })
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(ANSWER_BYTES_MAX);
-    let dead_letters = DeadLetterServiceServer::new(DeadLetters { shared: shared.clone() })
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(ANSWER_BYTES_MAX);
-    let events = EventServiceServer::new(Events::new(shared.clone()))
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(ANSWER_BYTES_MAX);
     let (reflection, reflection_alpha) = reflection::services();
-    let grpc = Routes::new(workflows)
-        .add_service(tasks)
-        .add_service(dead_letters)
-        .add_service(limits(&shared))
-        .add_service(events)
-        .add_service(workers(&shared))
-        .add_service(cluster(&shared))
-        .add_service(membership(&shared))
+    let grpc = Routes::new(bounded!(WorkflowServiceServer, guarded(&shared, Workflows { shared: shared.clone() })))
+        .add_service(bounded!(TaskServiceServer, guarded(&shared, Tasks { shared: shared.clone() })))
+        .add_service(bounded!(DeadLetterServiceServer, guarded(&shared, DeadLetters { shared: shared.clone() })))
+        .add_service(bounded!(LimitServiceServer, guarded(&shared, Limits { shared: shared.clone() })))
+        .add_service(bounded!(EventServiceServer, guarded(&shared, Events::new(shared.clone()))))
+        .add_service(bounded!(WorkerServiceServer, guarded(&shared, Workers { shared: shared.clone() })))
+        .add_service(bounded!(ClusterServiceServer, guarded(&shared, Cluster { shared: shared.clone() })))
+        .add_service(bounded!(MembershipServiceServer, guarded(&shared, Membership { shared: shared.clone() })))
+        .add_service(bounded!(AccessServiceServer, guarded(&shared, Access { shared: shared.clone() })))
         .add_service(health)
         .add_service(reflection)
         .add_service(reflection_alpha)

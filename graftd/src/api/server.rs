@@ -81,8 +81,8 @@ impl Server {
         let service = grpc_health::service(&shared).await;
         let take_max = shared.api.info.take_max;
         let shutdown = shared.shutdown.clone();
-        let door = |router, tls, connections_max| Door {
-            gate: Gate::new(router, shared.clone()),
+        let door = |gate, tls, connections_max| Door {
+            gate,
             tls,
             take_max,
             places: Arc::new(Semaphore::new(connections_max)),
@@ -91,9 +91,10 @@ impl Server {
         };
         let for_probes = health.map(|health| {
             let router = router::for_probes(&shared, service.clone());
-            door(router, None, PROBES_MAX).serve(health)
+            door(Gate::for_probes(router, shared.clone()), None, PROBES_MAX).serve(health)
         });
-        let for_clients = door(router::router(shared.clone(), service), tls, CONNECTIONS_MAX).serve(clients);
+        let gate = Gate::new(router::router(shared.clone(), service), shared.clone());
+        let for_clients = door(gate, tls, CONNECTIONS_MAX).serve(clients);
         tokio::join!(for_clients, async {
             if let Some(probes) = for_probes {
                 probes.await;
@@ -218,9 +219,9 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { take_max, http, gate, watcher, .. } = self;
+        let Self { peer, take_max, http, gate, watcher, .. } = self;
         let http = if http2 { http.http2_only() } else { http.http1_only() };
-        let service = TowerToHyperService::new(gate.of(cert.as_ref())?);
+        let service = TowerToHyperService::new(gate.of(cert, peer.ip())?);
         watcher.watch(http.serve_connection(TokioIo::new(Unread::new(stream, take_max)), service).into_owned()).await
     }
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
+use graft_machine::access::Right;
 use graft_proto::errors::{ErrorCode, Fault};
 use graft_proto::v1;
 use graft_proto::v1::start_many_response::Result as Answer;
@@ -21,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tonic::{Status, Streaming};
 
+use super::access::Asker;
 use super::taken::{self, Giver, Ungiven};
 use super::{STARTS_IN_FLIGHT_MAX, Shared, start};
 
@@ -87,10 +89,15 @@ pub(super) fn messages(starts: Streaming<v1::StartRequest>) -> impl Stream<Item 
 }
 
 /// The answers, one for each start and in their order. A start that cannot be read ends the stream, after the answers of those before it.
-pub(super) fn start_many(shared: Arc<Shared>, principal: String, starts: impl Stream<Item = Start> + Send + 'static) -> Answers {
+pub(super) fn start_many(
+    shared: Arc<Shared>,
+    principal: String,
+    asker: Asker,
+    starts: impl Stream<Item = Start> + Send + 'static,
+) -> Answers {
     let (queue, under_way) = mpsc::channel(AT_ONCE);
     let (giver, taker) = taken::pair(ANSWERS_QUEUED, shared.api.info.take_max, 0);
-    let reading = Reading { shared, principal, starts: Box::pin(starts), count: 0 };
+    let reading = Reading { shared, principal, asker, starts: Box::pin(starts), count: 0 };
     tokio::spawn(reading.run(queue));
     tokio::spawn(tell(under_way, giver));
     Box::pin(taker)
@@ -106,6 +113,7 @@ enum Step {
 struct Reading {
     shared: Arc<Shared>,
     principal: String,
+    asker: Asker,
     starts: Pin<Box<dyn Stream<Item = Start> + Send>>,
     count: u64,
 }
@@ -134,6 +142,7 @@ impl Reading {
                 Ok(None) => return None,
                 Err(status) => return Some(status),
             };
+            let start = start.and_then(|start| self.asker.may(Right::Operate, &start.namespace).map(|()| start));
             room.send(match start {
                 Err(fault) => Step::Refused(fault),
                 Ok(start) => {

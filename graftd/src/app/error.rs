@@ -54,6 +54,16 @@ pub enum StartError {
         /// What is wrong with it.
         cause: String,
     },
+    /// What callers are asked about cannot be read.
+    #[error("{key}: {path}: {cause}")]
+    Auth {
+        /// The key that names it.
+        key: &'static str,
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        cause: String,
+    },
     /// Log or state are not what they should be.
     #[error(
         "the data cannot be used: {0}\n  → run the graftd version that wrote it, or restore the whole data directory from a backup; a member of a cluster can also start as a new one, with an empty data directory"
@@ -79,7 +89,7 @@ impl StartError {
     /// The exit code of the process.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::PeerTls(_) | Self::ClientTls(_) | Self::JoinToken { .. } => EXIT_CONFIG,
+            Self::Config(_) | Self::PeerTls(_) | Self::ClientTls(_) | Self::JoinToken { .. } | Self::Auth { .. } => EXIT_CONFIG,
             Self::DataDir(DataDirError::OtherCluster { .. }) => EXIT_OTHER_CLUSTER,
             Self::DataDir(DataDirError::Locked { .. }) | Self::Busy(_) => EXIT_TEMPORARY,
             Self::DataDir(DataDirError::Damaged { .. }) | Self::Data(_) => EXIT_DATA,

@@ -3,10 +3,15 @@
 use graft_proto::peer_identity::MemberIdentity;
 
 use super::error::StartError;
+use crate::auth::jwt::Provider;
+use crate::auth::keys::{self, Keys};
+use crate::auth::rules::Rules;
+use crate::auth::token::{Kind, Token};
+use crate::auth::{AuthOptions, root_hash};
 use crate::config::{self, Cluster, Config, Discovery, HostPort};
 use crate::consensus::{ConsensusOptions, MemberInfo, MembershipRules};
 use crate::discovery::formation_rules::Bootstrap;
-use crate::discovery::join_policy::{JoinPolicy, Token};
+use crate::discovery::join_policy::JoinPolicy;
 use crate::discovery::records::Candidate;
 use crate::discovery::sources::{Dns, Kubernetes, KubernetesOptions, MDNS_PORT, Mdns, MdnsOptions, Patience, Source, StaticList};
 use crate::observability::metrics::Metrics;
@@ -15,6 +20,7 @@ use crate::storage::{LogOptions, StateOptions};
 use crate::tls::MaterialError;
 use crate::tls::clients::{ClientFiles, ClientTls};
 use crate::tls::members::{MaterialFiles, PeerSecurity};
+use crate::tls::outside::trusting;
 
 /// Namespace of a node limit that names none.
 const NAMESPACE_DEFAULT: &str = "default";
@@ -48,6 +54,31 @@ pub(super) fn client_tls(config: &Config) -> Result<Option<ClientTls>, MaterialE
     ClientTls::new(ClientFiles { cert: cert.clone(), key: key.clone(), callers }).map(Some)
 }
 
+/// What is asked of callers.
+pub(super) fn auth(config: &Config) -> Result<AuthOptions, StartError> {
+    let config::Auth { required, root_token_file, rules, oidc_issuer, oidc_audience, oidc_name_claim, oidc_jwks_file, oidc_ca } =
+        &config.auth;
+    let root = root_token_file.as_ref().map(|file| {
+        let wrong = |cause: String| StartError::Auth { key: "auth.root_token_file", path: file.display().to_string(), cause };
+        let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
+        root_hash(&text).map_err(wrong)
+    });
+    let rules = rules.iter().map(|rule| rule.parse().expect("checked with the configuration")).collect();
+    let provider = oidc_issuer.as_ref().map(|issuer| {
+        let (audience, name_claim) = (oidc_audience.clone().unwrap_or_default(), oidc_name_claim.clone());
+        let source = match oidc_jwks_file {
+            Some(file) => keys::Source::File(file.clone()),
+            None => keys::Source::Issuer(issuer.clone(), trusting(oidc_ca.as_deref())?),
+        };
+        let keys = Keys::new(source).map_err(|cause| {
+            let path = oidc_jwks_file.as_ref().map_or(String::new(), |file| file.display().to_string());
+            StartError::Auth { key: "auth.oidc_jwks_file", path, cause }
+        })?;
+        Ok::<_, StartError>((Provider { issuer: issuer.clone(), audience, name_claim }, keys))
+    });
+    Ok(AuthOptions { required: *required, root: root.transpose()?, rules: Rules(rules), provider: provider.transpose()? })
+}
+
 /// What makes a set of first members.
 pub(super) fn bootstrap(config: &Config) -> Bootstrap {
     match config.cluster.bootstrap {
@@ -61,7 +92,7 @@ pub(super) fn join_token(config: &Config) -> Result<String, StartError> {
     let Some(file) = &config.cluster.join_token_file else { return Ok(String::new()) };
     let wrong = |cause: String| StartError::JoinToken { path: file.display().to_string(), cause };
     let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
-    Token::parse(&text).map(|token| token.reveal()).map_err(wrong)
+    Token::parse(Kind::Join, &text).map(|token| token.reveal()).map_err(wrong)
 }
 
 fn membership(config: &Config) -> MembershipRules {
@@ -285,7 +316,7 @@ mod tests {
         std::fs::write(&file, "secret-but-wrong").expect("written");
         let said = join_token(&config).expect_err("no token").to_string();
         assert!(said.contains("it is no join token") && !said.contains("secret-but-wrong"), "{said}");
-        let token = Token::mint();
+        let token = Token::mint(Kind::Join);
         std::fs::write(&file, token.reveal() + "\n").expect("written");
         assert_eq!(join_token(&config).expect("a token"), token.reveal());
     }

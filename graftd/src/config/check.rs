@@ -5,6 +5,8 @@ use graft_machine::names::check_name;
 use graft_proto::peer_identity::{NAME_BYTES_MAX, is_name};
 
 use super::{Bootstrap, Callers, Client, Cluster, Config, ConfigError, Discovery, HostPort, Problem, bounds};
+use crate::auth::keys::may_be_asked;
+use crate::auth::rules::Rule;
 use crate::observability::logging::check_level;
 
 /// Heartbeats that must fit into the shortest election timeout.
@@ -24,6 +26,7 @@ impl Config {
         cluster(self, &mut problems);
         discovery(self, &mut problems);
         listeners(self, &mut problems);
+        auth(self, &mut problems);
         scheduler(self, &mut problems);
         log(self, &mut problems);
         let single = bounds::check(self);
@@ -165,12 +168,12 @@ fn listeners(config: &Config, problems: &mut Vec<Problem>) {
     for (key, listen, advertise_key, advertise) in pairs {
         if let Some(listen) = listen {
             let for_members = key == "cluster.peer_listen";
-            let lacks = lacks(&config.client);
+            let lacks = lacks(config);
             if !for_members && !listen.is_loopback() && !config.security.insecure && !lacks.is_empty() {
                 let why = format!("{listen} can be reached from other machines, and there is {lacks}");
-                let remedy = "name client.cert and client.key, and client.callers_ca (`graft tls` makes them); or listen on 127.0.0.1; or say \
-                              --insecure if the network keeps strangers away";
-                problems.push(Problem::of(key, why, remedy).beside(&["client.cert", "client.callers_ca"]));
+                let remedy = "name client.cert and client.key, and client.callers_ca (`graft tls` makes them) or auth.required; or listen on \
+                              127.0.0.1; or say --insecure if the network keeps strangers away";
+                problems.push(Problem::of(key, why, remedy).beside(&["client.cert", "client.callers_ca", "auth.required"]));
             }
             let unreachable = |address: &HostPort| address.is_unspecified();
             if advertise.as_ref().map_or(unreachable(listen), unreachable) {
@@ -222,8 +225,9 @@ fn raft(config: &Config, problems: &mut Vec<Problem>) {
 }
 
 /// What is missing to serve clients beyond loopback; empty: nothing.
-fn lacks(client: &Client) -> &'static str {
-    let shows = client.callers_ca.is_some() && client.callers == Callers::Required;
+fn lacks(config: &Config) -> &'static str {
+    let client = &config.client;
+    let shows = config.auth.required || client.callers_ca.is_some() && client.callers == Callers::Required;
     match (client.cert.is_some(), shows) {
         (false, _) => "neither TLS nor authentication",
         (true, false) => "TLS, but nobody has to show who it is",
@@ -248,6 +252,41 @@ fn with_clients(client: &Client, problems: &mut Vec<Problem>) {
     if callers_ca.is_none() && *callers != Callers::default() {
         let why = "it says how certificates of callers are asked for, but not of which authority";
         problems.push(Problem::of("client.callers", why, "set client.callers_ca, or leave it out").beside(&["client.callers_ca"]));
+    }
+}
+
+fn auth(config: &Config, problems: &mut Vec<Problem>) {
+    let auth = &config.auth;
+    for rule in &auth.rules {
+        if let Err(why) = rule.parse::<Rule>() {
+            let remedy = "write it like `certificate ops-* cluster-admin` or `claim groups=payments operator@billing`";
+            problems.push(Problem::of("auth.rules", format!("`{rule}` {why}"), remedy));
+        }
+    }
+    let provider = auth.oidc_issuer.is_some();
+    if auth.required && auth.root_token_file.is_none() && auth.rules.is_empty() {
+        let why = "callers have to show who they are, and nobody could be granted anything";
+        let remedy = "name a root token in auth.root_token_file, with which API tokens are made, or write auth.rules";
+        problems.push(Problem::of("auth.required", why, remedy).beside(&["auth.root_token_file", "auth.rules"]));
+    }
+    if let Some(issuer) = &auth.oidc_issuer
+        && !issuer.parse().is_ok_and(|uri| may_be_asked(&uri))
+    {
+        let why = format!("`{issuer}` is no URL that begins with https:// (or, on this machine, with http://)");
+        problems.push(Problem::of("auth.oidc_issuer", why, "write it as the tokens of the identity provider have it (`iss`)"));
+    }
+    if provider && auth.oidc_audience.is_none() {
+        let why = "tokens that the identity provider makes for anybody else would be taken as well";
+        problems.push(Problem::of("auth.oidc_audience", why, "say for whom they have to be made (`aud`)").beside(&["auth.oidc_issuer"]));
+    }
+    let alone = [
+        ("auth.oidc_audience", auth.oidc_audience.is_some()),
+        ("auth.oidc_jwks_file", auth.oidc_jwks_file.is_some()),
+        ("auth.oidc_ca", auth.oidc_ca.is_some()),
+    ];
+    for (key, _) in alone.into_iter().filter(|(_, said)| *said && !provider) {
+        let why = "it says something of an identity provider, and none is named";
+        problems.push(Problem::of(key, why, "set auth.oidc_issuer, or leave it out").beside(&["auth.oidc_issuer"]));
     }
 }
 

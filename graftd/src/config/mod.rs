@@ -80,6 +80,8 @@ pub struct Config {
     pub cluster: Cluster,
     /// Where the other members might be, besides `cluster.peers`.
     pub discovery: Discovery,
+    /// Who may do what.
+    pub auth: Auth,
     /// What is allowed without protection.
     pub security: Security,
     /// Consensus. The same on all members.
@@ -243,6 +245,34 @@ pub struct Discovery {
     /// Directory with the files `token`, `ca.crt` and `namespace` of the service account. They are read again when they are replaced.
     #[schemars(extend("x-graft-type" = "path"))]
     pub kubernetes_account: PathBuf,
+}
+
+/// `[auth]`: who may do what. The same on all members. A grant is written `ROLE[@NAMESPACE[=NODE,NODE..]]`; the roles are `viewer`, `operator`,
+/// `worker`, `namespace-admin` and `cluster-admin`, and `*` stands for any part of a name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    /// Whether clients and workers have to show who they are, and may do only what they are granted. Otherwise whoever reaches the port may do
+    /// everything.
+    pub required: bool,
+    /// File with the root token, of at least 32 characters: whoever shows it may do everything. It is what the first API tokens are made with (`graft
+    /// token create`).
+    pub root_token_file: Option<PathBuf>,
+    /// What certificates of clients and tokens of an identity provider allow: lines like `certificate ops-* cluster-admin` and `claim
+    /// groups=payments operator@billing`. Without meaning where `required` is false.
+    #[serde(deserialize_with = "units::list")]
+    pub rules: Vec<String>,
+    /// Identity provider whose tokens (JWT) are taken: its issuer, as its tokens have it, a URL. Its keys are asked for below
+    /// `/.well-known/openid-configuration` there.
+    pub oidc_issuer: Option<String>,
+    /// For whom its tokens have to be made (`aud`). Needed with `oidc_issuer`.
+    pub oidc_audience: Option<String>,
+    /// The claim of its tokens that names whoever shows them, for histories.
+    pub oidc_name_claim: String,
+    /// File with the keys of the identity provider (a JSON Web Key Set), where it cannot be asked for them. It is read again every ten minutes.
+    pub oidc_jwks_file: Option<PathBuf>,
+    /// File (PEM) with the authorities that the identity provider's own certificate may be of. When it is left out: those of this machine.
+    pub oidc_ca: Option<PathBuf>,
 }
 
 /// `[security]`: what is allowed without protection.
@@ -420,6 +450,21 @@ impl Default for Cluster {
             max_voters: 5,
             promote_after: Span::from_millis(3_000),
             replace_after: Span::from_millis(30_000),
+        }
+    }
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            required: false,
+            root_token_file: None,
+            rules: Vec::new(),
+            oidc_issuer: None,
+            oidc_audience: None,
+            oidc_name_claim: "sub".into(),
+            oidc_jwks_file: None,
+            oidc_ca: None,
         }
     }
 }

@@ -31,8 +31,9 @@ use super::proposer::{Proposer, Target};
 use super::roster::{Roster, Seat};
 use super::types::{Raft, position_or_zero};
 use super::upgrade::{Follower, followed_by_all, raised, told_version};
+use crate::auth::token::{Kind, Token};
 use crate::discovery::formation::Formation;
-use crate::discovery::join_policy::{Admission, Grant, Joiner, Token};
+use crate::discovery::join_policy::{Admission, Grant, Joiner};
 use crate::discovery::protocol::speaks_with;
 
 /// Longest wait for a change of the membership to be committed.
@@ -282,7 +283,7 @@ impl Registrar {
         let info = candidate(from)?;
         let token = match token {
             "" => None,
-            text => Some(Token::parse(text).map_err(Undone::refused)?),
+            text => Some(Token::parse(Kind::Join, text).map_err(Undone::refused)?),
         };
         let _turn = self.changing.lock().await;
         let roster = self.roster_here()?;

@@ -8,14 +8,9 @@
 //!
 //! Pure: what a grant says is decided by the replicated machine, when the grant is used.
 
-use std::fmt;
+use graft_machine::access::matches;
 
-use sha2::{Digest, Sha256};
-
-/// What every token begins with, so that one is recognised where it should not be.
-const TOKEN_PREFIX: &str = "graft-join";
-/// Random bytes in a token's secret.
-const SECRET_BYTES: usize = 32;
+use crate::auth::token::Token;
 
 /// Who may join.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,78 +82,10 @@ impl JoinPolicy {
     }
 }
 
-/// Whether a name fits a pattern, in which a `*` stands for any part.
-pub fn matches(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else { return false };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else { return rest.is_empty() };
-    for part in parts {
-        let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
-    }
-    rest.len() >= last.len() && rest.ends_with(last)
-}
-
-/// A join token: `graft-join.ID.SECRET`. Only the hash of the secret is ever stored.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token {
-    /// Names its grant.
-    pub id: String,
-    secret: String,
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Token").field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
-impl Token {
-    /// A new one, from the system's randomness.
-    pub fn mint() -> Self {
-        let random = || uuid::Uuid::new_v4().simple().to_string();
-        // 122 random bits each.
-        let mut secret = random();
-        while secret.len() < 2 * SECRET_BYTES {
-            secret.push_str(&random());
-        }
-        Self { id: random()[..12].to_owned(), secret }
-    }
-
-    /// Reads a token; surrounding white space is ignored.
-    ///
-    /// # Errors
-    /// If the text is none. The error does not show it.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let mut parts = text.trim().split('.');
-        match (parts.next(), parts.next(), parts.next(), parts.next()) {
-            (Some(TOKEN_PREFIX), Some(id), Some(secret), None) if is_word(id) && is_word(secret) => {
-                Ok(Self { id: id.to_owned(), secret: secret.to_owned() })
-            }
-            _ => Err(format!("it is no join token: one looks like {TOKEN_PREFIX}.ID.SECRET")),
-        }
-    }
-
-    /// The whole token, secret included.
-    pub fn reveal(&self) -> String {
-        format!("{TOKEN_PREFIX}.{}.{}", self.id, self.secret)
-    }
-
-    /// SHA-256 of the secret.
-    pub fn secret_hash(&self) -> Vec<u8> {
-        Sha256::digest(self.secret.as_bytes()).to_vec()
-    }
-}
-
-fn is_word(text: &str) -> bool {
-    (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::token::Kind;
 
     fn joiner(name: &str) -> Joiner<'_> {
         Joiner { name, certified: true, is_member_by_name: false, token: None }
@@ -176,7 +103,7 @@ mod tests {
         let said = policy.judge(joiner("x")).expect_err("nobody expects it");
         assert!(said.contains("`x` is not expected") && said.contains("join-token create"), "{said}");
         assert_eq!(policy.judge(Joiner { is_member_by_name: true, ..joiner("x") }), Ok(Admission::Free), "it comes back");
-        let token = Token::mint();
+        let token = Token::mint(Kind::Join);
         let by = policy.judge(Joiner { token: Some(&token), ..joiner("x") }).expect("it has a token");
         assert_eq!(by, Admission::By(Grant { id: token.id.clone(), secret_hash: token.secret_hash() }));
     }
@@ -185,40 +112,8 @@ mod tests {
     fn strict_wants_an_approval_and_a_certificate() {
         let said = JoinPolicy::Strict.judge(Joiner { certified: false, ..joiner("x") }).expect_err("anybody could say so");
         assert!(said.contains("TLS"), "{said}");
-        let token = Token::mint();
+        let token = Token::mint(Kind::Join);
         let by = JoinPolicy::Strict.judge(Joiner { token: Some(&token), ..joiner("x") });
         assert_eq!(by, Ok(Admission::By(Grant { id: "x".into(), secret_hash: Vec::new() })), "a token is not enough");
-    }
-
-    #[test]
-    fn a_star_stands_for_any_part_of_a_name() {
-        for (pattern, fits, does_not) in [
-            ("graft-0", vec!["graft-0"], vec!["graft-01", "graft", "agraft-0"]),
-            ("graft-*", vec!["graft-0", "graft-", "graft-a-b"], vec!["graft", "xgraft-0"]),
-            ("*", vec!["", "a"], vec![]),
-            ("*-db-*", vec!["eu-db-1", "-db-"], vec!["db-1", "eu-db1"]),
-            ("a*b*c", vec!["abc", "axbxc", "abbc"], vec!["ac", "abcd", "ab"]),
-            ("a*a", vec!["aa", "aba"], vec!["a"]),
-        ] {
-            for name in fits {
-                assert!(matches(pattern, name), "{pattern} fits {name}");
-            }
-            for name in does_not {
-                assert!(!matches(pattern, name), "{pattern} does not fit {name}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_token_is_read_as_it_was_made_and_never_shown() {
-        let token = Token::mint();
-        assert_eq!(Token::parse(&format!(" {}\n", token.reveal())), Ok(token.clone()));
-        assert_ne!(token, Token::mint());
-        assert!(!format!("{token:?}").contains(&token.secret));
-        assert_eq!(token.secret_hash().len(), 32);
-        for text in ["", "graft-join", "graft-join.a", "graft-join.a.b.c", "graft-join..b", "other.a.b", "graft-join.a.b c"] {
-            let said = Token::parse(text).expect_err(text);
-            assert!(said.contains("graft-join.ID.SECRET"), "{said}");
-        }
     }
 }

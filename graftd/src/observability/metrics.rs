@@ -70,6 +70,8 @@ pub struct Metrics {
     pub tasks_queued: IntGauge,
     /// gRPC requests, by method and code.
     pub grpc_requests: IntCounterVec,
+    /// Callers that were not let in, by reason: `nothing_shown`, `bad_token`, `too_often`.
+    pub auth_failures: IntCounterVec,
     /// Live watch streams.
     pub watchers: IntGauge,
     /// Live subscriptions to all events.
@@ -144,6 +146,13 @@ impl Metrics {
             attempts_held: gauge(r, "graft_attempts_held", "Attempts held"),
             workers_connected: gauge(r, "graft_workers_connected", "Worker sessions connected to the leader"),
             tasks_queued: gauge(r, "graft_tasks_queued", "Ready tasks that wait in memory"),
+            auth_failures: counters(
+                r,
+                "graft_auth_failures_total",
+                "Callers that were not let in",
+                &["reason"],
+                &[&["nothing_shown"], &["bad_token"], &["too_often"]],
+            ),
             grpc_requests: counters(r, "graft_grpc_requests_total", "gRPC requests", &["method", "code"], &[]),
             watchers: gauge(r, "graft_watchers", "Live watch streams"),
             event_subscribers: gauge(r, "graft_event_subscribers", "Live subscriptions to all events"),

@@ -93,7 +93,8 @@ impl Member {
         };
         let stop = CancellationToken::new();
         let formation = formation(&dir.path().join("identity"), address, metrics.clone());
-        let api = Api { consensus: consensus.clone(), scheduler, formation: Arc::downgrade(&formation), metrics, info };
+        let api =
+            Api { consensus: consensus.clone(), scheduler, formation: Arc::downgrade(&formation), auth: Arc::default(), metrics, info };
         let served = tokio::spawn(Server::new(listener, None, api, stop.clone()).expect("it is bound").serve());
         Self { address, readiness, stop, served, consensus, _dir: dir }
     }

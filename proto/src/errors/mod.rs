@@ -144,6 +144,20 @@ catalogue! {
     /// The leader's disk is nearly full: what runs goes on, and nothing is started.
     NoRoom = "GR0029", ResourceExhausted, 429, Helps, None, "make room on the leader's disk, or lower storage.disk_reserve";
 
+    /// Nobody knows who asks, or what it shows of itself is not good.
+    Unauthenticated = "GR0030", Unauthenticated, 401, IsVain, None,
+        "show an API token (--token-file, GRAFT_TOKEN_FILE), or a certificate that is known";
+    /// It is known who asks, and that it may not do this.
+    NotAllowed = "GR0031", PermissionDenied, 403, IsVain, None,
+        "ask an admin for a token that allows it; `graft whoami` tells what you may do";
+    /// No such API token.
+    TokenNotFound = "GR0032", NotFound, 404, IsVain, None, "see which there are with `graft token list`";
+    /// Too many attempts to show who one is have failed.
+    TooManyFailures = "GR0033", ResourceExhausted, 429, Helps, None, "correct the token, and wait";
+    /// The machine version in force does not have this yet.
+    NotInForce = "GR0034", FailedPrecondition, 409, IsVain, None,
+        "finish the upgrade of all members, then `graft cluster raise-machine-version`";
+
     /// No server could be reached.
     Unreachable = "GR9001", Unavailable, 503, Helps, Unknown, "check that graftd runs and answers at that address";
     /// An address is no URL of a server.

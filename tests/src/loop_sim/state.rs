@@ -104,7 +104,8 @@ impl StateRead for Reader<'_> {
 macro_rules! for_each_table {
     ($do:ident!($($args:tt)*)) => {
         $do!(($($args)*) Names Workflows Tasks Scopes ReadyTasks BlockedTasks Timers IdempotencyKeys Events RunEvents TaskEvents StatusList
-            LabelList TimeList Requests RequestExpiry Sessions Limits Counters Meta TaskList DeadLetters StatusCounts AttemptEvents JoinGrants)
+            LabelList TimeList Requests RequestExpiry Sessions Limits Counters Meta TaskList DeadLetters StatusCounts AttemptEvents JoinGrants
+            ApiTokens Acts)
     };
 }
 

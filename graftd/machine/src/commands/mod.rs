@@ -1,5 +1,7 @@
 //! One file per command. Each checks everything that can be refused before it writes anything.
 
+pub(crate) mod acts;
+pub(crate) mod api_tokens;
 pub(crate) mod block;
 pub(crate) mod cancel;
 pub(crate) mod close_session;

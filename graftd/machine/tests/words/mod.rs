@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use graft_machine::Applied;
+use graft_machine::access::{Act, ApiToken};
 use graft_machine::command::{Change, FailureKind, Operation};
 use graft_machine::effect::{Effect, Offer};
 use graft_machine::event::{CreatedTask, Event, Happened, OpenedScope};
@@ -158,8 +159,7 @@ fn effect(effect: &Effect) -> String {
 
 pub fn offer(offer: &Offer) -> String {
     let key = &offer.key;
-    let mut out =
-        format!("{} to {}/{} priority {} since {}", offer.at(), key.namespace, key.node, key.priority.0, offer.since);
+    let mut out = format!("{} to {}/{} priority {} since {}", offer.at(), key.namespace, key.node, key.priority.0, offer.since);
     if key.rank != offer.since {
         write!(out, " rank {}", key.rank).expect("text takes everything");
     }
@@ -231,6 +231,16 @@ pub fn task(id: u32, task: &Task) -> String {
 pub fn scope(id: u32, scope: &Scope) -> String {
     let then = scope.continuation.as_ref().map_or("nothing", |c| &c.node);
     format!("  scope {id} in {} holds {} then {then}\n", scope.parent, scope.open)
+}
+
+pub fn api_token(id: &str, token: &ApiToken) -> String {
+    let ApiToken { name, grants, expires, created, principal, .. } = token;
+    format!("token {id} of {name} for {}, made at {created} by {principal:?}, until {expires}\n", grants.join(" "))
+}
+
+pub fn act(number: u64, act: &Act) -> String {
+    let Act { time, principal, from, method, object, outcome, ended, member } = act;
+    format!("act {number} at {time} by {principal:?} from {from} at {member}: {method} {object}, ended at {ended}: {outcome}\n")
 }
 
 pub fn grant(id: &str, grant: &JoinGrant) -> String {

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Shared;
+use super::access::Asker;
 use super::forward::Caller;
 use super::sessions;
 use graft_proto::errors::{ErrorCode, Fault};
@@ -44,11 +45,12 @@ impl WorkerService for Workers {
     type WorkStream = Pin<Box<dyn Stream<Item = Result<v1::ToWorker, Status>> + Send>>;
 
     async fn work(&self, request: Request<Streaming<v1::FromWorker>>) -> Result<Response<Self::WorkStream>, Status> {
-        let caller = Caller::of(&request);
+        let (caller, asker) = (Caller::of(&request), Asker::of(&request));
         let mut inbound = request.into_inner();
         let status = self.shared.api.consensus.status();
         let greeting = first_message(&mut inbound).await?;
         let hello = sessions::hello(greeting.clone(), &status.cluster_id)?;
+        asker.may_serve(&hello.namespace, hello.nodes.iter().map(|(node, ..)| node.as_str()))?;
         if greeting.relay
             && !caller.is_member
             && let Some(leader) = relay::leader(&self.shared)

@@ -7,8 +7,9 @@ use std::str::FromStr;
 use graft_convert::{cursors, names as checked};
 use graft_proto::documents::Time;
 use graft_proto::peer_identity::{MemberIdentity, is_name};
+use graftd::auth::token::{Kind, Token};
 use graftd::config::{Flags, HostPort, Size, Sources, Span, load};
-use graftd::discovery::join_policy::{JoinPolicy, Joiner, Token};
+use graftd::discovery::join_policy::{JoinPolicy, Joiner};
 use graftd::discovery::sources::PeerPort;
 use graftd::tls::authority::{Authority, Issued, Subject};
 use graftd::tls::members::{MaterialFiles, PeerSecurity};
@@ -199,9 +200,9 @@ pub(super) fn configuration() -> Target {
 pub(super) fn joining() -> Target {
     let run = |bytes: &[u8]| {
         let text = text(bytes);
-        let token = Token::parse(&text);
+        let token = Token::parse(Kind::Join, &text);
         if let Ok(token) = &token {
-            same("a join token", &Ok(token), &Token::parse(&token.reveal()).as_ref())?;
+            same("a join token", &Ok(token), &Token::parse(Kind::Join, &token.reveal()).as_ref())?;
             let secret = token.reveal().rsplit('.').next().unwrap_or_default().to_owned();
             if !format!("Token {{ id: {:?}, .. }}", token.id).contains(&secret) && format!("{token:?}").contains(&secret) {
                 return Err("a join token shows its secret".into());
@@ -217,7 +218,7 @@ pub(super) fn joining() -> Target {
         let port = round::<PeerPort>("a port", &text)?;
         taken(if token.is_ok() || judged.is_ok() || port == Verdict::Taken { Ok(()) } else { Err(()) })
     };
-    let token = Token::mint().reveal();
+    let token = Token::mint(Kind::Join).reveal();
     let seeds = seeds(&[&token, "graft-*\ngraft-7", "*-a-*b\nx-a-yb", "peer", "7421"]);
     Target { name: "joining", words: &["graft-join.", ".", "*", "**", "\n", "65536", "peer"], longest: 320, seeds, run: Box::new(run) }
 }

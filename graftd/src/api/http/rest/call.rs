@@ -16,8 +16,10 @@ use tonic::metadata::AsciiMetadataValue;
 
 use super::super::problem::Refusal;
 use super::suggest;
+use crate::api::access::Guarded;
 use crate::api::requests::CLIENT_METADATA;
 use crate::api::{Shared, bodies};
+use crate::auth::caller::Caller;
 
 /// Names a request that changes something, so that it can be repeated safely.
 pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -37,6 +39,8 @@ pub(super) struct Call<Q, B = Nothing> {
     pub(super) body: B,
     /// Its headers.
     pub(super) headers: HeaderMap,
+    /// Who asks, as the gate has found.
+    pub(super) caller: Option<Caller>,
 }
 
 impl<Q, B> Call<Q, B> {
@@ -68,7 +72,15 @@ impl<Q, B> Call<Q, B> {
         if let Some(name) = name {
             request.metadata_mut().insert(CLIENT_METADATA, name);
         }
+        if let Some(caller) = &self.caller {
+            request.extensions_mut().insert(caller.clone());
+        }
         request
+    }
+
+    /// A service, behind the question whether the caller may ask it that.
+    pub(super) fn guarded<S>(&self, service: impl FnOnce(Arc<Shared>) -> S) -> Guarded<S> {
+        Guarded::new(self.shared.clone(), service(self.shared.clone()))
     }
 
     /// The request id that the client has chosen, if it has. An empty one is none of its choice: what made it went wrong, and what is

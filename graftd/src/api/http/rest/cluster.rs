@@ -30,7 +30,7 @@ pub(super) fn routes(table: &mut Table) {
 }
 
 async fn told(call: &Call<NoQuery>) -> Result<v1::ClusterStatusResponse, Refusal> {
-    let service = Cluster { shared: call.shared.clone() };
+    let service = call.guarded(|shared| Cluster { shared });
     Ok(service.status(call.request(v1::ClusterStatusRequest {})).await?.into_inner())
 }
 
@@ -43,7 +43,7 @@ async fn members(call: Call<NoQuery>) -> Result<MemberList, Refusal> {
 }
 
 async fn snapshot(call: Call<NoQuery>) -> Result<Download, Refusal> {
-    let service = Cluster { shared: call.shared.clone() };
+    let service = call.guarded(|shared| Cluster { shared });
     let pieces = service.snapshot(call.request(v1::SnapshotRequest {})).await?.into_inner();
     Ok(Download { pieces: Box::pin(pieces.map(|piece| piece.map(|answer| answer.piece))), name: "graft.snapshot" })
 }
@@ -57,7 +57,7 @@ struct Whose {
 }
 
 async fn workers(call: Call<Whose>) -> Result<WorkerList, Refusal> {
-    let service = Cluster { shared: call.shared.clone() };
+    let service = call.guarded(|shared| Cluster { shared });
     let request = v1::ListWorkersRequest { namespace: call.query.namespace.clone() };
     Ok((&service.list_workers(call.request(request)).await?.into_inner()).into())
 }

@@ -14,6 +14,7 @@ use super::call::{Call, Json, MaybeJson};
 use super::route::{Method, Table};
 use super::tasks::named;
 use super::workflows::{Consistency, FreshRun, NoQuery, Run, fresh};
+use crate::api::access::Guarded;
 use crate::api::dead_letters::DeadLetters;
 
 /// Adds the verbs.
@@ -38,8 +39,8 @@ pub(super) fn routes(table: &mut Table) {
 }
 
 impl<Q, B> Call<Q, B> {
-    fn of_dead_letters(&self) -> DeadLetters {
-        DeadLetters { shared: self.shared.clone() }
+    fn of_dead_letters(&self) -> Guarded<DeadLetters> {
+        self.guarded(|shared| DeadLetters { shared })
     }
 }
 

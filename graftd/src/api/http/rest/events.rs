@@ -52,7 +52,7 @@ async fn subscribe(call: Call<Filter>) -> Result<Events<WorkflowEvent>, Refusal>
         // Who comes back has seen more than the address says.
         after: seen.filter(|seen| !seen.is_empty()).unwrap_or(&call.query.after).to_owned(),
     };
-    let service = events::Events::new(call.shared.clone());
+    let service = call.guarded(events::Events::new);
     Ok(Events(Box::pin(told(service.subscribe(call.request(request)).await?.into_inner()))))
 }
 

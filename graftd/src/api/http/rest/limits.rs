@@ -10,6 +10,7 @@ use super::super::problem::Refusal;
 use super::call::{Call, Json, Nothing};
 use super::route::{Method, Table};
 use super::workflows::NoQuery;
+use crate::api::access::Guarded;
 use crate::api::limits::Limits;
 
 const TOTAL: &str = "/limits/total";
@@ -31,8 +32,8 @@ pub(super) fn routes(table: &mut Table) {
 }
 
 impl<Q, B> Call<Q, B> {
-    fn of_limits(&self) -> Limits {
-        Limits { shared: self.shared.clone() }
+    fn of_limits(&self) -> Guarded<Limits> {
+        self.guarded(|shared| Limits { shared })
     }
 }
 

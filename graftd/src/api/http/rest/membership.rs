@@ -10,6 +10,7 @@ use super::super::problem::Refusal;
 use super::call::{Call, Json, MaybeJson, Nothing};
 use super::route::{Method, Table};
 use super::workflows::NoQuery;
+use crate::api::access::Guarded;
 use crate::api::membership::Membership;
 
 /// Adds the verbs.
@@ -39,8 +40,8 @@ pub(super) fn routes(table: &mut Table) {
 }
 
 impl<Q, B> Call<Q, B> {
-    fn of_members(&self) -> Membership {
-        Membership { shared: self.shared.clone() }
+    fn of_members(&self) -> Guarded<Membership> {
+        self.guarded(|shared| Membership { shared })
     }
 }
 

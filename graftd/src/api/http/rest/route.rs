@@ -23,6 +23,7 @@ use super::answer::{Answers, Described};
 use super::call::{Brings, Call, Content, IDEMPOTENCY_KEY};
 use super::query::{self, Parameter};
 use crate::api::Shared;
+use crate::auth::caller::Caller;
 
 /// Below which all of REST is.
 pub(super) const ROOT: &str = "/api/v1";
@@ -69,6 +70,7 @@ struct Asked {
     pairs: Vec<(String, String)>,
     instance: String,
     headers: HeaderMap,
+    caller: Option<Caller>,
     body: Body,
 }
 
@@ -158,7 +160,7 @@ impl Table {
                 }
                 let query = query::read(&known, &asked.pairs)?;
                 let body = B::read(&shared, &asked.headers, asked.body).await?;
-                let call = Call { shared, path: asked.path, query, body, headers: asked.headers };
+                let call = Call { shared, path: asked.path, query, body, headers: asked.headers, caller: asked.caller };
                 Ok(answer(call).await?.response(&asked.instance))
             })
         });
@@ -210,6 +212,7 @@ async fn answered(
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
+    let caller = parts.extensions.get::<Caller>().cloned();
     let instance = parts.uri.path().to_owned();
     let read = path
         .map_err(|error| Fault::invalid(format!("path {}", quoted(&instance)), format!("cannot be read: {}", error.body_text())))
@@ -219,7 +222,7 @@ async fn answered(
         Err(fault) => Err(fault.into()),
         Ok((path, pairs)) => {
             let path = path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-            handler(shared, Asked { path, pairs, instance: instance.clone(), headers: parts.headers, body }).await
+            handler(shared, Asked { path, pairs, instance: instance.clone(), headers: parts.headers, caller, body }).await
         }
     };
     finished(answer.unwrap_or_else(|refusal| refusal.response(&instance)))

@@ -11,6 +11,7 @@ use super::bodies::Control;
 use super::call::{Call, MaybeJson};
 use super::route::{Method, Table};
 use super::workflows::{Consistency, FreshRun, Run, fresh};
+use crate::api::access::Guarded;
 use crate::api::tasks::Tasks;
 
 /// Adds the verbs.
@@ -26,8 +27,8 @@ pub(super) fn routes(table: &mut Table) {
 }
 
 impl<Q, B> Call<Q, B> {
-    fn of_tasks(&self) -> Tasks {
-        Tasks { shared: self.shared.clone() }
+    fn of_tasks(&self) -> Guarded<Tasks> {
+        self.guarded(|shared| Tasks { shared })
     }
 }
 

@@ -60,7 +60,7 @@ async fn watch(call: Call<Watch>) -> Result<Ending<Event>, Refusal> {
         None => (call.query.run.unwrap_or_default(), call.query.from.unwrap_or_default()),
     };
     let request = v1::WatchRequest { namespace: call.namespace(), workflow_id: call.workflow_id(), run, from_number };
-    let service = Workflows { shared: call.shared.clone() };
+    let service = call.guarded(|shared| Workflows { shared });
     let mut answers = service.watch(call.request(request)).await?.into_inner().peekable();
     let workflow = Target::new(call.namespace(), call.workflow_id(), run)?.find(&call.shared.latest())?;
     if workflow.kind().is_final() {

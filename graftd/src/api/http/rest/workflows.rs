@@ -17,6 +17,7 @@ use super::answer::{Made, Pieces};
 use super::bodies::{Cancel, Control, StartWorkflow, ms};
 use super::call::{Call, Json, MaybeJson};
 use super::route::{Method, ROOT, Table};
+use crate::api::access::Guarded;
 use crate::api::workflows::Workflows;
 
 const ALL: &str = "/namespaces/{namespace}/workflows";
@@ -88,8 +89,8 @@ pub(super) struct FreshRun {
 }
 
 impl<Q, B> Call<Q, B> {
-    fn service(&self) -> Workflows {
-        Workflows { shared: self.shared.clone() }
+    fn service(&self) -> Guarded<Workflows> {
+        self.guarded(|shared| Workflows { shared })
     }
 }
 

@@ -1,0 +1,274 @@
+//! Who asks, and what it may do. A leaf: it sees the machine's [`graft_machine::access`] and no floor of the house.
+//!
+//! Somebody shows who it is in one of four ways, the first that there is counting:
+//!
+//! 1. `authorization: Bearer TOKEN`: an API token ([`token`]; the machine keeps its hash), the root token that the configuration names, or a token
+//!    of an identity provider ([`jwt`], [`keys`]). A token that is not good is refused, whatever else is shown.
+//! 2. The certificate of the connection, whose name the configuration gives grants ([`rules`]).
+//! 3. Nothing: where callers have to show who they are (`auth.required`), that is refused.
+//!
+//! The outcome is a [`Caller`] with its grants. Whether a caller may do what it asks for stands in one place of the API floor (`api/access`), for
+//! gRPC and REST alike. Who fails to show who it is too often is not listened to for a while ([`attempts`]).
+//!
+//! Identifying is synchronous and takes microseconds: answers about tokens are kept for [`KEPT_FOR`], so that a revoked one is refused within that
+//! time.
+
+pub mod attempts;
+pub mod caller;
+pub mod jwt;
+pub mod keys;
+pub mod rules;
+pub mod token;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use graft_machine::access::{ApiToken, Grant, Role};
+use graft_machine::names::check_name;
+use sha2::{Digest, Sha256};
+
+use self::attempts::Attempts;
+use self::caller::{Caller, ShownBy};
+use self::jwt::{NotTaken, Provider};
+use self::keys::Keys;
+use self::rules::Rules;
+use self::token::{Kind, Token, same};
+
+/// How long what is known of a token is believed without looking again.
+pub const KEPT_FOR: Duration = Duration::from_secs(1);
+/// Tokens that something is kept of; with more, all is looked up again.
+const KEPT_MAX: usize = 10_000;
+/// Name of whoever shows the root token.
+pub const ROOT: &str = "root";
+
+/// The API tokens that exist, and the machine's time.
+pub trait Tokens {
+    /// The token of this id.
+    fn token(&self, id: &str) -> Option<Arc<ApiToken>>;
+    /// The machine's time, in milliseconds since the Unix epoch.
+    fn now(&self) -> u64;
+}
+
+/// What is asked of callers.
+#[derive(Debug, Default)]
+pub struct AuthOptions {
+    /// Whether each has to show who it is.
+    pub required: bool,
+    /// SHA-256 of the root token.
+    pub root: Option<[u8; 32]>,
+    /// What certificates and claims allow.
+    pub rules: Rules,
+    /// Whose tokens are taken, and where its keys come from.
+    pub provider: Option<(Provider, Keys)>,
+}
+
+/// Identifies callers.
+#[derive(Debug, Default)]
+pub struct Auth {
+    options: AuthOptions,
+    attempts: Attempts,
+    kept: Mutex<HashMap<[u8; 32], Kept>>,
+}
+
+/// What is known of a token, by the hash of its text.
+#[derive(Clone, Debug)]
+struct Kept {
+    caller: Known,
+    until: Instant,
+}
+
+/// A caller, wherever it asks from.
+#[derive(Clone, Debug)]
+struct Known {
+    name: Arc<str>,
+    shown_by: ShownBy,
+    grants: Arc<[Grant]>,
+}
+
+/// Why nobody is let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It has shown nothing.
+    Nothing,
+    /// What it has shown is not good: a fragment that reads after "the token".
+    Bad(String),
+    /// It has failed too often, and is listened to again after so long.
+    TooOften(Duration),
+}
+
+impl Refused {
+    /// In a word, for metrics.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing_shown",
+            Self::Bad(_) => "bad_token",
+            Self::TooOften(_) => "too_often",
+        }
+    }
+}
+
+/// What a request shows of its caller.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    /// The value of its header `authorization`.
+    pub authorization: Option<&'a [u8]>,
+    /// The name in the certificate of its connection.
+    pub certificate: Option<&'a str>,
+    /// Where the connection comes from.
+    pub from: IpAddr,
+}
+
+impl Auth {
+    /// As it is configured.
+    pub fn new(options: AuthOptions) -> Self {
+        Self { options, attempts: Attempts::default(), kept: Mutex::default() }
+    }
+
+    /// Whether callers have to show who they are.
+    pub fn is_required(&self) -> bool {
+        self.options.required
+    }
+
+    /// Who asks.
+    ///
+    /// # Errors
+    /// If it shows something that is not good, or nothing where it has to.
+    pub fn identify(&self, shown: Shown<'_>, tokens: &impl Tokens) -> Result<Caller, Refused> {
+        let Shown { authorization, certificate, from } = shown;
+        let Some(authorization) = authorization else { return self.without_token(certificate, from) };
+        let now = Instant::now();
+        let told: [u8; 32] = Sha256::digest(authorization).into();
+        if let Some(known) = self.kept(&told, now) {
+            return Ok(known.from(from));
+        }
+        // Who was believed a moment ago is not shut out because somebody else at that address guesses.
+        self.attempts.may_try(from, now).map_err(Refused::TooOften)?;
+        match self.look_at(authorization, tokens) {
+            Ok(known) => {
+                self.keep(told, &known, now);
+                Ok(known.from(from))
+            }
+            Err(why) => {
+                self.attempts.failed(from, now);
+                Err(Refused::Bad(why))
+            }
+        }
+    }
+
+    /// Whether a caller that was identified may go on, on a stream that lasts.
+    pub fn still(&self, caller: &Caller, tokens: &impl Tokens) -> bool {
+        match &caller.shown_by {
+            ShownBy::Token(id) => tokens.token(id).is_some_and(|token| token.stands(tokens.now())),
+            ShownBy::Jwt { until } => unix_seconds() < *until,
+            ShownBy::Nothing | ShownBy::Certificate | ShownBy::RootToken => true,
+        }
+    }
+
+    fn without_token(&self, certificate: Option<&str>, from: IpAddr) -> Result<Caller, Refused> {
+        let everything: fn() -> Arc<[Grant]> = || Arc::new([Grant::everywhere(Role::ClusterAdmin)]);
+        match certificate {
+            None if self.options.required => Err(Refused::Nothing),
+            None => Ok(Caller::anybody(from)),
+            Some(name) => {
+                let grants = if self.options.required { self.options.rules.of_certificate(name) } else { everything() };
+                Ok(Caller { name: Some(name.into()), shown_by: ShownBy::Certificate, grants, from })
+            }
+        }
+    }
+
+    fn look_at(&self, authorization: &[u8], tokens: &impl Tokens) -> Result<Known, String> {
+        let text = std::str::from_utf8(authorization).map_err(|_| "holds characters that no token has".to_owned())?;
+        let (scheme, secret) = text.split_once(' ').ok_or("is missing: the header authorization has to be `Bearer TOKEN`")?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err("is missing: the header authorization has to be `Bearer TOKEN`".to_owned());
+        }
+        let secret = secret.trim();
+        if let Some(root) = &self.options.root
+            && same(root, &Sha256::digest(secret.as_bytes()))
+        {
+            return Ok(Known {
+                name: ROOT.into(),
+                shown_by: ShownBy::RootToken,
+                grants: Arc::new([Grant::everywhere(Role::ClusterAdmin)]),
+            });
+        }
+        if let Ok(token) = Token::parse(Kind::Api, secret) {
+            return of_api_token(&token, tokens);
+        }
+        let Some((provider, keys)) = &self.options.provider else {
+            return Err("is neither an API token nor the root token, and no identity provider is configured".to_owned());
+        };
+        let claims = provider.check(&keys.now(), secret).map_err(|error| {
+            if error == NotTaken::UnknownKey {
+                keys.look_again();
+            }
+            error.to_string()
+        })?;
+        if check_name(&claims.name).is_err() {
+            return Err(format!("names its holder in the claim `{}` in a way that no history can hold", provider.name_claim));
+        }
+        let grants = self.options.rules.of_claims(&claims.all);
+        Ok(Known { name: claims.name.into(), shown_by: ShownBy::Jwt { until: claims.until }, grants })
+    }
+
+    fn kept(&self, told: &[u8; 32], now: Instant) -> Option<Known> {
+        let kept = self.kept.lock().expect("nobody panics while holding it");
+        kept.get(told).filter(|kept| now < kept.until).map(|kept| kept.caller.clone())
+    }
+
+    fn keep(&self, told: [u8; 32], caller: &Known, now: Instant) {
+        let mut kept = self.kept.lock().expect("nobody panics while holding it");
+        if kept.len() >= KEPT_MAX && !kept.contains_key(&told) {
+            kept.clear();
+        }
+        kept.insert(told, Kept { caller: caller.clone(), until: now + KEPT_FOR });
+    }
+}
+
+impl Known {
+    fn from(self, from: IpAddr) -> Caller {
+        let Self { name, shown_by, grants } = self;
+        Caller { name: Some(name), shown_by, grants, from }
+    }
+}
+
+fn of_api_token(token: &Token, tokens: &impl Tokens) -> Result<Known, String> {
+    // Whether it is the id or the secret that is wrong is nobody's business.
+    let unknown = || "is not known: it was revoked, or never made here".to_owned();
+    let stands = tokens.token(&token.id).ok_or_else(unknown)?;
+    if !same(&stands.secret_hash, &token.secret_hash()) {
+        return Err(unknown());
+    }
+    if !stands.stands(tokens.now()) {
+        return Err("has expired".to_owned());
+    }
+    // What a newer version of the machine grants is nothing here.
+    let grants = stands.grants.iter().filter_map(|grant| grant.parse().ok()).collect();
+    Ok(Known { name: stands.name.as_str().into(), shown_by: ShownBy::Token(token.id.as_str().into()), grants })
+}
+
+/// Least length of a root token, in bytes.
+const ROOT_BYTES_MIN: usize = 32;
+
+/// SHA-256 of a root token, as a file holds it; surrounding white space is ignored.
+///
+/// # Errors
+/// If it could be guessed, or sent by nobody.
+pub fn root_hash(text: &str) -> Result<[u8; 32], String> {
+    let text = text.trim();
+    if text.len() < ROOT_BYTES_MIN || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(format!(
+            "holds no root token: at least {ROOT_BYTES_MIN} characters of ASCII without spaces; `openssl rand -hex 32` makes one"
+        ));
+    }
+    Ok(Sha256::digest(text.as_bytes()).into())
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests;
