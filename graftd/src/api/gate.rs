@@ -18,7 +18,7 @@ use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::response::Response;
 use axum::routing::future::RouteFuture;
-use futures::future::Either;
+use futures::future::{BoxFuture, Either};
 use graft_machine::names::check_name;
 use http::{HeaderMap, HeaderValue, header};
 use prometheus::IntCounter;
@@ -29,6 +29,7 @@ use super::Shared;
 use super::http::problem::Refusal;
 use super::methods::{self, START};
 use super::requests::CLIENT_METADATA;
+use super::standing::Standing;
 use crate::auth::caller::Caller;
 use crate::auth::{Refused, Shown};
 use crate::tls::clients::CertName;
@@ -138,7 +139,8 @@ where
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = Either<Ready<Result<Response, Infallible>>, RouteFuture<Infallible>>;
+    type Future =
+        Either<Ready<Result<Response, Infallible>>, Either<RouteFuture<Infallible>, BoxFuture<'static, Result<Response, Infallible>>>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -147,16 +149,24 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let path = request.uri().path();
         match self.caller(path, request.headers()) {
-            Err(fault) => return Either::Left(ready(Ok(refusal(fault, path, request.headers())))),
-            Ok(_) if self.has_no_time(path) => return Either::Left(ready(Ok(self.no_time()))),
-            Ok(None) => {}
+            Err(fault) => Either::Left(ready(Ok(refusal(fault, path, request.headers())))),
+            Ok(_) if self.has_no_time(path) => Either::Left(ready(Ok(self.no_time()))),
+            Ok(None) => Either::Right(Either::Left(self.router.call(request))),
             Ok(Some(caller)) => {
                 if let Some(name) = caller.name.as_deref().and_then(|name| HeaderValue::from_str(name).ok()) {
                     request.headers_mut().insert(CLIENT_METADATA, name);
                 }
-                request.extensions_mut().insert(caller);
+                let is_grpc = methods::is_grpc(request.headers());
+                request.extensions_mut().insert(caller.clone());
+                let answering = self.router.call(request);
+                if !caller.may_end() {
+                    return Either::Right(Either::Left(answering));
+                }
+                let shared = self.shared.clone();
+                Either::Right(Either::Right(Box::pin(async move {
+                    Ok(answering.await?.map(|body| Standing::answer(body, caller, shared, is_grpc)))
+                })))
             }
         }
-        Either::Right(self.router.call(request))
     }
 }

@@ -48,6 +48,7 @@ mod served;
 mod server;
 mod sessions;
 mod snapshot;
+mod standing;
 mod start;
 mod start_many;
 mod taken;
@@ -76,6 +77,7 @@ use crate::observability::metrics::Metrics;
 use crate::observability::readiness::Readiness;
 use crate::scheduler::Scheduler;
 
+pub use methods::METHODS;
 pub use server::Server;
 pub use taken::TAKE_MAX;
 

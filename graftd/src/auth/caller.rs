@@ -55,6 +55,11 @@ impl Caller {
         Self { name: None, shown_by: ShownBy::Nothing, grants: Arc::new([Grant::everywhere(Role::ClusterAdmin)]), from }
     }
 
+    /// Whether what it has shown may cease to hold while it is answered.
+    pub fn may_end(&self) -> bool {
+        matches!(self.shown_by, ShownBy::Token(_) | ShownBy::Jwt { .. })
+    }
+
     /// Whether one of its grants lets it do this there.
     pub fn may(&self, right: Right, place: Place<'_>) -> bool {
         self.grants.iter().any(|grant| grant.allows(right, place))

@@ -149,10 +149,7 @@ fn provider_key(id: &str) -> (EncodingKey, serde_json::Value) {
     use rcgen::{KeyPair, PKCS_ED25519};
     let pair = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
     let public = base64_url(pair.public_key_raw());
-    (
-        EncodingKey::from_ed_der(&pair.serialize_der()),
-        json!({ "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": id, "x": public }),
-    )
+    (EncodingKey::from_ed_der(&pair.serialize_der()), json!({ "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": id, "x": public }))
 }
 
 fn base64_url(bytes: &[u8]) -> String {

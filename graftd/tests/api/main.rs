@@ -2,6 +2,7 @@
 //!
 //! Workers here are scripted, message by message ([`worker`]): what the SDK makes of the protocol is tested with the SDK.
 
+mod access;
 mod dead_letters;
 mod exporting;
 mod http;

@@ -10,6 +10,7 @@ use graft_proto::v1::cluster_service_client::ClusterServiceClient;
 use graft_proto::v1::worker_service_client::WorkerServiceClient;
 use graft_proto::v1::workflow_service_client::WorkflowServiceClient;
 use graftd::api::{self, Api, Server, ServerInfo};
+use graftd::auth::Auth;
 use graftd::clock::Clock;
 use graftd::consensus::{Consensus, ConsensusOptions, Leadership, MemberInfo};
 use graftd::discovery::data_dir::DataDir;
@@ -48,20 +49,25 @@ pub struct Member {
 impl Member {
     /// Starts it as a cluster of its own, and waits until it leads.
     pub async fn start() -> Self {
-        Self::open(true, api::TAKE_MAX).await
+        Self::open(true, api::TAKE_MAX, Auth::default()).await
     }
 
     /// The same, but it lets clients go that read nothing for so long.
     pub async fn start_impatient(take_max: Duration) -> Self {
-        Self::open(true, take_max).await
+        Self::open(true, take_max, Auth::default()).await
+    }
+
+    /// The same, and callers have to be known to this.
+    pub async fn start_with_auth(auth: Auth) -> Self {
+        Self::open(true, api::TAKE_MAX, auth).await
     }
 
     /// Starts it as a part of no cluster: it has no leader and will have none.
     pub async fn start_without_leader() -> Self {
-        Self::open(false, api::TAKE_MAX).await
+        Self::open(false, api::TAKE_MAX, Auth::default()).await
     }
 
-    async fn open(leads: bool, take_max: Duration) -> Self {
+    async fn open(leads: bool, take_max: Duration, auth: Auth) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let metrics = Arc::new(Metrics::new());
         let clock = Clock::system();
@@ -94,7 +100,7 @@ impl Member {
         let stop = CancellationToken::new();
         let formation = formation(&dir.path().join("identity"), address, metrics.clone());
         let api =
-            Api { consensus: consensus.clone(), scheduler, formation: Arc::downgrade(&formation), auth: Arc::default(), metrics, info };
+            Api { consensus: consensus.clone(), scheduler, formation: Arc::downgrade(&formation), auth: Arc::new(auth), metrics, info };
         let served = tokio::spawn(Server::new(listener, None, api, stop.clone()).expect("it is bound").serve());
         Self { address, readiness, stop, served, consensus, _dir: dir }
     }
