@@ -4,9 +4,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::json;
 
+use self::signing::{base64_url, provider_key};
 use super::attempts::FAILURES_MAX;
 use super::keys::Source;
 use super::*;
+
+#[path = "../../tests/fixtures/signing.rs"]
+mod signing;
 
 /// Tokens that a test has.
 #[derive(Default)]
@@ -142,26 +146,6 @@ fn the_root_token_and_certificates_are_what_the_configuration_says() {
     assert_eq!(auth.identify(both, &tokens).expect("it is the root token").shown_by, ShownBy::RootToken);
     let bad = Shown { certificate: Some("ops-ann"), ..shown(Some("Bearer no")) };
     assert!(matches!(auth.identify(bad, &tokens), Err(Refused::Bad(_))));
-}
-
-/// A key for signatures of a test, and the key set that a provider would publish.
-fn provider_key(id: &str) -> (EncodingKey, serde_json::Value) {
-    use rcgen::{KeyPair, PKCS_ED25519};
-    let pair = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
-    let public = base64_url(pair.public_key_raw());
-    (EncodingKey::from_ed_der(&pair.serialize_der()), json!({ "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": id, "x": public }))
-}
-
-fn base64_url(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let bits = chunk.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for at in 0..=chunk.len() {
-            text.push(char::from(ALPHABET[(bits >> (18 - 6 * at) & 63) as usize]));
-        }
-    }
-    text
 }
 
 struct Issued {
