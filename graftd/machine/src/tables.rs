@@ -78,6 +78,9 @@ pub trait Table: Send + Sync + 'static {
     fn unwrap(record: Record) -> Arc<Self::Value>;
 }
 
+/// What sharing a record costs beside it: two counters, and what an allocation costs.
+const SHARED_BYTES: usize = 32;
+
 macro_rules! tables {
     ($($(#[$doc:meta])* $name:ident = $id:literal: $key:ty => $value:ty;)*) => {
         /// Number of a table, the first byte of every stored key.
@@ -103,6 +106,11 @@ macro_rules! tables {
             /// Length of its bytes.
             pub fn encoded_len(&self) -> usize {
                 match self { $(Self::$name(value) => value.encoded_len(),)* }
+            }
+
+            /// Roughly what it takes in memory, in bytes: its fields, what they point at, and the counters beside it.
+            pub fn memory_len(&self) -> usize {
+                match self { $(Self::$name(value) => SHARED_BYTES + size_of::<$value>() + value.encoded_len(),)* }
             }
 
             /// Reads a record of the given table.

@@ -10,8 +10,9 @@ use std::ops::Bound;
 
 use graft_machine::tables::{Record, TableId};
 
-/// What a record costs in memory beside its key and its encoded length, roughly.
-const SLOT_BYTES: usize = 96;
+/// What a slot costs in memory beside the bytes of its key and its record, roughly: its place in a tree that is two thirds full, and the allocation of its
+/// key.
+const SLOT_BYTES: usize = 112;
 
 const TABLES: usize = {
     let mut highest = 0;
@@ -74,7 +75,7 @@ impl Generation {
 
     /// Sets (`Some`) or deletes (`None`) a record; `fresh` as in [`Slot`].
     pub(super) fn write(&mut self, table: TableId, key: Vec<u8>, record: Option<Record>, fresh: bool) {
-        let bytes = SLOT_BYTES + key.len() + record.as_ref().map_or(0, Record::encoded_len);
+        let bytes = SLOT_BYTES + key.len() + record.as_ref().map_or(0, Record::memory_len);
         self.set(table, key, Slot { record, fresh, bytes });
     }
 
