@@ -7,9 +7,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use graft_machine::access::{Act, ApiToken};
 use graft_machine::command::{
-    Change, Command, CompleteTask, ControlTask, ENTRY_FORMAT, Envelope, FIRST_MACHINE_VERSION, FanOut, GrantJoin, InitCluster, LogEntry,
-    Operation, RaiseMachineVersion, RedriveTask, RevokeJoinGrant, StartWorkflow, UseJoinGrant,
+    BeginAct, Change, Command, CompleteTask, ControlTask, CreateApiToken, ENTRY_FORMAT, EndAct, Envelope, FIRST_MACHINE_VERSION, FanOut,
+    GrantJoin, InitCluster, LogEntry, Operation, RaiseMachineVersion, RedriveTask, RevokeApiToken, RevokeJoinGrant, StartWorkflow,
+    UseJoinGrant,
 };
 use graft_machine::event::{CreatedTask, DeadLetterRedriven, Event, Happened, TaskCompleted, TaskControlled};
 use graft_machine::ids::{AttemptRef, EventPos, Lease};
@@ -142,6 +144,29 @@ fn the_commands_of_joining_of_version_1_are_read_and_written_alike() {
 }
 
 #[test]
+fn the_commands_of_access_are_read_and_written_alike() {
+    let create = CreateApiToken {
+        id: "t1".into(),
+        name: "deploy".into(),
+        secret_hash: Bytes::from_static(&[7; 32]),
+        grants: vec!["operator@billing".into()],
+        expires: 9_000,
+    };
+    let begin = BeginAct { from: "10.0.0.1".into(), method: "LimitService.set".into(), object: "a limit".into(), member: "m1".into() };
+    let commands = [
+        Command::CreateApiToken(create),
+        Command::RevokeApiToken(RevokeApiToken { id: "t1".into() }),
+        Command::BeginAct(begin),
+        Command::EndAct(EndAct { number: 3, outcome: "ok".into() }),
+    ];
+    let commands = commands.into_iter().map(|command| Envelope::internal("client:ann", command)).collect();
+    let entry = LogEntry { format: ENTRY_FORMAT, machine_version: 2, time: 1_700_000_000_000, commands };
+    let bytes = kept("log_entry_of_access", &entry.encode_to_vec());
+    assert_eq!(LogEntry::decode(bytes.as_slice()), Ok(entry.clone()));
+    assert_eq!(hex(&entry.encode_to_vec()), hex(&bytes));
+}
+
+#[test]
 fn the_commands_of_machine_versions_are_read_and_written_alike() {
     let init = InitCluster { cluster_id: "c1".into(), cluster_name: "prod".into(), epoch: 1, machine_version: 2 };
     let raise = RaiseMachineVersion { to: 2 };
@@ -248,6 +273,25 @@ fn records() -> Vec<(&'static str, TableId, Record)> {
         created: 1_000,
         principal: "client:ann".into(),
     };
+    let api_token = ApiToken {
+        name: "deploy".into(),
+        secret_hash: Bytes::from_static(&[7; 32]),
+        grants: vec!["operator@billing".into(), "worker@billing=charge".into()],
+        expires: 9_000,
+        created: 1_000,
+        principal: "client:ann".into(),
+    };
+    let act = Act {
+        time: 1_000,
+        principal: "client:ann".into(),
+        from: "10.0.0.1".into(),
+        method: "LimitService.set".into(),
+        object: "a limit".into(),
+        outcome: "ok".into(),
+        ended: 1_100,
+        member: "m1".into(),
+    };
+    let ranked = Task { attempt: 1, state: Some(TaskState::Ready(Ready { since: 1_000, started: 400 })), ..Default::default() };
     let lineage = vec![Lineage { cluster_id: "c1".into(), epoch: 1, from_index: 1 }];
     vec![
         ("workflow", TableId::Workflows, Record::Workflows(Arc::new(workflow))),
@@ -275,6 +319,9 @@ fn records() -> Vec<(&'static str, TableId, Record)> {
         ),
         ("session", TableId::Sessions, Record::Sessions(Arc::new(session))),
         ("join_grant", TableId::JoinGrants, Record::JoinGrants(Arc::new(grant))),
+        ("api_token", TableId::ApiTokens, Record::ApiTokens(Arc::new(api_token))),
+        ("act", TableId::Acts, Record::Acts(Arc::new(act))),
+        ("task_ranked", TableId::Tasks, Record::Tasks(Arc::new(ranked))),
         (
             "meta",
             TableId::Meta,

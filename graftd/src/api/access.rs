@@ -5,7 +5,7 @@
 //! asked about where it is read, by [`Asker`].
 //!
 //! Administrative acts are marked `noted`: they are noted in the replicated list of acts before they are done, and how they ended afterwards
-//! ([`super::acts`]).
+//! ([`super::acts`]). One that changes nothing is `logged` alone: noting it would change the state that it looks at.
 
 use std::sync::Arc;
 
@@ -162,6 +162,9 @@ macro_rules! guarded {
         let service = $self.service.clone();
         super::acts::noted($self.shared.clone(), $caller, $name, said, async move { service.$method($request).await }).await
     }};
+    (@do logged, $self:ident, $caller:ident, $name:expr, $request:ident, $service:ident, $method:ident) => {{
+        super::acts::logged(&$caller, $name, format!("{:?}", $request.get_ref()), $self.service.$method($request)).await
+    }};
 }
 
 guarded! {
@@ -235,7 +238,7 @@ guarded! {
         fn status(v1::ClusterStatusRequest) -> v1::ClusterStatusResponse { |_| Need::Known }
         fn list_workers(v1::ListWorkersRequest) -> v1::ListWorkersResponse { |asked| Need::InOrAll(Right::Read, &asked.namespace) }
         fn stats(v1::StatsRequest) -> v1::StatsResponse { |_| Need::Cluster(Right::Read) }
-        fn snapshot(v1::SnapshotRequest) -> Self::SnapshotStream { |_| Need::Cluster(Right::Administer), noted }
+        fn snapshot(v1::SnapshotRequest) -> Self::SnapshotStream { |_| Need::Cluster(Right::Administer), logged }
     }
 }
 

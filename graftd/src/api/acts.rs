@@ -25,19 +25,11 @@ pub(super) async fn noted<T: Send + 'static>(
     act: impl Future<Output = Result<Response<T>, Status>> + Send + 'static,
 ) -> Result<Response<T>, Status> {
     let done = tokio::spawn(async move {
-        let principal = format!("client:{}", caller.name.as_deref().unwrap_or("anonymous"));
-        let said = cut(&said, SAID_BYTES_MAX);
-        tracing::info!(target: "audit", %principal, from = %caller.from, method, said, "begins");
-        let number = shared.begin_act(&principal, &caller, method, said).await?;
-        let answer = act.await;
-        let outcome = match &answer {
-            Ok(_) => "ok".to_owned(),
-            Err(status) => format!("{:?}: {}", status.code(), status.message()),
-        };
-        tracing::info!(target: "audit", %principal, from = %caller.from, method, outcome, "ended");
+        let number = shared.begin_act(&caller, method, cut(&said, SAID_BYTES_MAX)).await?;
+        let answer = logged(&caller, method, said, act).await;
         if let Some(number) = number {
-            let end = Command::EndAct(EndAct { number, outcome });
-            if let Err(error) = shared.api.consensus.propose(Envelope::internal(principal, end)).await {
+            let end = Command::EndAct(EndAct { number, outcome: outcome(&answer) });
+            if let Err(error) = shared.api.consensus.propose(Envelope::internal(who(&caller), end)).await {
                 tracing::warn!(target: "audit", number, %error, "how the act ended could not be noted");
             }
         }
@@ -46,9 +38,34 @@ pub(super) async fn noted<T: Send + 'static>(
     done.await.unwrap_or_else(|error| Err(Fault::new(ErrorCode::Internal, method, format!("was given up: {error}")).into()))
 }
 
+/// Does what is asked, with a word to the log before and after.
+pub(super) async fn logged<T>(
+    caller: &Caller,
+    method: &'static str,
+    said: String,
+    act: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<Response<T>, Status> {
+    let (principal, said) = (who(caller), cut(&said, SAID_BYTES_MAX));
+    tracing::info!(target: "audit", %principal, from = %caller.from, method, said, "begins");
+    let answer = act.await;
+    tracing::info!(target: "audit", %principal, from = %caller.from, method, outcome = outcome(&answer), "ended");
+    answer
+}
+
+fn who(caller: &Caller) -> String {
+    format!("client:{}", caller.name.as_deref().unwrap_or("anonymous"))
+}
+
+fn outcome<T>(answer: &Result<Response<T>, Status>) -> String {
+    match answer {
+        Ok(_) => "ok".to_owned(),
+        Err(status) => format!("{:?}: {}", status.code(), status.message()),
+    }
+}
+
 impl Shared {
     /// The number under which it is noted; `None`: there is nothing yet to note it in.
-    async fn begin_act(&self, principal: &str, caller: &Caller, method: &str, object: String) -> Result<Option<u64>, Fault> {
+    async fn begin_act(&self, caller: &Caller, method: &str, object: String) -> Result<Option<u64>, Fault> {
         let status = self.api.consensus.status();
         // A cluster that is not formed has no state; and members of the first version would stop at what they do not know.
         if status.machine_version < ACCESS_FROM {
@@ -56,7 +73,7 @@ impl Shared {
         }
         let (from, member) = (caller.from.to_string(), self.api.info.member_name.clone());
         let begin = Command::BeginAct(BeginAct { from, method: method.to_owned(), object, member });
-        match self.api.consensus.propose(Envelope::internal(principal, begin)).await {
+        match self.api.consensus.propose(Envelope::internal(who(caller), begin)).await {
             Ok(Ok(Reply::Done(done))) => Ok(Some(done.run)),
             Ok(Ok(other)) => Err(Fault::new(ErrorCode::Internal, "an act", format!("was answered with {other:?}"))),
             Ok(Err(rejection)) => Err(graft_convert::rejections::fault(rejection)),

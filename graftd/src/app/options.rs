@@ -20,7 +20,7 @@ use crate::storage::{LogOptions, StateOptions};
 use crate::tls::MaterialError;
 use crate::tls::clients::{ClientFiles, ClientTls};
 use crate::tls::members::{MaterialFiles, PeerSecurity};
-use crate::tls::outside::trusting;
+use crate::tls::outside::Outside;
 
 /// Namespace of a node limit that names none.
 const NAMESPACE_DEFAULT: &str = "default";
@@ -68,7 +68,7 @@ pub(super) fn auth(config: &Config) -> Result<AuthOptions, StartError> {
         let (audience, name_claim) = (oidc_audience.clone().unwrap_or_default(), oidc_name_claim.clone());
         let source = match oidc_jwks_file {
             Some(file) => keys::Source::File(file.clone()),
-            None => keys::Source::Issuer(issuer.clone(), trusting(oidc_ca.as_deref())?),
+            None => keys::Source::Issuer(issuer.clone(), Outside::trusting(oidc_ca.as_deref())?),
         };
         let keys = Keys::new(source).map_err(|cause| {
             let path = oidc_jwks_file.as_ref().map_or(String::new(), |file| file.display().to_string());

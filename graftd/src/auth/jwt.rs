@@ -3,7 +3,8 @@
 
 use std::fmt;
 
-use jsonwebtoken::jwk::{JwkSet, KeyAlgorithm};
+pub use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::jwk::KeyAlgorithm;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde_json::{Map, Value};
 

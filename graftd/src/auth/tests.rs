@@ -1,3 +1,5 @@
+//! Who is believed, and who is not.
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -169,7 +171,7 @@ fn issued() -> Issued {
 }
 
 fn good_claims() -> serde_json::Value {
-    let now = unix_seconds();
+    let now = jsonwebtoken::get_current_timestamp();
     json!({ "iss": "https://id.example.com", "aud": ["x", "graft"], "exp": now + 300, "nbf": now - 5, "email": "ann.example.com", "groups": ["admins"] })
 }
 
@@ -197,7 +199,7 @@ fn a_token_of_the_provider_allows_what_its_claims_do() {
 fn a_token_that_another_made_or_for_another_or_at_another_time_is_refused() {
     let Issued { auth, key, other, .. } = &issued();
     let tokens = Known::default();
-    let now = unix_seconds();
+    let now = jsonwebtoken::get_current_timestamp();
     let with = |claim: &str, value: serde_json::Value| {
         let mut claims = good_claims();
         claims[claim] = value;

@@ -5,9 +5,9 @@ use graft_machine::names::check_name;
 use graft_proto::peer_identity::{NAME_BYTES_MAX, is_name};
 
 use super::{Bootstrap, Callers, Client, Cluster, Config, ConfigError, Discovery, HostPort, Problem, bounds};
-use crate::auth::keys::may_be_asked;
 use crate::auth::rules::Rule;
 use crate::observability::logging::check_level;
+use crate::tls::outside::may_be_asked;
 
 /// Heartbeats that must fit into the shortest election timeout.
 const HEARTBEATS_PER_ELECTION: u64 = 3;

@@ -1,30 +1,116 @@
-//! Connections to others than members and clients, where the other side alone shows who it is.
+//! Asking others than members and clients for a document, where the other side alone shows who it is.
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
+use http::{Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::pem::{MaterialError, authorities};
 
-/// What trusts the authorities in this file, or else those of this machine.
-///
-/// # Errors
-/// If the file cannot be read, or this machine has no authorities.
-pub fn trusting(ca: Option<&Path>) -> Result<Arc<ClientConfig>, MaterialError> {
-    let roots = match ca {
-        Some(file) => authorities(file)?,
-        None => {
-            let mut roots = RootCertStore::empty();
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            Arc::new(roots)
+/// Longest time for an answer.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// Largest document, in bytes.
+const DOCUMENT_BYTES_MAX: usize = 1 << 20;
+
+/// Asks others for documents. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Outside(Client<HttpsConnector<HttpConnector>, Empty<Bytes>>);
+
+impl Outside {
+    /// Trusts the authorities in this file, or else those of this machine.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or holds something else.
+    pub fn trusting(ca: Option<&Path>) -> Result<Self, MaterialError> {
+        let roots = match ca {
+            Some(file) => authorities(file)?,
+            None => {
+                let mut roots = RootCertStore::empty();
+                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+                Arc::new(roots)
+            }
+        };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .expect("ring has both")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
+        Ok(Self(Client::builder(TokioExecutor::new()).build(connector)))
+    }
+
+    /// The document at that address, in bounded time and size.
+    ///
+    /// # Errors
+    /// If there is none, in words that begin with the address.
+    pub async fn document(&self, address: &str) -> Result<Bytes, String> {
+        let wrong = |why: String| format!("{address}: {why}");
+        let uri: Uri = address.parse().map_err(|error| wrong(format!("is no address: {error}")))?;
+        if !may_be_asked(&uri) {
+            return Err(wrong("is asked over https alone, or on loopback".to_owned()));
         }
-    };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .expect("ring has both")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
+        let request = Request::get(uri).header(header::ACCEPT, "application/json").body(Empty::new());
+        let request = request.map_err(|error| wrong(error.to_string()))?;
+        let asking = async {
+            let answer = self.0.request(request).await.map_err(|error| wrong(causes(&error)))?;
+            if answer.status() != StatusCode::OK {
+                return Err(wrong(format!("answered {}", answer.status())));
+            }
+            let body = Limited::new(answer.into_body(), DOCUMENT_BYTES_MAX).collect().await;
+            body.map(|body| body.to_bytes()).map_err(|error| wrong(error.to_string()))
+        };
+        tokio::time::timeout(ANSWER_MAX, asking).await.map_err(|_| wrong(format!("gave no answer within {ANSWER_MAX:?}")))?
+    }
+}
+
+/// What comes in the clear could be anybody's, but on this machine.
+pub fn may_be_asked(uri: &Uri) -> bool {
+    let loopback =
+        |host: &str| host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+    match uri.scheme_str() {
+        Some("https") => uri.host().is_some(),
+        Some("http") => uri.host().is_some_and(loopback),
+        _ => false,
+    }
+}
+
+/// The error and what caused it, in one line.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_asked_in_the_clear_but_this_machine() {
+        for (address, may) in [
+            ("https://id.example.com/keys", true),
+            ("http://localhost:8080", true),
+            ("http://127.0.0.1", true),
+            ("http://[::1]:1/x", true),
+            ("http://id.example.com", false),
+            ("http://localhost.example.com", false),
+            ("ftp://localhost", false),
+            ("/keys", false),
+        ] {
+            assert_eq!(may_be_asked(&address.parse().expect("an address")), may, "{address}");
+        }
+    }
 }

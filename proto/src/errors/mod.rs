@@ -156,7 +156,7 @@ catalogue! {
     TooManyFailures = "GR0033", ResourceExhausted, 429, Helps, None, "correct the token, and wait";
     /// The machine version in force does not have this yet.
     NotInForce = "GR0034", FailedPrecondition, 409, IsVain, None,
-        "finish the upgrade of all members, then `graft cluster raise-machine-version`";
+        "bring all members to one version, then `graft cluster upgrade`";
 
     /// No server could be reached.
     Unreachable = "GR9001", Unavailable, 503, Helps, Unknown, "check that graftd runs and answers at that address";

@@ -34,7 +34,7 @@
 //! | S21 | `what_has_expired_takes_no_effect` |
 //! | S22 | `what_completed_was_executed` |
 //! | S23 | `retention_removes_only_what_is_over` |
-//! | S24 | waits for authentication of clients |
+//! | S24 | `what_administrators_do_is_noted`; that nobody acts who may not is asked above the machine (`graftd/tests/api/access.rs`) |
 //! | S25 | `every_input_is_answered`; and a panic of whatever is tested is a violation of it |
 //! | raft | `one_leader_a_term`, `what_is_committed_stays` |
 //! | D1 | `what_was_acknowledged_survives` |
@@ -76,6 +76,7 @@ mod retention_removes_only_what_is_over;
 mod same_log_same_bytes;
 mod the_state_is_what_was_accepted;
 mod watch;
+mod what_administrators_do_is_noted;
 mod what_completed_was_executed;
 mod what_has_ended_stays_so;
 mod what_has_expired_takes_no_effect;

@@ -122,6 +122,7 @@ impl Default for Invariants {
             "S21" what_has_expired_takes_no_effect
             "S22" what_completed_was_executed
             "S23" retention_removes_only_what_is_over
+            "S24" what_administrators_do_is_noted
             "S25" every_input_is_answered
             "raft" one_leader_a_term
             "raft" what_is_committed_stays

@@ -115,6 +115,10 @@ impl World {
             let joining = script::joining(time, &mut self.rng);
             return self.ask(joining);
         }
+        if self.rng.chance(60) {
+            let administering = script::administering(time, &mut self.rng);
+            return self.ask(administering);
+        }
         if self.workflows == 0 || self.rng.chance(650) {
             return self.start(time);
         }

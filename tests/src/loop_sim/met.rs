@@ -34,6 +34,10 @@ pub const EXPECTED: &[&str] = &[
     "GrantJoin",
     "UseJoinGrant",
     "RevokeJoinGrant",
+    "CreateApiToken",
+    "RevokeApiToken",
+    "BeginAct",
+    "EndAct",
     // Every way to start, and every refusal.
     "start: fail",
     "start: use existing",
@@ -52,6 +56,7 @@ pub const EXPECTED: &[&str] = &[
     "refused: TaskState",
     "refused: GrantNotFound",
     "refused: GrantRefused",
+    "refused: TokenNotFound",
     // What becomes of results.
     "already resolved",
     "stale",
@@ -130,6 +135,10 @@ fn command(command: &Command) -> &'static str {
         Command::GrantJoin(_) => "GrantJoin",
         Command::UseJoinGrant(_) => "UseJoinGrant",
         Command::RevokeJoinGrant(_) => "RevokeJoinGrant",
+        Command::CreateApiToken(_) => "CreateApiToken",
+        Command::RevokeApiToken(_) => "RevokeApiToken",
+        Command::BeginAct(_) => "BeginAct",
+        Command::EndAct(_) => "EndAct",
     }
 }
 
@@ -148,6 +157,7 @@ fn refusal(code: i32) -> &'static str {
         RejectionCode::TaskState => "refused: TaskState",
         RejectionCode::GrantNotFound => "refused: GrantNotFound",
         RejectionCode::GrantRefused => "refused: GrantRefused",
+        RejectionCode::TokenNotFound => "refused: TokenNotFound",
     }
 }
 

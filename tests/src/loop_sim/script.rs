@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 use graft_machine::command::{
-    BlockTask, Change, Command, CompleteTask, ControlTask, ControlWorkflow, FailTask, FailureKind, FanOut, GrantJoin, Operation,
-    RedriveTask, RevokeJoinGrant, SetLimit, StartWorkflow, UseJoinGrant,
+    BeginAct, BlockTask, Change, Command, CompleteTask, ControlTask, ControlWorkflow, CreateApiToken, EndAct, FailTask, FailureKind,
+    FanOut, GrantJoin, Operation, RedriveTask, RevokeApiToken, RevokeJoinGrant, SetLimit, StartWorkflow, UseJoinGrant,
 };
 use graft_machine::ids::{AttemptRef, Lease};
 use graft_machine::result::TaskResult;
@@ -133,6 +133,28 @@ pub fn joining(time: u64, rng: &mut Rng) -> Command {
             let (secret_hash, member) = (secret(rng), member(rng));
             Command::UseJoinGrant(UseJoinGrant { id, secret_hash, member, raft_id: rng.between(1, 6) })
         }
+    }
+}
+
+/// Something that administrators do: few tokens and few acts, so that many concern the same.
+pub fn administering(time: u64, rng: &mut Rng) -> Command {
+    let id = format!("token-{}", rng.below(4));
+    match rng.below(8) {
+        0 | 1 => Command::CreateApiToken(CreateApiToken {
+            id,
+            name: format!("holder-{}", rng.below(2)),
+            secret_hash: vec![rng.below(9) as u8; 32].into(),
+            grants: vec![["viewer", "operator@default", "worker@default=step,pick-*", "nobody"][rng.below(4) as usize].to_owned()],
+            expires: if rng.chance(500) { 0 } else { time + rng.between(100, 6_000) },
+        }),
+        2 => Command::RevokeApiToken(RevokeApiToken { id }),
+        3..6 => Command::BeginAct(BeginAct {
+            from: "10.0.0.1".to_owned(),
+            method: "LimitService.set".to_owned(),
+            object: format!("limit {}", rng.below(9)),
+            member: "m1".to_owned(),
+        }),
+        _ => Command::EndAct(EndAct { number: rng.between(1, 12), outcome: "ok".to_owned() }),
     }
 }
 

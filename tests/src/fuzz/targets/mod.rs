@@ -37,6 +37,7 @@ pub const ALL: &[(&str, Make)] = &[
     ("units", texts::units),
     ("configuration", texts::configuration),
     ("joining", texts::joining),
+    ("access", texts::access),
     ("certificates", texts::certificates),
     ("http", served::http),
     ("grpc", served::grpc),

@@ -5,8 +5,11 @@ use std::fs;
 use std::str::FromStr;
 
 use graft_convert::{cursors, names as checked};
+use graft_machine::access::{Grant, Role};
 use graft_proto::documents::Time;
 use graft_proto::peer_identity::{MemberIdentity, is_name};
+use graftd::auth::jwt::{JwkSet, Provider};
+use graftd::auth::rules::Rule;
 use graftd::auth::token::{Kind, Token};
 use graftd::config::{Flags, HostPort, Size, Sources, Span, load};
 use graftd::discovery::join_policy::{JoinPolicy, Joiner};
@@ -221,6 +224,50 @@ pub(super) fn joining() -> Target {
     let token = Token::mint(Kind::Join).reveal();
     let seeds = seeds(&[&token, "graft-*\ngraft-7", "*-a-*b\nx-a-yb", "peer", "7421"]);
     Target { name: "joining", words: &["graft-join.", ".", "*", "**", "\n", "65536", "peer"], longest: 320, seeds, run: Box::new(run) }
+}
+
+/// What callers show, and what the configuration says that they may do.
+pub(super) fn access() -> Target {
+    let keys = JwkSet { keys: Vec::new() };
+    let provider = Provider { issuer: "i".into(), audience: "a".into(), name_claim: "sub".into() };
+    let run = move |bytes: &[u8]| {
+        let text = text(bytes);
+        let token = Token::parse(Kind::Api, &text);
+        let (grant, rule) = (text.parse::<Grant>(), text.parse::<Rule>());
+        if let Ok(grant) = &grant {
+            same("a grant", &Ok(grant), &grant.to_string().parse::<Grant>().as_ref())?;
+            let everything = Grant::everywhere(Role::ClusterAdmin);
+            if !everything.covers(grant) || grant.covers(&everything) && *grant != everything {
+                return Err(format!("{grant} and cluster-admin cover each other in the wrong way"));
+            }
+        }
+        if let Ok(rule) = &rule {
+            same("a rule", &Ok(rule), &rule.to_string().parse::<Rule>().as_ref())?;
+        }
+        if provider.check(&keys, &text).is_ok() {
+            return Err("a token was taken that no key has signed".into());
+        }
+        taken(if token.is_ok() || grant.is_ok() || rule.is_ok() { Ok(()) } else { Err(()) })
+    };
+    let token = Token::mint(Kind::Api).reveal();
+    let jwt = "eyJhbGciOiJFZERTQSIsImtpZCI6ImsifQ.eyJzdWIiOiJhIn0.AAAA";
+    let seeds = seeds(&[&token, jwt, "worker@a=b,c-*", "viewer", "certificate ops-* operator@a", "claim groups=x* cluster-admin"]);
+    let words = &[
+        "graft-api.",
+        ".",
+        "*",
+        "@",
+        "=",
+        ",",
+        "viewer",
+        "operator",
+        "worker",
+        "namespace-admin",
+        "cluster-admin",
+        "certificate ",
+        "claim ",
+    ];
+    Target { name: "access", words, longest: 512, seeds, run: Box::new(run) }
 }
 
 pub(super) fn certificates() -> Target {
