@@ -22,11 +22,12 @@ mod health;
 mod options;
 mod presence;
 mod recover;
+mod reload;
 mod run;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::Stream;
@@ -45,16 +46,18 @@ use tonic::transport::Server;
 use crate::api;
 use crate::auth::{Auth, AuthOptions};
 use crate::clock::Clock;
-use crate::config::{Config, HostPort};
+use crate::config::{Change, Config, ConfigError, HostPort, Loaded};
 use crate::consensus::{Consensus, Peers, unreadable};
 use crate::discovery::data_dir::{Contents, DataDir};
 use crate::discovery::formation::Formation;
 use crate::discovery::formation_rules::Me;
 use crate::discovery::records::{Candidate, FIRST_EPOCH, Marker};
 use crate::discovery::sources::Candidates;
+use crate::observability::logging::ProcessLog;
 use crate::observability::metrics::Metrics;
 use crate::observability::process;
 use crate::observability::readiness::{Readiness, ReadinessBoard};
+use crate::observability::reloads::Reloads;
 use crate::scheduler::Scheduler;
 use crate::storage::{Disk, Fault, LogRecovered, LogStore, RealDisk, StateStore, StorageError};
 use crate::tls::clients::ClientTls;
@@ -62,11 +65,13 @@ use crate::tls::members::{Accepted, PeerSecurity, incoming};
 use background::{Background, Failures};
 use forming::member_info;
 use health::Replay;
+use reload::{InForce, Live};
 
 pub use backup::{BackupError, Inspected, Restored, inspect, restore};
 pub use configuration::configuration;
 pub use error::{Failure, StartError};
 pub use recover::recover;
+pub use reload::ReloadError;
 pub use run::run;
 
 /// How often an idle connection of another member is probed, and how long it may take to answer.
@@ -79,7 +84,9 @@ const LAST_WAIT: Duration = Duration::from_secs(2);
 /// A daemon whose directory and ports are taken, and nothing else.
 #[derive(Debug)]
 pub struct Prepared {
-    config: Config,
+    loaded: Loaded,
+    /// That of the process, if the daemon is what it runs.
+    log: Option<ProcessLog>,
     disk: Arc<dyn Disk>,
     data_dir: Arc<DataDir>,
     contents: Contents,
@@ -97,11 +104,12 @@ pub struct Prepared {
 impl Prepared {
     /// Checks the configuration, takes the data directory (formatting a new one) and binds the ports.
     pub async fn new(config: Config) -> Result<Self, StartError> {
-        Self::with_disk(config, RealDisk::shared()).await
+        Self::with_disk(config.into(), RealDisk::shared()).await
     }
 
     /// As [`Self::new`], with the log and the state on this disk.
-    pub async fn with_disk(config: Config, disk: Arc<dyn Disk>) -> Result<Self, StartError> {
+    pub async fn with_disk(loaded: Loaded, disk: Arc<dyn Disk>) -> Result<Self, StartError> {
+        let config = &loaded.config;
         config.check()?;
         let name = config.node.name.as_deref();
         let (data_dir, contents) = DataDir::open(&config.node.data_dir, name, &host_name(), &config.cluster.name)?;
@@ -124,15 +132,24 @@ impl Prepared {
             peer_address,
             client_address: advertised(&client, config.client.advertise.as_ref(), &config.client.listen)?,
         };
-        let me = Me { candidate, cluster_name: config.cluster.name.clone(), bootstrap: options::bootstrap(&config) };
+        let me = Me { candidate, cluster_name: config.cluster.name.clone(), bootstrap: options::bootstrap(config) };
         let token = match &contents.marker {
             Some(_) => String::new(),
-            None => options::join_token(&config)?,
+            None => options::join_token(config)?,
         };
-        let security = options::peer_security(&config, &me.candidate.name)?;
-        let client_tls = options::client_tls(&config).map_err(StartError::ClientTls)?;
-        let auth = options::auth(&config)?;
-        Ok(Self { config, disk, data_dir: Arc::new(data_dir), contents, client, client_tls, auth, health, peer, security, me, token })
+        let security = options::peer_security(config, &me.candidate.name)?;
+        let client_tls = options::client_tls(config).map_err(StartError::ClientTls)?;
+        let auth = options::auth(config)?;
+        let data_dir = Arc::new(data_dir);
+        Ok(Self { loaded, log: None, disk, data_dir, contents, client, client_tls, auth, health, peer, security, me, token })
+    }
+
+    /// The log of this process is this daemon's: it is signed with the member's name, its level is the configured one, and operators may look at it
+    /// and change it.
+    pub fn with_log(mut self, log: ProcessLog) -> Self {
+        log.signature.member(self.member_name());
+        self.log = Some(log);
+        self
     }
 
     /// The member's name.
@@ -142,16 +159,18 @@ impl Prepared {
 
     /// What a person wants to see first: at most eight aligned lines.
     pub fn banner(&self) -> String {
-        banner::banner(&self.me, &self.config, self.contents.marker.as_ref())
+        banner::banner(&self.me, &self.loaded.config, self.contents.marker.as_ref())
     }
 
     /// Opens the floors, bottom up.
     pub async fn open(self) -> Result<Daemon, StartError> {
-        let Self { config, disk, data_dir, contents, client, client_tls, auth, health, peer, security, me, token } = self;
+        let Self { loaded, log: process_log, disk, data_dir, contents, client, client_tls, auth, health, peer, security, me, token } = self;
+        let (config, live) = (loaded.config.clone(), Live::of(&loaded));
         let Contents { promise, marker, .. } = contents;
         let client_address = client.local_addr().map_err(|e| StartError::Internal(format!("failed to read the client port: {e}")))?;
         let (clock, metrics, board) = (Clock::system(), Arc::new(Metrics::new()), Arc::new(ReadinessBoard::starting()));
         process::register(&metrics.registry);
+        let reloads = Reloads::register(&metrics.registry);
 
         let (state, log, recovered) = open_stores(&config, disk, &data_dir, &me, marker.as_ref(), &metrics).await?;
         let replay = Replay::watch(&board, &state, &recovered);
@@ -181,7 +200,7 @@ impl Prepared {
             member_name: me.candidate.name.clone(),
             client_address: me.candidate.client_address.clone(),
             is_secure: client_tls.is_some(),
-            retention_default_ms: config.workflow.retention.millis(),
+            retention_default_ms: live.retention_default_ms.subscribe(),
             take_max: api::TAKE_MAX,
             readiness: board.subscribe(),
         };
@@ -196,6 +215,7 @@ impl Prepared {
             let (incoming, asked) = (incoming(peer, security.clone()), server.for_members());
             serve_peers(incoming, consensus.peer_service(&formation), asked, peers_stop.clone(), background.failures())
         });
+        let peer_security = security.clone();
         background.spawn(async move {
             security.follow().await;
             Ok(())
@@ -223,8 +243,17 @@ impl Prepared {
         background.spawn(presence::follow(consensus.clone(), formation.clone(), candidates));
         background.spawn(health::follow(consensus.clone(), board.clone(), replay));
         background.spawn(health::fatal(consensus.clone()));
-        background.spawn(disk::watch(consensus.clone(), data_dir.path().to_owned(), config.storage.disk_reserve, disk_metrics));
+        background.spawn(disk::watch(consensus.clone(), data_dir.path().to_owned(), live.disk_reserve.subscribe(), disk_metrics));
         let scheduler_task = AbortOnDropHandle::new(scheduler_task);
+        let in_force = InForce {
+            loaded: Mutex::new(loaded),
+            live,
+            consensus: consensus.clone(),
+            peer_security,
+            client_tls: client_tls.clone(),
+            level: process_log.map(|log| log.level),
+            reloads,
+        };
         let floors = Floors {
             consensus,
             scheduler,
@@ -237,15 +266,14 @@ impl Prepared {
             discovery_stop,
             background,
         };
-        let grace = config.shutdown.grace.duration();
         Ok(Daemon {
             client_address,
             urls: api::Urls { is_secure: client_tls.is_some() },
             me,
             formation,
             board,
+            in_force,
             floors,
-            grace,
             _data_dir: data_dir,
         })
     }
@@ -258,8 +286,8 @@ pub struct Daemon {
     me: Me,
     formation: Arc<Formation>,
     board: Arc<ReadinessBoard>,
+    in_force: InForce,
     floors: Floors,
-    grace: Duration,
     /// Owns the lock until everything else is gone.
     _data_dir: Arc<DataDir>,
 }
@@ -323,10 +351,21 @@ impl Daemon {
         self.floors.background.failed().await
     }
 
+    /// Takes over what can change while it runs of a configuration that was read again, reads the files for TLS again, and says what is different. All
+    /// of it is looked at first. It is also logged and counted.
+    ///
+    /// # Errors
+    /// Why it is refused: then nothing has changed.
+    pub fn reload(&self, read: Result<Loaded, ConfigError>) -> Result<Vec<Change>, ReloadError> {
+        self.in_force.reload(read)
+    }
+
     /// Drains and stops, top down, within the configured grace: dispatch ends, leadership is handed over, streams are closed with a reason,
     /// the state is flushed. What does not end in time is cut; nothing that was acknowledged is lost by it.
     pub async fn shutdown(self) {
-        let deadline = Instant::now() + self.grace;
+        let deadline = Instant::now() + self.in_force.grace();
+        // It holds consensus, too, which has to end below.
+        drop(self.in_force);
         let Floors {
             consensus,
             scheduler,

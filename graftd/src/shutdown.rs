@@ -1,6 +1,7 @@
-//! When to end: SIGTERM or SIGINT asks for a drain, a second one for the end at once.
+//! When to end: SIGTERM or SIGINT asks for a drain, a second one for the end at once. SIGHUP asks for the configuration to be read again, unless it
+//! says that the terminal is gone on which the daemon was started: then it asks for a drain, too.
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -27,4 +28,38 @@ impl Signals {
             _ = self.interrupt.recv() => "SIGINT",
         }
     }
+}
+
+/// SIGHUP, from whoever changed the configuration, or from a terminal that was closed.
+#[derive(Debug)]
+pub struct Hangups {
+    hangup: Signal,
+    on_terminal: bool,
+}
+
+/// What SIGHUP asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hangup {
+    /// To read the configuration again.
+    Reload,
+    /// To end: there is no terminal any more on which somebody could end it.
+    End,
+}
+
+impl Hangups {
+    /// Listens from now on; the signal no longer ends the process by itself.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self { hangup: signal(SignalKind::hangup())?, on_terminal: has_terminal() })
+    }
+
+    /// Waits for one. Several that come meanwhile are one.
+    pub async fn next(&mut self) -> Hangup {
+        self.hangup.recv().await;
+        if self.on_terminal && !has_terminal() { Hangup::End } else { Hangup::Reload }
+    }
+}
+
+/// A terminal that was hung up is none any more.
+fn has_terminal() -> bool {
+    io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal()
 }

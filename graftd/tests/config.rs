@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use boon::{Compiler, Schemas};
-use graftd::config::{Config, Flags, Sources, all_keys, load, reference_page, schema, variable};
+use graftd::config::{Config, Flags, Sources, all_keys, live_keys, load, reference_page, schema, variable};
 use serde_json::Value;
 
 /// A directory to run in, where nothing of this machine's environment is heard.
@@ -242,6 +242,7 @@ fn the_schema_explains_every_key_and_holds_every_default() {
         assert!(property["description"].as_str().is_some_and(|text| text.len() > 20 && !text.contains('\n')), "{key}: {property}");
         assert_eq!(property["default"], defaults[section][name], "{key}");
         assert_eq!(property["x-graft-environment"], variable(&key).as_str(), "{key}");
+        assert_eq!(property["x-graft-live"], live_keys().contains(&key.as_str()), "{key}");
         assert_eq!(schema["properties"][section]["additionalProperties"], false, "{section}");
     }
     assert_eq!(schema["additionalProperties"], false);
@@ -260,6 +261,9 @@ fn the_reference_page_is_what_the_code_says() {
         "deploy/configuration.md differs from the code at line {}: run `UPDATE=1 cargo test -p graftd --test config reference_page`, and look at the difference",
         first + 1
     );
+    let live = page.matches("- a change takes effect: when the daemon gets SIGHUP\n").count();
+    let rest = page.matches("- a change takes effect: at the next start\n").count();
+    assert_eq!((live, live + rest), (live_keys().len(), all_keys().len()));
     for key in all_keys() {
         assert!(page.contains(&format!("### `{key}`\n\n")) && page.contains(&format!("- environment: `{}`\n", variable(&key))), "{key}");
     }
@@ -299,6 +303,7 @@ fn the_unit_of_systemd_starts_the_daemon_with_flags_that_it_has_and_a_file_that_
     let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
     let args: Vec<&str> = line.split(' ').skip(1).collect();
     assert!(args.windows(2).any(|pair| pair == ["--config", graftd::config::USUAL_FILE]), "{line}");
+    assert!(unit.lines().any(|line| line == "ExecReload=kill -HUP $MAINPID"), "a reload is SIGHUP");
     // The same flags, with files that are here.
     let place = Place::new();
     fs::copy(deploy("graftd.toml.example"), place.0.path().join("graftd.toml")).unwrap();

@@ -254,6 +254,22 @@ async fn who_joins_is_expected_or_shows_a_token_where_the_policy_is_restricted()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_rules_about_members_change_when_the_configuration_is_read_again() {
+    let mut daemons = Daemons::new(2);
+    daemons.cluster = "join = \"restricted\"".into();
+    let first = daemons.start(0, "expect = 1").await;
+    ready(&first).await;
+    let second = daemons.start(1, JOINS).await;
+    waits_because(&second, "is not expected here").await;
+    let changes = first.reload(Ok(daemons.config(0, "expect = 1\nexpected_members = [\"graft-1\"]").into())).unwrap();
+    assert_eq!(changes.iter().map(|change| (change.key.as_str(), change.live)).collect::<Vec<_>>(), [("cluster.expected_members", true)]);
+    ready(&second).await;
+    for daemon in [first, second] {
+        daemon.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn who_joins_was_approved_by_the_name_in_its_certificate_where_the_policy_is_strict() {
     let mut daemons = Daemons::with_tls(2);
     daemons.cluster = "join = \"strict\"".into();

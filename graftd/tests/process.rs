@@ -88,15 +88,32 @@ impl Running {
 
     /// Reads the log up to the line that begins so.
     fn logged(&mut self, message: &str) -> Value {
+        self.logged_as(message, |line| line["msg"].as_str().is_some_and(|msg| msg.starts_with(message)))
+    }
+
+    /// Reads the log up to a line that is as wished.
+    fn logged_as(&mut self, wish: &str, wished: impl Fn(&Value) -> bool) -> Value {
         let mut seen = String::new();
         loop {
             let start = seen.len();
-            assert!(self.log.as_mut().unwrap().read_line(&mut seen).unwrap() > 0, "the log ended before {message:?}:\n{seen}");
+            assert!(self.log.as_mut().unwrap().read_line(&mut seen).unwrap() > 0, "the log ended before {wish:?}:\n{seen}");
             let line: Value = serde_json::from_str(&seen[start..]).unwrap_or_else(|e| panic!("{e}: {seen}"));
-            if line["msg"].as_str().is_some_and(|msg| msg.starts_with(message)) {
+            if wished(&line) {
                 return line;
             }
         }
+    }
+
+    /// What it answers to a request over HTTP, from the first line on.
+    fn asked(&self, request: &str) -> String {
+        let address = self.said("clients").split(' ').next().unwrap().strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        let (line, body) = request.split_once('\n').unwrap_or((request, ""));
+        let head = format!("{line} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json");
+        write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
     }
 
     fn signal(&self, signal: Signal) {
@@ -284,4 +301,68 @@ fn the_level_of_the_log_is_as_asked() {
     assert!(directive.contains("info"), "{directive:?}");
     let named = levels("info,openraft=debug");
     assert!(named.contains("debug"), "{named:?}");
+}
+
+#[test]
+fn on_sighup_it_takes_over_what_it_can_and_says_what_needs_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("graftd.toml");
+    let write = |text: &str| std::fs::write(&file, text).unwrap();
+    write("[raft]\nheartbeat = \"40ms\"\n");
+    let mut daemon = Running::start(graftd(&dir.path().join("data"), &["--config", file.to_str().unwrap()]));
+    daemon.logged("ready after");
+    let counted = |daemon: &Running| {
+        let metrics = daemon.asked("GET /metrics");
+        let number =
+            |name: &str| metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}: {metrics}")).to_owned();
+        let results = ["applied", "refused"].map(|result| number(&format!("graft_config_reloads_total{{result=\"{result}\"}} ")));
+        (number("graft_config_last_reload_success "), results)
+    };
+    assert_eq!(counted(&daemon), ("1".into(), ["0".into(), "0".into()]));
+
+    write("[raft]\nheartbeat = \"45ms\"\n[log]\nlevel = \"trace\"\n");
+    daemon.signal(Signal::SIGHUP);
+    let waits = daemon.logged("raft.heartbeat stays");
+    assert_eq!((&waits["level"], &waits["was"], &waits["now"]), (&"warn".into(), &"\"40ms\"".into(), &"\"45ms\"".into()), "{waits}");
+    assert!(waits["said_in"].as_str().unwrap().ends_with("graftd.toml:2"), "{waits}");
+    let taken = daemon.logged("log.level is");
+    assert_eq!((&taken["was"], &taken["now"]), (&"\"info\"".into(), &"\"trace\"".into()), "{taken}");
+    let done = daemon.logged("the configuration was read again");
+    assert_eq!((&done["level"], &done["changed"], &done["waiting"]), (&"info".into(), &1.into(), &1.into()), "{done}");
+    daemon.logged_as("a line below info", |line| line["level"] == "trace");
+
+    // Another level, and a key that is none: nothing of it is taken over.
+    write("[raft]\nhearbeat = \"45ms\"\n[log]\nlevel = \"error\"\n");
+    daemon.signal(Signal::SIGHUP);
+    let refused = daemon.logged("the configuration was read again and is refused");
+    assert_eq!(refused["level"], "error");
+    assert!(refused["msg"].as_str().unwrap().contains("did you mean `raft.heartbeat`?"), "{refused}");
+    assert_eq!(counted(&daemon), ("0".into(), ["1".into(), "1".into()]));
+    daemon.logged_as("a line below info still", |line| line["level"] == "trace");
+
+    write("[raft]\nheartbeat = \"40ms\"\n");
+    daemon.signal(Signal::SIGHUP);
+    let done = daemon.logged("the configuration was read again");
+    assert_eq!((&done["changed"], &done["waiting"]), (&1.into(), &0.into()), "{done}");
+    assert_eq!(counted(&daemon), ("1".into(), ["2".into(), "1".into()]));
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.ended().0, Some(0));
+}
+
+/// A shell on a terminal that is closed leaves no daemon behind that nobody sees; and it drains as if it had been told to.
+#[test]
+fn it_ends_with_the_terminal_on_which_it_was_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let terminal = nix::pty::openpty(None, None).unwrap();
+    let mut command = graftd(&dir.path().join("data"), &[]);
+    command.stdin(terminal.slave);
+    let mut daemon = Running::start(command);
+    daemon.logged("ready after");
+    // It is a terminal still.
+    daemon.signal(Signal::SIGHUP);
+    daemon.logged("the configuration was read again");
+    drop(terminal.master);
+    daemon.signal(Signal::SIGHUP);
+    daemon.logged("SIGHUP, and the terminal is gone: draining");
+    assert_eq!(daemon.ended().0, Some(0));
 }

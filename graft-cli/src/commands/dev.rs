@@ -25,7 +25,7 @@ pub(crate) async fn run(args: &Dev) -> CliResult {
         )));
     }
     let mut signals = Signals::listen().map_err(|error| CliError::Other(format!("failed to listen for signals: {error}")))?;
-    let signature = logging::start(false, LOG_LEVEL).map_err(|error| CliError::Other(error.to_string()))?;
+    let log = logging::start(false, LOG_LEVEL).map_err(|error| CliError::Other(error.to_string()))?;
     let temporary = match &args.data_dir {
         Some(_) => None,
         None => Some(temporary()?),
@@ -33,8 +33,8 @@ pub(crate) async fn run(args: &Dev) -> CliResult {
     let data_dir = args.data_dir.clone().or_else(|| temporary.as_ref().map(|dir| dir.path().to_owned())).unwrap_or_default();
     let mut config = Config::in_process(data_dir);
     config.client.listen = listen;
-    let prepared = Prepared::new(config).await.map_err(refused)?;
-    signature.member(prepared.member_name());
+    config.log.level = LOG_LEVEL.into();
+    let prepared = Prepared::new(config).await.map_err(refused)?.with_log(log);
     // Whoever started the server may not be reading any more; that is no reason to stop.
     let mut out = std::io::stdout();
     let _ = out.write_all(prepared.banner().as_bytes()).and_then(|()| out.flush());

@@ -115,7 +115,7 @@ pub struct ServerInfo {
     /// Whether it does so over TLS.
     pub is_secure: bool,
     /// How long an ended workflow is kept if its start does not say, in milliseconds.
-    pub retention_default_ms: u64,
+    pub retention_default_ms: tokio_watch::Receiver<u64>,
     /// How long a client may take none of what it is told: [`TAKE_MAX`], unless a test has less patience.
     pub take_max: Duration,
     /// Whether the member should get traffic, and why not.

@@ -30,7 +30,8 @@ pub(super) async fn one(shared: &Arc<Shared>, principal: String, mut request: v1
     let payload_hash = payload_hash("start", &request, &labels);
     request.labels = labels;
     let request_id = meta.as_ref().map(|meta| meta.request_id.clone()).unwrap_or_default();
-    let command = workflows::start(request, shared.api.info.retention_default_ms, |namespace| made_workflow_id(namespace, &request_id))?;
+    let retention_default_ms = *shared.api.info.retention_default_ms.borrow();
+    let command = workflows::start(request, retention_default_ms, |namespace| made_workflow_id(namespace, &request_id))?;
     let identity = Identity::of(principal, meta, payload_hash, shared.api.consensus.machine_time())?;
 
     let (namespace, workflow_id) = (command.namespace.clone(), command.id.clone());

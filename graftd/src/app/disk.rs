@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::statvfs::statvfs;
+use tokio::sync::watch::Receiver;
 use tokio::time::interval;
 
 use super::error::Failure;
@@ -50,7 +51,7 @@ impl Room {
 }
 
 /// Looks until it is dropped.
-pub(super) async fn watch(consensus: Consensus, path: PathBuf, said: Option<Size>, metrics: Arc<Metrics>) -> Result<(), Failure> {
+pub(super) async fn watch(consensus: Consensus, path: PathBuf, said: Receiver<Option<Size>>, metrics: Arc<Metrics>) -> Result<(), Failure> {
     let mut look = interval(LOOK_EVERY);
     let (mut short, mut told) = (false, false);
     loop {
@@ -64,7 +65,7 @@ pub(super) async fn watch(consensus: Consensus, path: PathBuf, said: Option<Size
                 continue;
             }
         };
-        let reserve = room.reserve(said);
+        let reserve = room.reserve(*said.borrow());
         metrics.disk_free.set(room.free as i64);
         metrics.disk_reserve.set(reserve.min(i64::MAX as u64) as i64);
         let now = room.is_short(reserve, short);

@@ -95,7 +95,8 @@ pub(super) fn join_token(config: &Config) -> Result<String, StartError> {
     Token::parse(Kind::Join, &text).map(|token| token.reveal()).map_err(wrong)
 }
 
-fn membership(config: &Config) -> MembershipRules {
+/// What a leader keeps to when members come or go.
+pub(super) fn membership(config: &Config) -> MembershipRules {
     let cluster = &config.cluster;
     MembershipRules {
         join: match cluster.join {

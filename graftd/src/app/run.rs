@@ -10,9 +10,9 @@ use tokio::time::Instant;
 
 use super::error::{EXIT_CONFIG, Failure, StartError};
 use super::{Daemon, Prepared};
-use crate::config::{Config, Flags, LogFormat, Sources, load};
-use crate::observability::logging::{self, Signature};
-use crate::shutdown::{EXIT_AT_ONCE, Signals};
+use crate::config::{Flags, Loaded, LogFormat, Sources, load};
+use crate::observability::logging::{self, ProcessLog, Signature};
+use crate::shutdown::{EXIT_AT_ONCE, Hangup, Hangups, Signals};
 use crate::storage::Disk;
 
 /// Fewest threads of the runtime: on a small machine a long apply must not starve heartbeats.
@@ -22,35 +22,31 @@ const BLOCKING_GRACE: Duration = Duration::from_secs(1);
 
 /// Runs a daemon until it is told to end or cannot go on.
 pub fn run(flags: &Flags, disk: Arc<dyn Disk>) -> ExitCode {
-    let loaded = load(flags, &Sources::of_process()).and_then(|loaded| {
-        let warnings = loaded.warnings.clone();
-        Ok((loaded.accepted()?, warnings))
-    });
-    let (config, warnings) = match loaded {
+    let loaded = match load(flags, &Sources::of_process()).and_then(Loaded::good) {
         Ok(loaded) => loaded,
         Err(error) => {
             eprintln!("graftd: the configuration is refused\n{error}");
             return ExitCode::from(EXIT_CONFIG);
         }
     };
-    let json = logging::is_json(match config.log.format {
+    let json = logging::is_json(match loaded.config.log.format {
         LogFormat::Auto => None,
         LogFormat::Text => Some(false),
         LogFormat::Json => Some(true),
     });
-    let signature = match logging::start(json, &config.log.level) {
-        Ok(signature) => signature,
+    let log = match logging::start(json, &loaded.config.log.level) {
+        Ok(log) => log,
         Err(error) => {
             eprintln!("graftd: the configuration is refused\n{error}");
             return ExitCode::from(EXIT_CONFIG);
         }
     };
     die_of_panics();
-    for warning in warnings {
+    for warning in &loaded.warnings {
         tracing::warn!(key = warning.what, said_in = warning.said_in, remedy = warning.remedy, "{}: {}", warning.what, warning.why);
     }
     let ended = runtime().and_then(|runtime| {
-        let ended = runtime.block_on(serve(config, disk, &signature));
+        let ended = runtime.block_on(serve(flags, loaded, disk, log));
         if ended.is_ok() {
             runtime.shutdown_timeout(BLOCKING_GRACE);
         } else {
@@ -78,11 +74,12 @@ fn runtime() -> Result<Runtime, Failure> {
     built.map_err(|e| Failure::fatal(format!("failed to start the runtime: {e}")))
 }
 
-async fn serve(config: Config, disk: Arc<dyn Disk>, signature: &Signature) -> Result<(), Failure> {
+async fn serve(flags: &Flags, loaded: Loaded, disk: Arc<dyn Disk>, log: ProcessLog) -> Result<(), Failure> {
     let started = Instant::now();
-    let mut signals = Signals::listen().map_err(|e| Failure::fatal(format!("failed to listen for signals: {e}")))?;
-    let prepared = Prepared::with_disk(config, disk).await?;
-    signature.member(prepared.member_name());
+    let deaf = |e| Failure::fatal(format!("failed to listen for signals: {e}"));
+    let (mut signals, mut hangups) = (Signals::listen().map_err(deaf)?, Hangups::listen().map_err(deaf)?);
+    let signature = log.signature.clone();
+    let prepared = Prepared::with_disk(loaded, disk).await?.with_log(log);
     // Whoever started the daemon may not be reading any more; that is no reason to stop.
     let mut out = std::io::stdout();
     let _ = out.write_all(prepared.banner().as_bytes()).and_then(|()| out.flush());
@@ -91,7 +88,10 @@ async fn serve(config: Config, disk: Arc<dyn Disk>, signature: &Signature) -> Re
         // Nobody was served yet, so there is nothing to drain.
         _ = signals.next() => return Ok(()),
     };
-    let name = attend(&daemon, &mut signals, signature, started).await?;
+    let name = tokio::select! {
+        name = attend(&daemon, &mut signals, &signature, started) => name?,
+        () = reload_until_hung_up(&daemon, &mut hangups, flags) => "SIGHUP, and the terminal is gone",
+    };
     tracing::info!("{name}: draining");
     tokio::select! {
         () = daemon.shutdown() => {}
@@ -128,6 +128,19 @@ async fn attend(daemon: &Daemon, signals: &mut Signals, signature: &Signature, s
         name = signals.next() => Ok(name),
         failure = daemon.failed() => Err(failure),
         () = news => unreachable!("news never ends"),
+    }
+}
+
+/// Reads the configuration again whenever it is asked to. Ends when there is no terminal any more on which it could be ended.
+async fn reload_until_hung_up(daemon: &Daemon, hangups: &mut Hangups, flags: &Flags) {
+    while hangups.next().await == Hangup::Reload {
+        tracing::info!("SIGHUP: reading the configuration again");
+        let read = load(flags, &Sources::of_process());
+        if let Ok(loaded) = &read {
+            tracing::debug!(files = loaded.files.join(", "), "the files of the configuration were read");
+        }
+        // What came of it has been logged.
+        let _ = daemon.reload(read);
     }
 }
 

@@ -134,6 +134,10 @@ Examples:
   graftd --config /etc/graft/graftd.toml
   graftd config check --config /etc/graft/graftd.toml
 
+Signals:
+  SIGTERM, SIGINT   drain and end; a second one ends it at once
+  SIGHUP            read the configuration again: what needs a restart is said in the log
+
 Exit codes:
   0    drained
   2    unknown flag

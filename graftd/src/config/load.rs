@@ -53,6 +53,13 @@ pub struct Loaded {
     origins: Vec<(Vec<String>, Origin)>,
 }
 
+/// Said by a program: nowhere in particular.
+impl From<Config> for Loaded {
+    fn from(config: Config) -> Self {
+        Self { config, ..Self::default() }
+    }
+}
+
 impl Loaded {
     /// Where the value of a key was said.
     pub fn origin(&self, path: &[&str]) -> Origin {
@@ -67,7 +74,20 @@ impl Loaded {
 
     /// The configuration, if nothing is wrong with it.
     pub fn accepted(self) -> Result<Config, ConfigError> {
-        if self.problems.is_empty() { Ok(self.config) } else { Err(ConfigError { problems: self.problems }) }
+        self.good().map(|loaded| loaded.config)
+    }
+
+    /// The same, with where it comes from.
+    pub fn good(self) -> Result<Self, ConfigError> {
+        if self.problems.is_empty() { Ok(self) } else { Err(ConfigError { problems: self.problems }) }
+    }
+
+    /// From now on the value of this key is said there.
+    pub(super) fn say(&mut self, path: Vec<String>, origin: Origin) {
+        self.origins.retain(|(earlier, _)| *earlier != path);
+        if origin != Origin::Default {
+            self.origins.push((path, origin));
+        }
     }
 
     /// Says where the keys of a problem were said.
@@ -118,8 +138,7 @@ pub fn load(flags: &Flags, sources: &Sources) -> Result<Loaded, ConfigError> {
     }
     loaded.config = lay(&layers).map_err(|error| Problem::of("configuration", error.to_string(), HOW))?;
     for Said { path, origin, .. } in layers.into_iter().flat_map(|layer| layer.0) {
-        loaded.origins.retain(|(earlier, _)| *earlier != path);
-        loaded.origins.push((path, origin));
+        loaded.say(path, origin);
     }
     let together: Vec<Problem> = match loaded.config.check() {
         Ok(()) => Vec::new(),

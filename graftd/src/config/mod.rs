@@ -28,6 +28,9 @@
 //! `deploy/configuration.md` (`reference.rs`) from that schema; `graftd config print` (`print.rs`) shows the values with their origins. A test
 //! of `tests/keys` has a row for each key, with the test that shows what it changes.
 //!
+//! SIGHUP has all of it read again, in the same layers. `live.rs` says which keys a running daemon then takes over, and what else has changed and
+//! needs a restart.
+//!
 //! There are no secrets in it: a secret is named by a key that ends in `_file`, so that everything here may be shown.
 //!
 //! A leaf: it sees no floor of the house. `app` carries the values to the options of the floors.
@@ -44,6 +47,7 @@ mod error;
 mod flags;
 mod keys;
 mod layers;
+mod live;
 mod load;
 mod origin;
 mod print;
@@ -55,6 +59,7 @@ mod unwise;
 pub use error::{ConfigError, Problem};
 pub use flags::{CheckArgs, Cli, Command, ConfigCommand, Flags, Format, PrintArgs, RecoverArgs};
 pub use keys::{all_keys, variable};
+pub use live::{Change, live_keys};
 pub use load::{Loaded, Sources, USUAL_FILE, load};
 pub use origin::Origin;
 pub use print::print;

@@ -61,10 +61,15 @@ fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-fn toml_value(value: &Value) -> String {
+/// A value as TOML has it, on one line.
+pub(super) fn toml_value(value: &Value) -> String {
     match value {
         Value::String(text) => toml_text(text),
         Value::Array(elements) => format!("[{}]", elements.iter().map(toml_value).collect::<Vec<_>>().join(", ")),
+        Value::Object(entries) => {
+            let entry = |(name, value): (&String, &Value)| format!("{} = {}", bare_or_quoted(name), toml_value(value));
+            format!("{{ {} }}", entries.iter().map(entry).collect::<Vec<_>>().join(", "))
+        }
         other => other.to_string(),
     }
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::flags::flag_of;
 use super::keys::in_order;
+use super::live::is_live;
 use super::load::USUAL_FILE;
 use super::{Config, bounds, schema, variable};
 
@@ -21,7 +22,10 @@ pub fn page() -> String {
         - In the environment, a list has commas between its elements: `GRAFT__CLUSTER__PEERS=127.0.0.1:7421,127.0.0.1:7521`; and a table is\n\
         \x20 `GRAFT__SCHEDULER__NODE_LIMITS=\"ocr=4, team-a/ocr=2\"`.\n\
         - A list is replaced as a whole by a later place; in a table, each entry stands for itself.\n\
-        - A key or a variable `GRAFT__..` that is not listed here is refused.\n\n\
+        - A key or a variable `GRAFT__..` that is not listed here is refused.\n\
+        - On SIGHUP (`systemctl reload graftd`) a daemon reads all of it again, and the files for TLS. What is wrong with it is logged, and nothing\n\
+        \x20 changes then. Otherwise the keys that say so take effect at once; for each other key whose value has changed, the log says what it\n\
+        \x20 was, what it will be, and that this needs a restart.\n\n\
         `graftd config check` says everything that is wrong, and where; `graftd config print --show-origin` shows what is in force and who said\n\
         it; `graftd config schema` is this page for programs.\n"
     );
@@ -37,6 +41,11 @@ pub fn page() -> String {
             if let Some(bounds) = bounds::of_key(&key) {
                 let _ = writeln!(page, "- bounds: {} to {}", bounds.shown(bounds.least), bounds.shown(bounds.most));
             }
+            let _ = writeln!(
+                page,
+                "- a change takes effect: {}",
+                if is_live(&key) { "when the daemon gets SIGHUP" } else { "at the next start" }
+            );
             let _ = writeln!(page, "- environment: `{}`", variable(&key));
             if let Some(flag) = flag_of(&key) {
                 let _ = writeln!(page, "- flag: `{flag}`");

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
 use super::bounds::{self, Unit};
+use super::live::is_live;
 use super::units::{HostPort, SIZES, SPANS, Size, Span};
 use super::{Config, variable};
 
@@ -33,6 +34,8 @@ fn refine(key: &str, property: &mut Value) {
     let text = property["description"].as_str().expect("every key has a comment").replace('\n', " ");
     property["description"] = json!(text);
     property["x-graft-environment"] = json!(variable(key));
+    // Whether a running daemon takes a change over when it reads its configuration again.
+    property["x-graft-live"] = json!(is_live(key));
     let number = property.get("additionalProperties").is_some_and(Value::is_object);
     let target = if number { &mut property["additionalProperties"] } else { property };
     // Widths of the machine's numbers are no bounds.

@@ -31,7 +31,7 @@ use super::links::{Links, PEER_MESSAGE_BYTES_MAX};
 use super::log_store::LogStorage;
 use super::member::MemberInfo;
 use super::network::Network;
-use super::options::ConsensusOptions;
+use super::options::{ConsensusOptions, MembershipRules};
 use super::orders::{self, Order};
 use super::peer_server::Peers;
 use super::proposer::{OVERLOADED, Proposer, Target};
@@ -149,6 +149,11 @@ impl Consensus {
             registrar,
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// From now on this member keeps to these rules when it leads and members come or go.
+    pub fn set_membership_rules(&self, rules: MembershipRules) {
+        self.inner.registrar.keep_to(rules);
     }
 
     /// Whether this member is part of a cluster: its log is not empty. The error says why consensus has stopped.

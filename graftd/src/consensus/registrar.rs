@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex as PlainMutex, OnceLock, Weak};
+use std::sync::{Arc, Mutex as PlainMutex, OnceLock, RwLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -82,7 +82,7 @@ pub(super) struct Registrar {
     compass: Compass,
     links: Arc<Links>,
     proposer: Proposer,
-    rules: MembershipRules,
+    rules: RwLock<Arc<MembershipRules>>,
     lease: Duration,
     /// Held during a change.
     changing: Mutex<()>,
@@ -116,7 +116,7 @@ impl Registrar {
             compass,
             links,
             proposer,
-            rules,
+            rules: RwLock::new(Arc::new(rules)),
             lease,
             changing: Mutex::new(()),
             led: PlainMutex::new((0, Instant::now())),
@@ -214,8 +214,14 @@ impl Registrar {
         }
     }
 
-    pub(super) fn rules(&self) -> &MembershipRules {
-        &self.rules
+    /// What it keeps to now.
+    pub(super) fn rules(&self) -> Arc<MembershipRules> {
+        self.rules.read().expect("nobody panics while it is held").clone()
+    }
+
+    /// From its next decision on it keeps to these.
+    pub(super) fn keep_to(&self, rules: MembershipRules) {
+        *self.rules.write().expect("nobody panics while it is held") = Arc::new(rules);
     }
 
     /// The members, if this one leads.
@@ -300,7 +306,7 @@ impl Registrar {
         }
         let namesake = roster.seats.iter().find(|seat| seat.info.name == info.name);
         if let Some(old) = namesake {
-            roster.may_replace(old.info.raft_id, self.rules.replace_after).map_err(Undone::refused)?;
+            roster.may_replace(old.info.raft_id, self.rules().replace_after).map_err(Undone::refused)?;
         }
         if let Some(other) = roster.seats.iter().find(|seat| seat.info.peer_address == info.peer_address && seat.info.name != info.name) {
             let why = format!("member `{}` answers at {} already; correct cluster.peer_advertise", other.info.name, info.peer_address);
@@ -310,7 +316,7 @@ impl Registrar {
             return Err(Undone::refused(format!("there are {MEMBERS_MAX} members, and there may be no more; remove others first")));
         }
         let joiner = Joiner { name: &info.name, certified, is_member_by_name: namesake.is_some(), token: token.as_ref() };
-        let admission = self.rules.join.judge(joiner).map_err(Undone::refused)?;
+        let admission = self.rules().join.judge(joiner).map_err(Undone::refused)?;
         self.find(formation, &info, "").await?;
         if let Admission::By(grant) = admission {
             self.use_grant(grant, &info).await?;
@@ -419,7 +425,7 @@ impl Registrar {
     /// Makes a learner a voter on an operator's word, whether or not the number becomes even.
     pub(super) async fn promote(&self, raft_id: u64) -> Result<u64, Undone> {
         let _turn = self.changing.lock().await;
-        self.roster_here()?.may_promote(raft_id, self.rules.voters_max).map_err(Undone::refused)?;
+        self.roster_here()?.may_promote(raft_id, self.rules().voters_max).map_err(Undone::refused)?;
         self.change(ChangeMembers::AddVoterIds(BTreeSet::from([raft_id]))).await?;
         Ok(raft_id)
     }

@@ -2,10 +2,13 @@
 //!
 //! A line has `ts` (RFC 3339, UTC, microseconds), `level`, `target`, `msg`, then `node` and `cluster_id` once they are known, then the
 //! event's own fields. One subscriber per process, set up by the binary; a daemon inside another process writes to whatever that one has.
+//!
+//! The level can be changed while the process runs. The newest lines are kept in memory as well ([`Recent`]), for whoever asks a member what
+//! happened and cannot read its standard error.
 
 use std::fmt::{self, Write as _};
 use std::io::IsTerminal;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use graft_proto::errors::nearest;
 use serde_json::{Map, Value};
@@ -16,7 +19,11 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{Registry, fmt as lines, reload};
+
+use super::recent::Recent;
 
 /// Libraries whose log is held back, unless the level names them, and to what. The raft core warns of every message to a member that is away;
 /// the client of Kubernetes repeats each failure, which discovery has told once.
@@ -44,6 +51,68 @@ impl Signature {
     pub fn cluster(&self, id: &str) {
         let _ = self.names.cluster_id.set(id.to_owned());
     }
+}
+
+/// How much is logged, from now on. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Level {
+    filter: reload::Handle<EnvFilter, Registry>,
+    said: Arc<Mutex<Said>>,
+}
+
+#[derive(Debug)]
+struct Said {
+    now: String,
+    configured: String,
+}
+
+impl Level {
+    /// The level in force, as it was said.
+    pub fn now(&self) -> String {
+        self.said().now.clone()
+    }
+
+    /// That of the configuration.
+    pub fn configured(&self) -> String {
+        self.said().configured.clone()
+    }
+
+    /// Changes it, at once and for the whole process, until it is configured again.
+    ///
+    /// # Errors
+    /// Why this is no level; then nothing has changed.
+    pub fn set(&self, level: &str) -> Result<(), String> {
+        let filter = filter(level)?;
+        let mut said = self.said();
+        self.filter.reload(filter).map_err(|error| error.to_string())?;
+        level.clone_into(&mut said.now);
+        Ok(())
+    }
+
+    /// As [`Self::set`], by the configuration.
+    ///
+    /// # Errors
+    /// As [`Self::set`].
+    pub fn configure(&self, level: &str) -> Result<(), String> {
+        self.set(level)?;
+        level.clone_into(&mut self.said().configured);
+        Ok(())
+    }
+
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().expect("nobody panics while it is held")
+    }
+}
+
+/// The log of this process. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ProcessLog {
+    /// What its lines are signed with.
+    pub signature: Signature,
+    /// How much is logged.
+    pub level: Level,
+    /// What was logged last.
+    pub recent: Recent,
 }
 
 /// Why there is no log.
@@ -94,18 +163,23 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
 }
 
 /// Sets up the log of this process.
-pub fn start(json: bool, level: &str) -> Result<Signature, LoggingError> {
+pub fn start(json: bool, level: &str) -> Result<ProcessLog, LoggingError> {
     let filter = filter(level).map_err(|cause| LoggingError::Level { level: level.to_owned(), cause })?;
+    let (filter, handle) = reload::Layer::new(filter);
     let signature = Signature::default();
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let recent = Recent::new(signature.clone());
+    let log = Registry::default().with(filter).with(recent.clone());
     let set = if json {
-        tracing::subscriber::set_global_default(lines.event_format(JsonLines { signature: signature.clone() }).finish())
+        let lines = lines::layer().with_writer(std::io::stderr).event_format(JsonLines { signature: signature.clone() });
+        tracing::subscriber::set_global_default(log.with(lines))
     } else {
         let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        tracing::subscriber::set_global_default(lines.with_ansi(colour).with_target(false).finish())
+        tracing::subscriber::set_global_default(log.with(lines::layer().with_writer(std::io::stderr).with_ansi(colour).with_target(false)))
     };
     set.map_err(|_| LoggingError::Twice)?;
-    Ok(signature)
+    let said = Said { now: level.to_owned(), configured: level.to_owned() };
+    let level = Level { filter: handle, said: Arc::new(Mutex::new(said)) };
+    Ok(ProcessLog { signature, level, recent })
 }
 
 /// One JSON object a line.
@@ -119,26 +193,31 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let mut fields = JsonFields(Map::new());
-        event.record(&mut fields);
-        let mut ts = String::new();
-        SystemTime.format_time(&mut Writer::new(&mut ts))?;
-        let mut line = Map::new();
-        line.insert("ts".into(), ts.into());
-        line.insert("level".into(), event.metadata().level().as_str().to_lowercase().into());
-        line.insert("target".into(), event.metadata().target().into());
-        line.insert("msg".into(), fields.0.remove("message").unwrap_or_default());
-        for (key, value) in [("node", self.signature.names.node.get()), ("cluster_id", self.signature.names.cluster_id.get())] {
-            if let Some(value) = value {
-                line.insert(key.into(), value.as_str().into());
-            }
-        }
-        for (key, value) in fields.0 {
-            // A field never hides what every line has.
-            line.entry(key).or_insert(value);
-        }
-        writeln!(writer, "{}", Value::Object(line))
+        writeln!(writer, "{}", json_line(&self.signature, event))
     }
+}
+
+/// An event as one JSON object.
+pub(super) fn json_line(signature: &Signature, event: &Event<'_>) -> Value {
+    let mut fields = JsonFields(Map::new());
+    event.record(&mut fields);
+    let mut ts = String::new();
+    SystemTime.format_time(&mut Writer::new(&mut ts)).expect("a string takes everything");
+    let mut line = Map::new();
+    line.insert("ts".into(), ts.into());
+    line.insert("level".into(), event.metadata().level().as_str().to_lowercase().into());
+    line.insert("target".into(), event.metadata().target().into());
+    line.insert("msg".into(), fields.0.remove("message").unwrap_or_default());
+    for (key, value) in [("node", signature.names.node.get()), ("cluster_id", signature.names.cluster_id.get())] {
+        if let Some(value) = value {
+            line.insert(key.into(), value.as_str().into());
+        }
+    }
+    for (key, value) in fields.0 {
+        // A field never hides what every line has.
+        line.entry(key).or_insert(value);
+    }
+    Value::Object(line)
 }
 
 struct JsonFields(Map<String, Value>);

@@ -93,6 +93,14 @@ impl ClientTls {
         self.0.follow().await;
     }
 
+    /// Reads the files again now, and puts them in use when the answer is called.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; then what was there stays.
+    pub fn again(&self) -> Result<impl FnOnce() + use<'_>, MaterialError> {
+        self.0.again()
+    }
+
     /// Shakes hands, in bounded time.
     ///
     /// # Errors
@@ -277,6 +285,26 @@ mod tests {
         // A member's certificate names no client: its common name is the member's.
         let (shaken, _) = place.call(&tls, Some("m1"), &[HTTP2]).await;
         assert_eq!(shaken.unwrap().caller.unwrap().as_str(), "m1");
+    }
+
+    #[tokio::test]
+    async fn files_that_were_read_again_are_shown_when_that_was_said_and_what_does_not_fit_never_is() {
+        let (place, elsewhere) = (Place::new(), Place::new());
+        let tls = ClientTls::new(place.server(None)).unwrap();
+        let hosts = vec!["localhost".to_owned()];
+        let strange = Subject::Member { cluster: "demo".into(), member: "m1".into(), hosts };
+        place.put("m1", &elsewhere.authority.issue(&strange, DAYS).unwrap());
+        let adopt = tls.again().unwrap();
+        place.call(&tls, None, &[HTTP2]).await.1.expect("what was there is shown still");
+        adopt();
+        place.call(&tls, None, &[HTTP2]).await.1.expect_err("it is of another authority");
+        place.server(None);
+        std::fs::write(place.file("m1.key"), "no key").unwrap();
+        assert!(tls.again().err().unwrap().to_string().contains("m1.key"));
+        place.call(&tls, None, &[HTTP2]).await.1.expect_err("nothing has changed");
+        place.server(None);
+        tls.again().unwrap()();
+        place.call(&tls, None, &[HTTP2]).await.1.expect("it was put right");
     }
 
     #[test]

@@ -66,13 +66,19 @@ impl<M: Made> Kept<M> {
 
     /// Makes it again. What does not fit is told, and what was there stays.
     pub(super) fn reload(&self) {
-        match M::made(&self.of) {
-            Ok(made) => {
-                tracing::info!("{} was read again", made.called());
-                *self.current.write().expect("nobody panics while it is held") = Arc::new(made);
-            }
+        match self.again() {
+            Ok(adopt) => adopt(),
             Err(error) => tracing::error!(%error, "{}: the changed files do not fit; the old ones stay in use", self.current().called()),
         }
+    }
+
+    /// Makes it again, and puts it in use when the answer is called.
+    pub(super) fn again(&self) -> Result<impl FnOnce() + use<'_, M>, MaterialError> {
+        let made = M::made(&self.of)?;
+        Ok(move || {
+            tracing::info!("{} was read again", made.called());
+            *self.current.write().expect("nobody panics while it is held") = Arc::new(made);
+        })
     }
 
     pub(super) fn stamp(&self) -> Stamp {

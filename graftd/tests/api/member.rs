@@ -93,7 +93,7 @@ impl Member {
             member_name: "m1".into(),
             client_address: address.to_string(),
             is_secure: false,
-            retention_default_ms: 60_000,
+            retention_default_ms: watch::channel(60_000).1,
             take_max,
             readiness: ready,
         };

@@ -15,7 +15,7 @@ use graft_proto::v1;
 use graft_proto::v1::cluster_service_client::ClusterServiceClient;
 use graft_proto::v1::workflow_service_client::WorkflowServiceClient;
 use graftd::app::{Daemon, Prepared};
-use graftd::config::{Config, Flags, HostPort, Size, Sources, Span, all_keys, load};
+use graftd::config::{Change, Config, Flags, HostPort, Size, Sources, Span, all_keys, live_keys, load};
 use http::uri::PathAndQuery;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -121,12 +121,39 @@ fn every_key_has_a_test_that_shows_what_it_changes() {
         "left: the keys there are; right: those with a test. Write one that shows what the key changes, and a row for it"
     );
     for (key, file, test) in SHOWN {
-        let text =
-            std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap_or_else(|e| panic!("{key}: {file}: {e}"));
-        let lines: Vec<&str> = text.lines().collect();
-        let at = lines.iter().position(|line| line.trim_start().trim_start_matches("async ").starts_with(&format!("fn {test}(")));
-        let attribute = at.and_then(|at| at.checked_sub(1)).map_or("", |before| lines[before].trim());
-        assert!(attribute == "#[test]" || attribute.starts_with("#[tokio::test"), "{key}: {file} has no test {test}");
+        is_there(key, file, test);
+    }
+}
+
+fn is_there(key: &str, file: &str, test: &str) {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap_or_else(|e| panic!("{key}: {file}: {e}"));
+    let lines: Vec<&str> = text.lines().collect();
+    let at = lines.iter().position(|line| line.trim_start().trim_start_matches("async ").starts_with(&format!("fn {test}(")));
+    let attribute = at.and_then(|at| at.checked_sub(1)).map_or("", |before| lines[before].trim());
+    assert!(attribute == "#[test]" || attribute.starts_with("#[tokio::test"), "{key}: {file} has no test {test}");
+}
+
+/// For each key that a running daemon takes over the file and the test in it that shows how. Those about members go over as one.
+const LIVE: &[(&str, &str, &str)] = &[
+    ("cluster.join", MEMBERS_FILE, MEMBERS),
+    ("cluster.expected_members", MEMBERS_FILE, MEMBERS),
+    ("cluster.max_voters", MEMBERS_FILE, MEMBERS),
+    ("cluster.promote_after", MEMBERS_FILE, MEMBERS),
+    ("cluster.replace_after", MEMBERS_FILE, MEMBERS),
+    ("storage.disk_reserve", "tests/keys/main.rs", AGAIN),
+    ("workflow.retention", "tests/keys/main.rs", AGAIN),
+    ("log.level", "tests/process.rs", "on_sighup_it_takes_over_what_it_can_and_says_what_needs_a_restart"),
+    ("shutdown.grace", "tests/keys/main.rs", "a_drain_takes_no_longer_than_its_grace"),
+];
+const MEMBERS_FILE: &str = "tests/membership.rs";
+const MEMBERS: &str = "the_rules_about_members_change_when_the_configuration_is_read_again";
+const AGAIN: &str = "what_is_read_again_holds_from_then_on_and_what_is_refused_changes_nothing";
+
+#[test]
+fn every_key_that_is_taken_over_without_a_restart_has_a_test_that_shows_it() {
+    assert_eq!(live_keys(), LIVE.iter().map(|(key, ..)| *key).collect::<Vec<_>>());
+    for (key, file, test) in LIVE {
+        is_there(key, file, test);
     }
 }
 
@@ -261,8 +288,9 @@ async fn an_ended_workflow_is_deleted_after_the_retention() {
 async fn a_drain_takes_no_longer_than_its_grace() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut config = Config::in_process(dir.path());
+    let daemon = started(config.clone()).await;
     config.shutdown.grace = Span::from_millis(300);
-    let daemon = started(config).await;
+    daemon.reload(Ok(config.into())).expect("it is good");
     // A request whose message never comes: it would be waited for far longer.
     let mut grpc = Grpc::new(channel(&daemon).await);
     grpc.ready().await.expect("connected");
@@ -276,4 +304,48 @@ async fn a_drain_takes_no_longer_than_its_grace() {
     assert!(begun.elapsed() < Duration::from_secs(4), "the drain took {:?}", begun.elapsed());
     never.await.expect("no panic").expect_err("it was cut off");
     assert!(begun.elapsed() < Duration::from_secs(5), "cut after {:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_read_again_holds_from_then_on_and_what_is_refused_changes_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = Config::in_process(dir.path().join("data"));
+    let daemon = started(config.clone()).await;
+    let mut client = WorkflowServiceClient::new(channel(&daemon).await);
+    let mut later = config.clone();
+    later.workflow.retention = Span::from_millis(1_000);
+    later.storage.disk_reserve = Some("60000GiB".parse().expect("a size"));
+    // With a key that cannot be: none of it holds.
+    let mut wrong = later.clone();
+    wrong.raft.heartbeat = Span::from_millis(0);
+    let refused = daemon.reload(Ok(wrong.into())).expect_err("it cannot be").to_string();
+    assert!(refused.contains("raft.heartbeat"), "{refused}");
+    let start = |id: &str| {
+        let nodes = vec![v1::NewTask { node: "nobody".into(), ..Default::default() }];
+        v1::StartRequest { workflow_id: id.into(), nodes, ..Default::default() }
+    };
+    client.start(start("before")).await.expect("there is room");
+
+    let keys = |changes: Vec<Change>| changes.into_iter().map(|change| (change.key, change.live)).collect::<Vec<_>>();
+    later.raft.heartbeat = Span::from_millis(40);
+    let changes = keys(daemon.reload(Ok(later.clone().into())).expect("it is good"));
+    let of = |key: &str, live| (key.to_owned(), live);
+    assert_eq!(changes, [of("raft.heartbeat", false), of("storage.disk_reserve", true), of("workflow.retention", true)]);
+    work::until(&daemon, "graft_storage_starts_refused", |refused| refused == 1).await;
+    later.storage.disk_reserve = config.storage.disk_reserve;
+    assert_eq!(keys(daemon.reload(Ok(later.into())).expect("it is good")), [of("raft.heartbeat", false), of("storage.disk_reserve", true)]);
+    work::until(&daemon, "graft_storage_starts_refused", |refused| refused == 0).await;
+
+    client.start(start("after")).await.expect("there is room again");
+    for id in ["before", "after"] {
+        client.terminate(v1::ControlRequest { workflow_id: id.into(), ..Default::default() }).await.expect("ended");
+    }
+    let get = |id: &str| v1::GetRequest { workflow_id: id.into(), ..Default::default() };
+    let begun = Instant::now();
+    while client.get(get("after")).await.is_ok() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it is still there");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    client.get(get("before")).await.expect("kept, as it was said when it was started");
+    daemon.shutdown().await;
 }

@@ -44,7 +44,7 @@ async fn metric(daemon: &Daemon, name: &str) -> u64 {
 }
 
 /// Waits until a number is as it should be, and returns it.
-async fn until(daemon: &Daemon, name: &str, good: impl Fn(u64) -> bool) -> u64 {
+pub(super) async fn until(daemon: &Daemon, name: &str, good: impl Fn(u64) -> bool) -> u64 {
     let wait = async {
         loop {
             let now = metric(daemon, name).await;

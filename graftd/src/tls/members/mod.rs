@@ -82,6 +82,22 @@ impl PeerSecurity {
             Self::Plain | Self::Over(_) => std::future::pending().await,
         }
     }
+
+    /// Reads the files again now, if there are any, and puts them in use when the answer is called.
+    ///
+    /// # Errors
+    /// As [`Self::tls`]; then what was there stays.
+    pub fn again(&self) -> Result<impl FnOnce() + use<'_>, MaterialError> {
+        let adopt = match self {
+            Self::Tls(tls) => Some(tls.0.again()?),
+            Self::Plain | Self::Over(_) => None,
+        };
+        Ok(move || {
+            if let Some(adopt) = adopt {
+                adopt();
+            }
+        })
+    }
 }
 
 impl PeerTls {
