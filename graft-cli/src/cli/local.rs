@@ -71,6 +71,19 @@ pub(crate) struct Completions {
     /// The shell.
     #[arg(value_enum)]
     pub(crate) shell: Shell,
+    /// The program whose words it is to know.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) of: Program,
+}
+
+/// The programs of a release.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Program {
+    /// This one.
+    #[default]
+    Graft,
+    /// The daemon.
+    Graftd,
 }
 
 /// Arguments of `graft man`.

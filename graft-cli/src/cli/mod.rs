@@ -185,9 +185,10 @@ pub(crate) enum Noun {
     Bench(Bench),
     /// Write what a shell needs to complete commands and flags.
     #[command(after_help = "Examples:\n  graft completions bash > ~/.local/share/bash-completion/completions/graft\n  \
-        graft completions zsh > ~/.zfunc/_graft\n  graft completions fish > ~/.config/fish/completions/graft.fish")]
+        graft completions zsh > ~/.zfunc/_graft\n  graft completions fish > ~/.config/fish/completions/graft.fish\n  \
+        graft completions bash --of graftd > ~/.local/share/bash-completion/completions/graftd")]
     Completions(Completions),
-    /// Write manual pages, one for each verb.
+    /// Write manual pages, one for each verb, and those of graftd.
     #[command(after_help = "Example:\n  graft man ./man1")]
     Man(Man),
 }

@@ -37,6 +37,9 @@ pub(crate) struct TlsPlace {
 pub(crate) struct TlsInit {
     #[command(flatten)]
     pub(crate) place: TlsPlace,
+    /// Leave one that is there already as it is, and be content: for scripts that run again.
+    #[arg(long)]
+    pub(crate) keep: bool,
 }
 
 /// Arguments of `graft tls issue`.
@@ -73,4 +76,7 @@ pub(crate) struct TlsMade {
     /// Put it in the place of one that is there already; a member that runs takes it within seconds.
     #[arg(long)]
     pub(crate) replace: bool,
+    /// Leave one that is there already as it is, and be content: for scripts that run again.
+    #[arg(long, conflicts_with = "replace")]
+    pub(crate) keep: bool,
 }

@@ -26,9 +26,13 @@ pub(crate) fn run(args: &Tls) -> CliResult {
     }
 }
 
-fn init(TlsInit { place }: &TlsInit) -> CliResult {
+fn init(TlsInit { place, keep }: &TlsInit) -> CliResult {
     checked("--cluster", &place.cluster)?;
     let files = Files::of(place, "ca");
+    if *keep && files.both_there() {
+        note(&format!("{} and {} are there already, and stay.", files.cert.display(), files.key.display()));
+        return Ok(());
+    }
     if let Some(there) = files.there() {
         let remedy = "A new authority would make strangers of all members that have a certificate of it.";
         return Err(CliError::Conflict(format!("{} is there already\n  {remedy}", there.display())));
@@ -67,7 +71,7 @@ fn issue_client(TlsIssueClient { name, made }: &TlsIssueClient) -> CliResult {
 
 /// Makes a certificate and its key; the files of the authority, and those.
 fn made_for(what: &str, name: &str, made: &TlsMade, subject: impl FnOnce(String) -> Subject) -> CliResult<(Files, Files)> {
-    let TlsMade { place, days, replace } = made;
+    let TlsMade { place, days, replace, keep } = made;
     checked("--cluster", &place.cluster)?;
     checked(what, name)?;
     if name == "ca" {
@@ -82,6 +86,10 @@ fn made_for(what: &str, name: &str, made: &TlsMade, subject: impl FnOnce(String)
         ))
     })?;
     let files = Files::of(place, name);
+    if *keep && files.both_there() {
+        note(&format!("{} and {} are there already, and stay.", files.cert.display(), files.key.display()));
+        return Ok((ca, files));
+    }
     if let Some(there) = files.there()
         && !replace
     {
@@ -119,6 +127,10 @@ impl Files {
 
     fn there(&self) -> Option<&Path> {
         [&self.cert, &self.key].into_iter().find(|file| file.exists()).map(PathBuf::as_path)
+    }
+
+    fn both_there(&self) -> bool {
+        self.cert.exists() && self.key.exists()
     }
 
     fn read(&self) -> CliResult<Issued> {

@@ -13,6 +13,8 @@ async fn every_shell_gets_completions_of_every_verb() {
             assert!(ran.stdout.contains(word), "{shell} does not know {word}");
         }
     }
+    let daemon = graft(&["completions", "bash", "--of", "graftd"]).await;
+    assert!(daemon.stdout.contains("complete -F _graftd") && daemon.stdout.contains("--data-dir"), "{}", daemon.stdout);
     let ran = graft(&["completions", "zsch"]).await;
     assert_eq!(ran.code, 2);
     assert!(ran.stderr.contains("'zsh'"), "{}", ran.stderr);
@@ -37,6 +39,10 @@ async fn every_verb_gets_a_manual_page() {
     for verb in ["", "-workflow-start", "-workflow-graph", "-dead-letter-redrive", "-limit-set", "-context-test", "-bench"] {
         let page = std::fs::read_to_string(into.join(format!("graft{verb}.1"))).unwrap_or_else(|error| panic!("graft{verb}.1: {error}"));
         assert!(page.contains(".SH NAME") && page.contains("Example"), "{verb}: {page}");
+    }
+    for page in ["graftd", "graftd-config-check", "graftd-recover"] {
+        let page = std::fs::read_to_string(into.join(format!("{page}.1"))).unwrap_or_else(|error| panic!("{page}.1: {error}"));
+        assert!(page.contains(".SH NAME") && page.contains("graftd"), "{page}");
     }
     let refused = graft(&["man", "/proc/nowhere"]).await;
     assert_eq!(refused.code, 1);

@@ -34,6 +34,12 @@ async fn an_authority_is_made_once_and_certificates_are_replaced_only_if_that_is
     assert_eq!(std::fs::read(dir.join("m1.pem")).unwrap(), first);
     assert_eq!(tls(&["issue", "m1", "--replace"]).await.code, 0);
     assert_ne!(std::fs::read(dir.join("m1.pem")).unwrap(), first);
+    let second = std::fs::read(dir.join("m1.pem")).unwrap();
+    for words in [&["init", "--keep"][..], &["issue", "m1", "--keep"]] {
+        let kept = tls(words).await;
+        assert!(kept.code == 0 && kept.stderr.contains("are there already, and stay"), "{}", kept.stderr);
+    }
+    assert_eq!((std::fs::read(dir.join("ca.pem")).unwrap(), std::fs::read(dir.join("m1.pem")).unwrap()), (kept, second));
     let left: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 4, "nothing half-made stays: {left:?}");
 
