@@ -10,7 +10,8 @@ use graft_proto::v1::limit_service_client::LimitServiceClient;
 use graft_proto::v1::task_service_client::TaskServiceClient;
 use graft_proto::v1::workflow_service_client::WorkflowServiceClient;
 use graft_proto::v1::{
-    ClusterStatusRequest, ClusterStatusResponse, Consistency, ListWorkersRequest, RequestMeta, StatsRequest, StatsResponse, Worker,
+    ClusterStatusRequest, ClusterStatusResponse, Consistency, DiagnoseRequest, DiagnoseResponse, ListWorkersRequest, LogLevelRequest,
+    LogLevelResponse, RequestMeta, StatsRequest, StatsResponse, Worker,
 };
 use graft_proto::{ANSWER_BYTES_MAX, MESSAGE_BYTES_MAX};
 use tonic::metadata::{Ascii, MetadataValue};
@@ -233,6 +234,34 @@ impl Client {
             async move { service.status(ClusterStatusRequest {}).await }
         };
         self.shared.connections.call("ask for the cluster's status", Kind::Read, self.shared.request_timeout, call).await
+    }
+
+    /// How much the member that answers logs, and changes it if a level is given (an empty one is that of its configuration again): at once, until its
+    /// configuration is read again or it starts again. Which member answers, [`Client::at`] decides.
+    ///
+    /// # Errors
+    /// If this is no level, if the log is not the member's own, or if no member answers.
+    pub async fn log_level(&self, level: Option<&str>) -> Result<LogLevelResponse, ClientError> {
+        let kind = if level.is_some() { Kind::Once } else { Kind::Read };
+        let request = LogLevelRequest { level: level.map(str::to_owned) };
+        let call = |channel| {
+            let (mut service, request) = (self.cluster_service(channel), request.clone());
+            async move { service.log_level(request).await }
+        };
+        self.shared.connections.call("ask for the level of the log", kind, self.shared.request_timeout, call).await
+    }
+
+    /// What the member that answers says of itself: settings, readiness, metrics, the newest lines of its log. No secrets. Which member answers,
+    /// [`Client::at`] decides.
+    ///
+    /// # Errors
+    /// If no member answers.
+    pub async fn diagnose(&self) -> Result<DiagnoseResponse, ClientError> {
+        let call = |channel| {
+            let mut service = self.cluster_service(channel);
+            async move { service.diagnose(DiagnoseRequest {}).await }
+        };
+        self.shared.connections.call("ask a member how it is", Kind::Read, self.shared.request_timeout, call).await
     }
 
     /// Worker sessions of this namespace.

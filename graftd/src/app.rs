@@ -203,6 +203,8 @@ impl Prepared {
             retention_default_ms: live.retention_default_ms.subscribe(),
             take_max: api::TAKE_MAX,
             readiness: board.subscribe(),
+            configuration: live.shown.subscribe(),
+            log: process_log.clone(),
         };
         let disk_metrics = metrics.clone();
         let (consensus_of_api, formation_of_api) = (consensus.clone(), Arc::downgrade(&formation));

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use graftd::discovery::join_policy::Token;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -365,4 +366,62 @@ fn it_ends_with_the_terminal_on_which_it_was_started() {
     daemon.signal(Signal::SIGHUP);
     daemon.logged("SIGHUP, and the terminal is gone: draining");
     assert_eq!(daemon.ended().0, Some(0));
+}
+
+/// What operators may send to somebody else names the file of a secret, and never what is in it.
+#[test]
+fn a_member_says_how_it_is_and_its_level_can_be_changed_while_it_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, secret) = (dir.path().join("token"), Token::mint().reveal());
+    std::fs::write(&file, &secret).unwrap();
+    let mut command = graftd(&dir.path().join("data"), &[]);
+    command.env("GRAFT__CLUSTER__JOIN_TOKEN_FILE", &file);
+    let mut daemon = Running::start(command);
+    daemon.logged("ready after");
+    let answered = |daemon: &Running, request: &str| {
+        let answer = daemon.asked(request);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
+        // A long answer comes in chunks, whose sizes stand between.
+        let body = if head.to_lowercase().contains("transfer-encoding: chunked") { joined(body) } else { body.to_owned() };
+        (status, serde_json::from_str::<Value>(&body).unwrap_or_else(|e| panic!("{e}: {answer}")))
+    };
+    let (status, said) = answered(&daemon, "GET /api/v1/cluster/diagnosis");
+    assert_eq!((status, &said["log_level"], &said["version"]), (200, &"info".into(), &env!("CARGO_PKG_VERSION").into()));
+    let configuration = said["configuration"].as_str().unwrap();
+    let line = configuration.lines().find(|line| line.starts_with("join_token_file")).unwrap();
+    assert!(line.contains(file.to_str().unwrap()) && line.ends_with("# GRAFT__CLUSTER__JOIN_TOKEN_FILE"), "{line}");
+    let lines = said["log_lines"].as_array().unwrap();
+    assert!(lines.iter().any(|line| line.as_str().unwrap().contains("ready after")), "{lines:?}");
+    assert!(said["metrics"].as_str().unwrap().contains("\ngraft_build_info{"), "{said}");
+    assert!(said["readiness"].as_str().unwrap().contains("[+]ready"), "{said}");
+    assert!(!said.to_string().contains(secret.rsplit('.').next().unwrap()), "a secret is told");
+
+    let (status, changed) = answered(&daemon, "PUT /api/v1/cluster/log-level\n{\"level\":\"trace\"}");
+    assert_eq!(
+        (status, &changed["level"], &changed["before"], &changed["configured"]),
+        (200, &"trace".into(), &"info".into(), &"info".into())
+    );
+    daemon.logged_as("a line below info", |line| line["level"] == "trace");
+    let (status, refused) = answered(&daemon, "PUT /api/v1/cluster/log-level\n{\"level\":\"loud\"}");
+    assert_eq!((status, &refused["code"]), (400, &"GR0001".into()), "{refused}");
+    assert!(refused["detail"].as_str().unwrap().contains("`loud` is no level"), "{refused}");
+    assert_eq!(answered(&daemon, "GET /api/v1/cluster/log-level").1["level"], "trace");
+    // What was configured holds again when the configuration is read again.
+    daemon.signal(Signal::SIGHUP);
+    daemon.logged("the configuration was read again");
+    assert_eq!(answered(&daemon, "GET /api/v1/cluster/log-level").1["level"], "info");
+    assert_eq!(answered(&daemon, "PUT /api/v1/cluster/log-level\n{\"level\":\"error\"}").1["level"], "error");
+    assert_eq!(answered(&daemon, "PUT /api/v1/cluster/log-level\n{\"level\":\"\"}").1["level"], "info");
+}
+
+/// A body that came in chunks, without their sizes.
+fn joined(chunks: &str) -> String {
+    let (mut rest, mut whole) = (chunks, String::new());
+    while let Some((size, after)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).unwrap();
+        whole += &after[..size];
+        rest = after[size..].trim_start_matches("\r\n");
+    }
+    whole
 }

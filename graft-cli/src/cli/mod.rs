@@ -17,7 +17,7 @@ use std::time::Duration;
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
 use local::{Bench, Completions, Dev, Explain, Man, Schema};
-use place::{Cluster, Context, Events, Worker};
+use place::{Cluster, Context, DebugBundle, Events, Worker};
 use task::{DeadLetter, Limit, Task};
 use tls::Tls;
 use workflow::Workflow;
@@ -157,6 +157,11 @@ pub(crate) enum Noun {
     /// See the members, and change who they are.
     #[command(subcommand)]
     Cluster(Cluster),
+    /// Collect what is asked for first when something is wrong, from every member that answers: settings, state, metrics, logs. No secrets.
+    #[command(
+        after_help = "Examples:\n  graft debug-bundle ./graft-debug\n  graft debug-bundle ./graft-debug -o json | jq -r '.members[].error'"
+    )]
+    DebugBundle(DebugBundle),
     /// Follow what becomes true in all workflows, in the order of the log, until Ctrl-C.
     #[command(after_help = "Examples:\n  graft events\n  graft events --type task_dead_lettered --type failed -o jsonl\n  \
         graft events --after earliest --idle 1s --limit 100")]

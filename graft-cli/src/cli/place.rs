@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 
 use super::value;
@@ -92,6 +93,12 @@ pub(crate) enum Cluster {
     /// Ask every member how it is, and say what is wrong and what to do about it. Ends with 1 if something is.
     #[command(after_help = "Examples:\n  graft cluster doctor\n  graft cluster doctor -o json")]
     Doctor,
+    /// Show how much each member logs; or change it at once, until its configuration is read again or it starts again.
+    #[command(
+        after_help = "Examples:\n  graft cluster log-level\n  graft cluster log-level info,graftd::scheduler=debug --member graft-1\n  \
+        graft cluster log-level --reset"
+    )]
+    LogLevel(LogLevelArgs),
     /// Name the first members of a cluster that is not formed yet, to one of them; it forms by itself then. Only where cluster.bootstrap is
     /// manual.
     #[command(after_help = "Examples:\n  graft cluster bootstrap --members graft-0,graft-1,graft-2 --dry-run\n  \
@@ -122,6 +129,28 @@ pub(crate) enum Cluster {
     /// Let a member neither lead nor stand for election, and not be ready, until --undo or its next start: before its machine is worked on.
     #[command(after_help = "Examples:\n  graft cluster drain graft-2\n  graft cluster drain graft-2 --undo")]
     Drain(DrainArgs),
+}
+
+/// Arguments of `graft cluster log-level`.
+#[derive(Debug, Args)]
+pub(crate) struct LogLevelArgs {
+    /// error, warn, info, debug, trace, or directives per module; otherwise nothing is changed.
+    #[arg(value_name = "LEVEL", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) level: Option<String>,
+    /// Only this member; may be given again. Otherwise all.
+    #[arg(long = "member", value_name = "MEMBER")]
+    pub(crate) members: Vec<String>,
+    /// The level of each member's configuration again.
+    #[arg(long, conflicts_with = "level")]
+    pub(crate) reset: bool,
+}
+
+/// Arguments of `graft debug-bundle`.
+#[derive(Debug, Args)]
+pub(crate) struct DebugBundle {
+    /// Where it goes: a directory that is empty or not there.
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
 }
 
 /// Arguments of `graft cluster bootstrap`.

@@ -4,6 +4,7 @@ mod cluster;
 mod completions;
 mod context;
 mod dead_letter;
+mod debug_bundle;
 mod dev;
 mod events;
 mod explain;
@@ -120,6 +121,7 @@ async fn verb(cli: Cli, output: Output) -> CliResult {
             Limit::Set(args) => limit::set::run(&session().await?, &args).await,
             Limit::Unset(args) => limit::unset::run(&session().await?, &args).await,
         },
+        Noun::DebugBundle(args) => debug_bundle::run(&session().await?, &global, &args).await,
         Noun::Events(args) => events::run(&session().await?, &args).await,
         Noun::Context(verb) => context::run(&global, output, verb).await,
         Noun::Tls(verb) => tls::run(&verb),

@@ -7,7 +7,7 @@ use schemars::generate::SchemaSettings;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{bench, cluster, context, explain, workflow};
+use super::{bench, cluster, context, debug_bundle, explain, workflow};
 use crate::cli::Format;
 use crate::cli::local::Schema;
 use crate::error::{CliError, CliResult};
@@ -27,11 +27,15 @@ kinds! {
     bench::report::Report,
     cluster::doctor::FindingJson,
     cluster::doctor::FindingsJson,
+    cluster::log_level::LevelJson,
+    cluster::log_level::LevelsJson,
     cluster::snapshot::SnapshotJson,
     context::list::ContextJson,
     context::list::ContextsJson,
     context::test::AskedJson,
     context::test::TestedJson,
+    debug_bundle::BundleJson,
+    debug_bundle::MemberJson,
     explain::CatalogueJson,
     explain::EntryJson,
     explain::PageJson,

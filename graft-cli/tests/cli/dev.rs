@@ -9,13 +9,13 @@ use nix::unistd::Pid;
 use crate::here::{Ran, graft, within};
 
 /// A development server that runs, and where it answers.
-struct Dev {
+pub(crate) struct Dev {
     child: Child,
-    addr: String,
+    pub(crate) addr: String,
 }
 
 impl Dev {
-    fn start(words: &[&str]) -> Self {
+    pub(crate) fn start(words: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_graft"));
         command.args(["dev", "--listen", "127.0.0.1:0"]).args(words).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -25,7 +25,7 @@ impl Dev {
     }
 
     /// Tells it to end, and waits for that.
-    async fn stop(self) -> Ran {
+    pub(crate) async fn stop(self) -> Ran {
         let process = Pid::from_raw(self.child.id().try_into().unwrap());
         kill(process, Signal::SIGTERM).unwrap();
         let ended = tokio::task::spawn_blocking(move || self.child.wait_with_output().unwrap().into());

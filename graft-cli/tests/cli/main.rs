@@ -3,6 +3,7 @@ mod bench;
 mod contexts;
 mod dead_letters;
 mod dev;
+mod diagnosing;
 mod errors;
 mod events;
 mod export;

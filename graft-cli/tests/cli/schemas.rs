@@ -111,6 +111,7 @@ async fn every_kind_is_written_as_its_schema_says() {
     std::fs::write(starts.path(), "{\"workflow_id\":\"c\",\"node\":\"count\"}\n").unwrap();
     here.json(&["workflow", "start", "failed", "--node", "fail"]).await;
     here.graft(&["workflow", "watch", "failed"]).await;
+    let debug_dir = format!("{disk}/debug");
     let saved = format!("{disk}/graft.snapshot");
     let saved = saved.as_str();
     let bench = ["bench", "--duration", "200ms", "--warmup", "50ms", "--concurrency", "2", "--fsync-dir", disk];
@@ -138,10 +139,12 @@ async fn every_kind_is_written_as_its_schema_says() {
         &["worker", "list"],
         &["cluster", "status"],
         &["cluster", "members"],
+        &["cluster", "log-level"],
         &["cluster", "upgrade", "--dry-run"],
         &["cluster", "join-token", "create"],
         &["cluster", "join-token", "list"],
         &["cluster", "snapshot", "save", saved],
+        &["debug-bundle", &debug_dir],
         &["context", "add", "here"],
         &["context", "list"],
         &["context", "test"],
@@ -160,6 +163,8 @@ async fn every_kind_is_written_as_its_schema_says() {
     for (addr, command) in asked {
         for form in ["json", "jsonl"] {
             let words = [&["--addr", addr, "-q", "-o", form], *command].concat();
+            // It is written where nothing is yet.
+            let _ = std::fs::remove_dir_all(&debug_dir);
             let ran = crate::here::graft_with(&words, &[("XDG_CONFIG_HOME", Some(home))]).await;
             // One document that is written over many lines; or one on each, and on one alone, except where there is no end to them.
             let streams = ["events", "watch"].iter().any(|verb| command.iter().take(2).any(|word| word == verb));

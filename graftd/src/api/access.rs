@@ -237,9 +237,16 @@ guarded! {
         type SnapshotStream;
         fn status(v1::ClusterStatusRequest) -> v1::ClusterStatusResponse { |_| Need::Known }
         fn list_workers(v1::ListWorkersRequest) -> v1::ListWorkersResponse { |asked| Need::InOrAll(Right::Read, &asked.namespace) }
+        fn log_level(v1::LogLevelRequest) -> v1::LogLevelResponse { |asked| of_log_level(asked), logged }
+        fn diagnose(v1::DiagnoseRequest) -> v1::DiagnoseResponse { |_| Need::Cluster(Right::Administer), logged }
         fn stats(v1::StatsRequest) -> v1::StatsResponse { |_| Need::Cluster(Right::Read) }
         fn snapshot(v1::SnapshotRequest) -> Self::SnapshotStream { |_| Need::Cluster(Right::Administer), logged }
     }
+}
+
+/// To look at it changes nothing.
+fn of_log_level(asked: &v1::LogLevelRequest) -> Need<'static> {
+    Need::Cluster(if asked.level.is_some() { Right::Administer } else { Right::Read })
 }
 
 guarded! {

@@ -12,7 +12,8 @@ use graft_proto::v1::cluster_service_server::ClusterService;
 use prost::Message;
 use tonic::{Request, Response, Status};
 
-use super::{Shared, forward, snapshot};
+use super::requests::principal;
+use super::{Shared, diagnosis, forward, snapshot};
 use crate::consensus::{ClusterStatus, MemberStatus};
 use crate::observability::process;
 use graft_convert::names;
@@ -78,6 +79,15 @@ impl ClusterService for Cluster {
 
     async fn snapshot(&self, _: Request<v1::SnapshotRequest>) -> Result<Response<snapshot::Pieces>, Status> {
         Ok(Response::new(snapshot::snapshot(self.shared.clone()).await?))
+    }
+
+    async fn log_level(&self, request: Request<v1::LogLevelRequest>) -> Result<Response<v1::LogLevelResponse>, Status> {
+        let principal = principal(request.metadata());
+        Ok(Response::new(diagnosis::log_level(&self.shared, &principal, request.into_inner())?))
+    }
+
+    async fn diagnose(&self, _: Request<v1::DiagnoseRequest>) -> Result<Response<v1::DiagnoseResponse>, Status> {
+        Ok(Response::new(diagnosis::diagnosis(&self.shared)?))
     }
 
     async fn stats(&self, _: Request<v1::StatsRequest>) -> Result<Response<v1::StatsResponse>, Status> {

@@ -19,7 +19,7 @@ use super::{Shared, bodies, reflection};
 use graft_proto::errors::{ErrorCode, Fault, grpc_name, quoted};
 
 /// Every method, as the path names it.
-pub const METHODS: [&str; 48] = [
+pub const METHODS: [&str; 50] = [
     "graft.v1.WorkflowService/Start",
     "graft.v1.WorkflowService/StartMany",
     "graft.v1.WorkflowService/Get",
@@ -49,6 +49,8 @@ pub const METHODS: [&str; 48] = [
     "graft.v1.ClusterService/ListWorkers",
     "graft.v1.ClusterService/Stats",
     "graft.v1.ClusterService/Snapshot",
+    "graft.v1.ClusterService/LogLevel",
+    "graft.v1.ClusterService/Diagnose",
     "graft.v1.MembershipService/Bootstrap",
     "graft.v1.MembershipService/CreateJoinToken",
     "graft.v1.MembershipService/ListJoinGrants",

@@ -28,6 +28,7 @@ mod cluster;
 #[cfg(test)]
 mod counted;
 mod dead_letters;
+mod diagnosis;
 mod errors;
 mod events;
 mod export;
@@ -73,6 +74,7 @@ use crate::auth::{Auth, Tokens};
 use crate::clock::Clock;
 use crate::consensus::Consensus;
 use crate::discovery::formation::Formation;
+use crate::observability::logging::ProcessLog;
 use crate::observability::metrics::Metrics;
 use crate::observability::readiness::Readiness;
 use crate::scheduler::Scheduler;
@@ -120,6 +122,10 @@ pub struct ServerInfo {
     pub take_max: Duration,
     /// Whether the member should get traffic, and why not.
     pub readiness: tokio_watch::Receiver<Readiness>,
+    /// The configuration in force, as a file that says the same, with where each value was said.
+    pub configuration: tokio_watch::Receiver<Arc<str>>,
+    /// The log, if it is the member's own.
+    pub log: Option<ProcessLog>,
 }
 
 /// What all services of one server share.

@@ -4,6 +4,7 @@
 
 mod access;
 mod dead_letters;
+mod diagnosing;
 mod exporting;
 mod http;
 mod limiting;

@@ -96,6 +96,8 @@ impl Member {
             retention_default_ms: watch::channel(60_000).1,
             take_max,
             readiness: ready,
+            configuration: watch::channel("[node]\nname = \"m1\"\n".into()).1,
+            log: None,
         };
         let stop = CancellationToken::new();
         let formation = formation(&dir.path().join("identity"), address, metrics.clone());

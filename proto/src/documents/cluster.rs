@@ -291,3 +291,60 @@ mod tests {
         assert_eq!((&value["members"][0]["last_index"], &value["members"][0]["flushed_index"]), (&json!(9), &json!(null)));
     }
 }
+
+/// How much a member logs.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct LogLevel {
+    /// Name of the member.
+    pub member: String,
+    /// The level in force now; `null`: the log is that of the program in which the member runs.
+    pub level: Option<String>,
+    /// That of the configuration.
+    pub configured: Option<String>,
+    /// The level in force before it was asked.
+    pub before: Option<String>,
+}
+
+impl From<&v1::LogLevelResponse> for LogLevel {
+    fn from(answer: &v1::LogLevelResponse) -> Self {
+        Self {
+            member: answer.member.clone(),
+            level: some(&answer.level),
+            configured: some(&answer.configured),
+            before: some(&answer.before),
+        }
+    }
+}
+
+/// What a member says of itself when something is wrong with it.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Diagnosis {
+    /// Name of the member.
+    pub member: String,
+    /// Its version.
+    pub version: String,
+    /// Its configuration in force, as a file that says the same (TOML), with where each value was said.
+    pub configuration: String,
+    /// How it is: a line for each thing that is looked at.
+    pub readiness: String,
+    /// Its metrics, in the text format of Prometheus.
+    pub metrics: String,
+    /// The level of its log in force; `null`: the log is that of the program in which the member runs.
+    pub log_level: Option<String>,
+    /// The newest lines of its log at `info` and above, the oldest first, each a JSON object.
+    pub log_lines: Vec<String>,
+}
+
+impl From<&v1::DiagnoseResponse> for Diagnosis {
+    fn from(answer: &v1::DiagnoseResponse) -> Self {
+        Self {
+            member: answer.member.clone(),
+            version: answer.version.clone(),
+            configuration: answer.configuration.clone(),
+            readiness: answer.readiness.clone(),
+            metrics: answer.metrics.clone(),
+            log_level: some(&answer.log_level),
+            log_lines: answer.log_lines.clone(),
+        }
+    }
+}

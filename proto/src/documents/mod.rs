@@ -21,7 +21,8 @@ pub mod time;
 pub mod workflow;
 
 pub use cluster::{
-    Bootstrap, ClusterStatus, JoinGrant, JoinGrantList, JoinToken, MachineVersion, Member, MemberList, Worker, WorkerList, WorkerNode,
+    Bootstrap, ClusterStatus, Diagnosis, JoinGrant, JoinGrantList, JoinToken, LogLevel, MachineVersion, Member, MemberList, Worker,
+    WorkerList, WorkerNode,
 };
 pub use event::{Event, WorkflowEvent, WorkflowHistory};
 pub use limit::{Limit, LimitChange, LimitList};
@@ -63,8 +64,8 @@ macro_rules! documents {
 }
 
 documents! {
-    Bootstrap, ClusterStatus, DeadLetter, DeadLetterList, DeadLetterResult, DeadLetterResults, Event, JoinGrant, JoinGrantList, JoinToken, Limit,
-    LimitChange, LimitList, MachineVersion, Member, MemberList, RetriedTask, StartResult, StartedWorkflow, SteeredWorkflow, Task, TaskDetail, TaskList, WaitedWorkflow, Worker, WorkerList, Workflow,
+    Bootstrap, ClusterStatus, DeadLetter, DeadLetterList, DeadLetterResult, DeadLetterResults, Diagnosis, Event, JoinGrant, JoinGrantList, JoinToken, Limit,
+    LimitChange, LimitList, LogLevel, MachineVersion, Member, MemberList, RetriedTask, StartResult, StartedWorkflow, SteeredWorkflow, Task, TaskDetail, TaskList, WaitedWorkflow, Worker, WorkerList, Workflow,
     WorkflowCounts, WorkflowEvent, WorkflowExport, WorkflowHistory, WorkflowList, WorkflowSummary,
 }
 

@@ -3,15 +3,12 @@
 //! The examination is pure ([`examine`]): what one member says of the cluster, and what each member says of itself.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-use futures::future::join_all;
-use graft_client::Client;
 use graft_client::proto::{ClusterStatusResponse, Member};
 use schemars::JsonSchema;
 use serde::Serialize;
-use tokio::time::timeout;
 
+use super::each::each;
 use crate::cli::Global;
 use crate::commands::Session;
 use crate::error::{CliError, CliResult};
@@ -20,22 +17,19 @@ use crate::output::style::Line;
 use crate::output::table::{column, table};
 use crate::output::{Answer, View, compact, note};
 
-/// How long each member has to answer.
-const ANSWER_MAX: Duration = Duration::from_secs(3);
 /// A member that the leader has not heard for so long does not follow.
 const SILENT_MS: u64 = 5_000;
 /// Entries behind the leader from which a member counts as slow.
 const LAG: u64 = 10_000;
 
+/// What members say of themselves, or why they do not.
+type Answers = BTreeMap<u64, Result<ClusterStatusResponse, String>>;
+
 /// Asks, examines, and shows the findings.
 pub(super) async fn run(session: &Session, global: &Global) -> CliResult {
     let seen = session.client.cluster_status().await?;
-    let asked = seen.members.iter().filter(|member| !member.client_address.is_empty()).map(|member| async {
-        let answer = ask(&session.client, &member.client_address, global.timeout.min(ANSWER_MAX)).await;
-        (member.raft_id, answer)
-    });
-    let answers: BTreeMap<u64, Result<ClusterStatusResponse, String>> = join_all(asked).await.into_iter().collect();
-    let findings = Findings(examine(&seen, &answers));
+    let asked = each(&session.client, &seen, global.timeout, async |member| member.cluster_status().await).await;
+    let findings = findings(&seen, &asked.into_iter().map(|asked| (asked.member.raft_id, asked.answer)).collect());
     session.output.show(&findings)?;
     let problems = findings.0.iter().filter(|finding| finding.severity == Severity::Problem).count();
     if problems > 0 {
@@ -51,12 +45,9 @@ pub(super) async fn run(session: &Session, global: &Global) -> CliResult {
     Ok(())
 }
 
-async fn ask(client: &Client, address: &str, time: Duration) -> Result<ClusterStatusResponse, String> {
-    let client = client.at(address).map_err(|error| error.to_string())?;
-    match timeout(time, client.cluster_status()).await {
-        Ok(answer) => answer.map_err(|error| error.message().to_owned()),
-        Err(_) => Err(format!("no answer within {} ms", time.as_millis())),
-    }
+/// What is wrong, by what one member says of the cluster, and what each member says of itself, by raft id.
+pub(in crate::commands) fn findings(seen: &ClusterStatusResponse, answers: &Answers) -> Findings {
+    Findings(examine(seen, answers))
 }
 
 /// How bad it is.
@@ -97,7 +88,7 @@ impl Document for FindingsJson {
 }
 
 /// `seen` is what one member says of the cluster, `answers` what each member says, by raft id.
-fn examine(seen: &ClusterStatusResponse, answers: &BTreeMap<u64, Result<ClusterStatusResponse, String>>) -> Vec<FindingJson> {
+fn examine(seen: &ClusterStatusResponse, answers: &Answers) -> Vec<FindingJson> {
     let mut findings = Vec::new();
     let mut find = |severity, member: Option<&Member>, finding: String, remedy: &str| {
         let member = member.map(|member| member.name.clone());
@@ -181,7 +172,8 @@ fn examine(seen: &ClusterStatusResponse, answers: &BTreeMap<u64, Result<ClusterS
     findings
 }
 
-struct Findings(Vec<FindingJson>);
+/// What was found.
+pub(in crate::commands) struct Findings(Vec<FindingJson>);
 
 impl Answer for Findings {
     type Document = FindingsJson;

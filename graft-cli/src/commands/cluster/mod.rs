@@ -1,7 +1,9 @@
 //! Verbs of `graft cluster`.
 mod bootstrap;
 pub(super) mod doctor;
+pub(super) mod each;
 mod join_token;
+pub(super) mod log_level;
 mod members;
 mod order;
 pub(super) mod snapshot;
@@ -19,6 +21,7 @@ pub(super) async fn run(session: &Session, global: &Global, verb: Cluster) -> Cl
         Cluster::Status(watching) => status::run(session, &watching).await,
         Cluster::Members(watching) => members::run(session, &watching).await,
         Cluster::Doctor => doctor::run(session, global).await,
+        Cluster::LogLevel(args) => log_level::run(session, global, &args).await,
         Cluster::Bootstrap(args) => bootstrap::run(session, args).await,
         Cluster::JoinToken(JoinToken::Create(args)) => join_token::create(session, args).await,
         Cluster::JoinToken(JoinToken::List) => join_token::list(session).await,

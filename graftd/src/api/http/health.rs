@@ -23,7 +23,7 @@ pub(super) async fn readyz(State(shared): State<Arc<Shared>>, RawQuery(query): R
     let readiness = readiness(&shared);
     let verbose = query.is_some_and(|query| query.split('&').any(|part| part == "verbose" || part.starts_with("verbose=")));
     let text = match verbose {
-        true => checks(&readiness, &shared.api.consensus.status(), shared.api.consensus.starts_refused()),
+        true => checks(&shared),
         false if readiness.ready => "ok\n".to_owned(),
         false => format!("not ready: {}\n", readiness.reason),
     };
@@ -65,7 +65,13 @@ fn code(readiness: &Readiness) -> StatusCode {
 }
 
 /// A line for each check, and the verdict.
-fn checks(readiness: &Readiness, status: &ClusterStatus, starts_refused: Option<String>) -> String {
+/// A line for each thing that is looked at, good or not.
+pub(in crate::api) fn checks(shared: &Shared) -> String {
+    let consensus = &shared.api.consensus;
+    told(&readiness(shared), &consensus.status(), consensus.starts_refused())
+}
+
+fn told(readiness: &Readiness, status: &ClusterStatus, starts_refused: Option<String>) -> String {
     let line = |good: bool, text: String| format!("[{}]{text}\n", if good { '+' } else { '-' });
     let formed = !status.cluster_id.is_empty();
     let mut text = line(formed, format!("cluster {}", if formed { status.cluster_id.as_str() } else { "is not formed yet" }));
@@ -89,16 +95,13 @@ mod tests {
     #[test]
     fn the_checks_name_what_is_missing() {
         let waiting = Readiness { ready: false, reason: "no leader is known".into() };
-        let text = checks(
-            &waiting,
-            &ClusterStatus { cluster_id: "c".into(), term: 3, ..ClusterStatus::default() },
-            Some("the disk is full".into()),
-        );
+        let text =
+            told(&waiting, &ClusterStatus { cluster_id: "c".into(), term: 3, ..ClusterStatus::default() }, Some("the disk is full".into()));
         assert!(text.contains("[-]the disk is full\n"), "{text}");
         assert!(text.contains("[+]cluster c") && text.contains("[-]leader is not known in term 3"), "{text}");
         assert!(text.ends_with("[-]not ready: no leader is known\n"), "{text}");
         let ready = Readiness { ready: true, reason: String::new() };
-        let text = checks(&ready, &ClusterStatus { cluster_id: "c".into(), leader: 1, ..ClusterStatus::default() }, None);
+        let text = told(&ready, &ClusterStatus { cluster_id: "c".into(), leader: 1, ..ClusterStatus::default() }, None);
         assert!(!text.contains("[-]") && text.ends_with("[+]ready\n"), "{text}");
     }
 }

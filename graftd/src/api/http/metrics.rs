@@ -14,11 +14,14 @@ use crate::api::Shared;
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub(super) async fn scrape(State(shared): State<Arc<Shared>>) -> Response {
-    match TextEncoder::new().encode_to_string(&shared.api.metrics.registry.gather()) {
+    match scraped(&shared) {
         Ok(text) => ([(header::CONTENT_TYPE, TEXT_FORMAT)], text).into_response(),
-        Err(error) => {
-            let fault = Fault::new(ErrorCode::Internal, "the metrics", format!("cannot be written: {error}"));
-            Refusal::from(fault).response("/metrics")
-        }
+        Err(fault) => Refusal::from(fault).response("/metrics"),
     }
+}
+
+/// All metrics, as text.
+pub(in crate::api) fn scraped(shared: &Shared) -> Result<String, Fault> {
+    let text = TextEncoder::new().encode_to_string(&shared.api.metrics.registry.gather());
+    text.map_err(|error| Fault::new(ErrorCode::Internal, "the metrics", format!("cannot be written: {error}")))
 }

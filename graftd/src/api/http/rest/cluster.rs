@@ -1,7 +1,7 @@
 //! The cluster, its members, its workers; and the pages of the catalogue of errors.
 
 use futures::StreamExt;
-use graft_proto::documents::{ClusterStatus, MemberList, WorkerList};
+use graft_proto::documents::{ClusterStatus, Diagnosis, LogLevel, MemberList, WorkerList};
 use graft_proto::errors::{ErrorCode, Fault, quoted};
 use graft_proto::v1;
 use graft_proto::v1::cluster_service_server::ClusterService;
@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::super::problem::Refusal;
 use super::answer::{Download, Page};
-use super::call::Call;
+use super::call::{Call, Json};
 use super::route::{Method, Table};
 use super::workflows::NoQuery;
 use crate::api::cluster::Cluster;
@@ -25,8 +25,15 @@ pub(super) fn routes(table: &mut Table) {
     table.verb(Method::Get, "/cluster/snapshot", "save_snapshot", backup, snapshot);
     let workers = "Worker sessions, what they serve, and what they hold where the leader can be asked.";
     table.verb(Method::Get, "/workers", "list_workers", workers, self::workers);
+    let level = "How much this member logs.";
+    table.verb(Method::Get, "/cluster/log-level", "get_log_level", level, log_level);
+    let diagnosis = "What this member says of itself when something is wrong with it: settings, readiness, metrics, the newest lines of its log. No secrets.";
+    table.verb(Method::Get, "/cluster/diagnosis", "diagnose_member", diagnosis, self::diagnosis);
     let page = "What a code of an error means, how it comes about, and what to do; as Markdown.";
     table.verb(Method::Get, "/errors/{code}", "explain_error", page, explain);
+    table.without_keys();
+    let set = "Changes how much this member logs, until its configuration is read again or it starts again.";
+    table.verb(Method::Put, "/cluster/log-level", "set_log_level", set, set_log_level);
 }
 
 async fn told(call: &Call<NoQuery>) -> Result<v1::ClusterStatusResponse, Refusal> {
@@ -60,6 +67,31 @@ async fn workers(call: Call<Whose>) -> Result<WorkerList, Refusal> {
     let service = call.guarded(|shared| Cluster { shared });
     let request = v1::ListWorkersRequest { namespace: call.query.namespace.clone() };
     Ok((&service.list_workers(call.request(request)).await?.into_inner()).into())
+}
+
+async fn log_level(call: Call<NoQuery>) -> Result<LogLevel, Refusal> {
+    let service = call.guarded(|shared| Cluster { shared });
+    Ok((&service.log_level(call.request(v1::LogLevelRequest { level: None })).await?.into_inner()).into())
+}
+
+/// A level that is to be set.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewLevel {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or directives per module as in `info,graftd::scheduler=debug`; empty: that of the configuration
+    /// again.
+    level: String,
+}
+
+async fn set_log_level(call: Call<NoQuery, Json<NewLevel>>) -> Result<LogLevel, Refusal> {
+    let service = call.guarded(|shared| Cluster { shared });
+    let request = v1::LogLevelRequest { level: Some(call.body.0.level.clone()) };
+    Ok((&service.log_level(call.request(request)).await?.into_inner()).into())
+}
+
+async fn diagnosis(call: Call<NoQuery>) -> Result<Diagnosis, Refusal> {
+    let service = call.guarded(|shared| Cluster { shared });
+    Ok((&service.diagnose(call.request(v1::DiagnoseRequest {})).await?.into_inner()).into())
 }
 
 async fn explain(call: Call<NoQuery>) -> Result<Page, Refusal> {
