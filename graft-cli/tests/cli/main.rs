@@ -2,6 +2,7 @@
 mod bench;
 mod contexts;
 mod dead_letters;
+mod deploy;
 mod dev;
 mod diagnosing;
 mod errors;
