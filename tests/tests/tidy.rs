@@ -197,6 +197,20 @@ fn versions_stand_in_the_workspace_manifest_only() {
 }
 
 #[test]
+fn no_package_has_lints_of_its_own_and_unsafe_code_is_forbidden_in_all() {
+    let workspace = read(&root().join("Cargo.toml"));
+    assert!(workspace.lines().any(|line| line == "unsafe_code = \"forbid\""), "Cargo.toml: unsafe code is forbidden for the workspace");
+    let mut broken = Vec::new();
+    for path in files(&root(), "Cargo.toml") {
+        let text = read(&path);
+        if text.starts_with("[package]") && !text.contains("\n[lints]\nworkspace = true\n") {
+            broken.push(path.display().to_string());
+        }
+    }
+    report("every package has `[lints] workspace = true`", &broken);
+}
+
+#[test]
 fn every_part_of_the_protocols_is_commented() {
     let mut broken = Vec::new();
     for path in files(&root().join("proto"), ".proto") {
