@@ -210,6 +210,7 @@ impl Prepared {
         let (consensus_of_api, formation_of_api) = (consensus.clone(), Arc::downgrade(&formation));
         let provider_keys = auth.provider.as_ref().map(|(_, keys)| keys.clone());
         let auth = Arc::new(Auth::new(auth));
+        let auth_in_force = auth.clone();
         let api = api::Api { consensus: consensus_of_api, scheduler: scheduler.clone(), formation: formation_of_api, auth, metrics, info };
         let server = api::Server::new(client, client_tls.clone(), api, api_stop.clone());
         let server = server.map_err(|e| StartError::Internal(format!("failed to read the client port: {e}")))?.with_health(health);
@@ -253,6 +254,7 @@ impl Prepared {
             consensus: consensus.clone(),
             peer_security,
             client_tls: client_tls.clone(),
+            auth: auth_in_force,
             level: process_log.map(|log| log.level),
             reloads,
         };

@@ -154,6 +154,40 @@ async fn rules_say_what_certificates_allow() {
     daemon.shutdown().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_callers_are_asked_changes_when_the_configuration_is_read_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("root");
+    std::fs::write(&file, ROOT).expect("a file");
+    let daemon = started(dir.path(), "").await;
+    let mut access = access(&daemon).await;
+    who(&mut access, None).await.expect("nobody has to show anything");
+    let reload = |text: &str| {
+        let changes = daemon.reload(Ok(said(dir.path(), text).expect("well written").into())).map_err(|error| error.to_string())?;
+        Ok::<_, String>(changes.into_iter().map(|change| (change.key, change.live)).collect::<Vec<_>>())
+    };
+    let guarded = format!("[auth]\nrequired = true\nroot_token_file = {:?}\n", file.display().to_string());
+    let of = |key: &str| (key.to_owned(), true);
+    assert_eq!(reload(&guarded), Ok(vec![of("auth.required"), of("auth.root_token_file")]));
+    assert_eq!(who(&mut access, None).await.expect_err("it has to").code(), Code::Unauthenticated);
+    who(&mut access, Some(ROOT)).await.expect("it is the root token");
+    // The file alone has another one.
+    let other = ROOT.replace('0', "z");
+    std::fs::write(&file, &other).expect("a file");
+    assert_eq!(reload(&guarded), Ok(vec![]));
+    assert_eq!(who(&mut access, Some(ROOT)).await.expect_err("it was the root token").code(), Code::Unauthenticated);
+    who(&mut access, Some(&other)).await.expect("it is the root token now");
+    // One that could be guessed changes nothing.
+    std::fs::write(&file, "short").expect("a file");
+    let refused = reload(&guarded).expect_err("it could be guessed");
+    assert!(refused.contains("auth.root_token_file"), "{refused}");
+    who(&mut access, Some(&other)).await.expect("it is still the root token");
+    let with_rule = format!("{guarded}rules = [\"certificate ops cluster-admin\"]\n");
+    std::fs::write(&file, &other).expect("a file");
+    assert_eq!(reload(&with_rule), Ok(vec![of("auth.rules")]));
+    daemon.shutdown().await;
+}
+
 /// An identity provider on loopback.
 struct Issuer {
     url: String,

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use graftd::discovery::join_policy::Token;
+use graftd::auth::token::{Kind, Token};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -372,7 +372,7 @@ fn it_ends_with_the_terminal_on_which_it_was_started() {
 #[test]
 fn a_member_says_how_it_is_and_its_level_can_be_changed_while_it_runs() {
     let dir = tempfile::tempdir().unwrap();
-    let (file, secret) = (dir.path().join("token"), Token::mint().reveal());
+    let (file, secret) = (dir.path().join("token"), Token::mint(Kind::Join).reveal());
     std::fs::write(&file, &secret).unwrap();
     let mut command = graftd(&dir.path().join("data"), &[]);
     command.env("GRAFT__CLUSTER__JOIN_TOKEN_FILE", &file);

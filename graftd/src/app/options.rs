@@ -7,7 +7,7 @@ use crate::auth::jwt::Provider;
 use crate::auth::keys::{self, Keys};
 use crate::auth::rules::Rules;
 use crate::auth::token::{Kind, Token};
-use crate::auth::{AuthOptions, root_hash};
+use crate::auth::{Asked, AuthOptions, root_hash};
 use crate::config::{self, Cluster, Config, Discovery, HostPort};
 use crate::consensus::{ConsensusOptions, MemberInfo, MembershipRules};
 use crate::discovery::formation_rules::Bootstrap;
@@ -54,16 +54,21 @@ pub(super) fn client_tls(config: &Config) -> Result<Option<ClientTls>, MaterialE
     ClientTls::new(ClientFiles { cert: cert.clone(), key: key.clone(), callers }).map(Some)
 }
 
-/// What is asked of callers.
-pub(super) fn auth(config: &Config) -> Result<AuthOptions, StartError> {
-    let config::Auth { required, root_token_file, rules, oidc_issuer, oidc_audience, oidc_name_claim, oidc_jwks_file, oidc_ca } =
-        &config.auth;
+/// What is asked of callers, as far as it may change while the daemon runs.
+pub(super) fn asked(config: &Config) -> Result<Asked, StartError> {
+    let config::Auth { required, root_token_file, rules, .. } = &config.auth;
     let root = root_token_file.as_ref().map(|file| {
         let wrong = |cause: String| StartError::Auth { key: "auth.root_token_file", path: file.display().to_string(), cause };
         let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
         root_hash(&text).map_err(wrong)
     });
     let rules = rules.iter().map(|rule| rule.parse().expect("checked with the configuration")).collect();
+    Ok(Asked { required: *required, root: root.transpose()?, rules: Rules(rules) })
+}
+
+/// What is asked of callers.
+pub(super) fn auth(config: &Config) -> Result<AuthOptions, StartError> {
+    let config::Auth { oidc_issuer, oidc_audience, oidc_name_claim, oidc_jwks_file, oidc_ca, .. } = &config.auth;
     let provider = oidc_issuer.as_ref().map(|issuer| {
         let (audience, name_claim) = (oidc_audience.clone().unwrap_or_default(), oidc_name_claim.clone());
         let source = match oidc_jwks_file {
@@ -76,7 +81,7 @@ pub(super) fn auth(config: &Config) -> Result<AuthOptions, StartError> {
         })?;
         Ok::<_, StartError>((Provider { issuer: issuer.clone(), audience, name_claim }, keys))
     });
-    Ok(AuthOptions { required: *required, root: root.transpose()?, rules: Rules(rules), provider: provider.transpose()? })
+    Ok(AuthOptions { asked: asked(config)?, provider: provider.transpose()? })
 }
 
 /// What makes a set of first members.

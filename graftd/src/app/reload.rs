@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::options;
+use crate::auth::Auth;
 use crate::config::{Change, Config, ConfigError, Loaded, PrintArgs, Size, print};
 use crate::consensus::Consensus;
 use crate::observability::logging::Level;
@@ -26,6 +27,9 @@ pub enum ReloadError {
     /// The files for TLS do not fit.
     #[error("{0}")]
     Tls(#[from] MaterialError),
+    /// What callers are asked about cannot be read.
+    #[error("{0}")]
+    Auth(String),
     /// The process does not take the level of its log.
     #[error("log.level: {0}")]
     Level(String),
@@ -71,6 +75,7 @@ pub(super) struct InForce {
     pub(super) consensus: Consensus,
     pub(super) peer_security: PeerSecurity,
     pub(super) client_tls: Option<ClientTls>,
+    pub(super) auth: Arc<Auth>,
     /// That of the process, if the daemon is what it runs.
     pub(super) level: Option<Level>,
     pub(super) reloads: Reloads,
@@ -102,6 +107,7 @@ impl InForce {
         later.config.check()?;
         let peers_adopt = self.peer_security.again()?;
         let clients_adopt = self.client_tls.as_ref().map(ClientTls::again).transpose()?;
+        let asked = options::asked(&later.config).map_err(|error| ReloadError::Auth(error.to_string()))?;
         let mut loaded = self.loaded.lock().expect("nobody panics while it is held");
         if let Some(level) = &self.level {
             level.configure(&later.config.log.level).map_err(ReloadError::Level)?;
@@ -111,6 +117,7 @@ impl InForce {
         if let Some(adopt) = clients_adopt {
             adopt();
         }
+        self.auth.ask(asked);
         let changes = loaded.take_over(later);
         self.consensus.set_membership_rules(options::membership(&loaded.config));
         self.live.become_as(&loaded);

@@ -22,7 +22,7 @@ pub mod token;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use graft_machine::access::{ApiToken, Grant, Role};
@@ -54,20 +54,28 @@ pub trait Tokens {
 /// What is asked of callers.
 #[derive(Debug, Default)]
 pub struct AuthOptions {
-    /// Whether each has to show who it is.
+    /// What may change while the daemon runs.
+    pub asked: Asked,
+    /// Whose tokens are taken, and where its keys come from.
+    pub provider: Option<(Provider, Keys)>,
+}
+
+/// What may change while the daemon runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Whether each caller has to show who it is.
     pub required: bool,
     /// SHA-256 of the root token.
     pub root: Option<[u8; 32]>,
     /// What certificates and claims allow.
     pub rules: Rules,
-    /// Whose tokens are taken, and where its keys come from.
-    pub provider: Option<(Provider, Keys)>,
 }
 
 /// Identifies callers.
 #[derive(Debug, Default)]
 pub struct Auth {
-    options: AuthOptions,
+    asked: RwLock<Arc<Asked>>,
+    provider: Option<(Provider, Keys)>,
     attempts: Attempts,
     kept: Mutex<HashMap<[u8; 32], Kept>>,
 }
@@ -123,12 +131,23 @@ pub struct Shown<'a> {
 impl Auth {
     /// As it is configured.
     pub fn new(options: AuthOptions) -> Self {
-        Self { options, attempts: Attempts::default(), kept: Mutex::default() }
+        let AuthOptions { asked, provider } = options;
+        Self { asked: RwLock::new(Arc::new(asked)), provider, attempts: Attempts::default(), kept: Mutex::default() }
+    }
+
+    /// From now on something else is asked of callers. Who was believed a moment ago is looked at again.
+    pub fn ask(&self, asked: Asked) {
+        *self.asked.write().expect("nobody panics while it is held") = Arc::new(asked);
+        self.kept.lock().expect("nobody panics while holding it").clear();
+    }
+
+    fn asked(&self) -> Arc<Asked> {
+        self.asked.read().expect("nobody panics while it is held").clone()
     }
 
     /// Whether callers have to show who they are.
     pub fn is_required(&self) -> bool {
-        self.options.required
+        self.asked().required
     }
 
     /// Who asks.
@@ -168,11 +187,12 @@ impl Auth {
 
     fn without_token(&self, certificate: Option<&str>, from: IpAddr) -> Result<Caller, Refused> {
         let everything: fn() -> Arc<[Grant]> = || Arc::new([Grant::everywhere(Role::ClusterAdmin)]);
+        let asked = self.asked();
         match certificate {
-            None if self.options.required => Err(Refused::Nothing),
+            None if asked.required => Err(Refused::Nothing),
             None => Ok(Caller::anybody(from)),
             Some(name) => {
-                let grants = if self.options.required { self.options.rules.of_certificate(name) } else { everything() };
+                let grants = if asked.required { asked.rules.of_certificate(name) } else { everything() };
                 Ok(Caller { name: Some(name.into()), shown_by: ShownBy::Certificate, grants, from })
             }
         }
@@ -185,7 +205,8 @@ impl Auth {
             return Err("is missing: the header authorization has to be `Bearer TOKEN`".to_owned());
         }
         let secret = secret.trim();
-        if let Some(root) = &self.options.root
+        let asked = self.asked();
+        if let Some(root) = &asked.root
             && same(root, &Sha256::digest(secret.as_bytes()))
         {
             return Ok(Known {
@@ -197,7 +218,7 @@ impl Auth {
         if let Ok(token) = Token::parse(Kind::Api, secret) {
             return of_api_token(&token, tokens);
         }
-        let Some((provider, keys)) = &self.options.provider else {
+        let Some((provider, keys)) = &self.provider else {
             return Err("is neither an API token nor the root token, and no identity provider is configured".to_owned());
         };
         let claims = provider.check(&keys.now(), secret).map_err(|error| {
@@ -209,7 +230,7 @@ impl Auth {
         if check_name(&claims.name).is_err() {
             return Err(format!("names its holder in the claim `{}` in a way that no history can hold", provider.name_claim));
         }
-        let grants = self.options.rules.of_claims(&claims.all);
+        let grants = asked.rules.of_claims(&claims.all);
         Ok(Known { name: claims.name.into(), shown_by: ShownBy::Jwt { until: claims.until }, grants })
     }
 

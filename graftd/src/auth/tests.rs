@@ -57,7 +57,7 @@ fn said(caller: &Caller) -> (Option<&str>, &str, Vec<String>) {
 }
 
 fn required(options: AuthOptions) -> Auth {
-    Auth::new(AuthOptions { required: true, ..options })
+    Auth::new(AuthOptions { asked: Asked { required: true, ..options.asked }, ..options })
 }
 
 fn refused(auth: &Auth, text: &str, tokens: &Known) -> String {
@@ -135,7 +135,8 @@ fn who_guesses_is_not_listened_to_and_who_was_believed_is() {
 fn the_root_token_and_certificates_are_what_the_configuration_says() {
     let tokens = Known::default();
     let rules = Rules(vec!["certificate ops-* operator".parse().expect("a rule")]);
-    let auth = required(AuthOptions { root: Some(Sha256::digest("s3cret").into()), rules, ..Default::default() });
+    let auth =
+        required(AuthOptions { asked: Asked { root: Some(Sha256::digest("s3cret").into()), rules, ..Default::default() }, provider: None });
     let root = auth.identify(shown(Some("bearer s3cret")), &tokens).expect("it is the root token");
     assert_eq!(said(&root), (Some("root"), "root-token", vec!["cluster-admin".to_owned()]));
     refused(&auth, "Bearer s3cret2", &tokens);
@@ -148,6 +149,20 @@ fn the_root_token_and_certificates_are_what_the_configuration_says() {
     assert_eq!(auth.identify(both, &tokens).expect("it is the root token").shown_by, ShownBy::RootToken);
     let bad = Shown { certificate: Some("ops-ann"), ..shown(Some("Bearer no")) };
     assert!(matches!(auth.identify(bad, &tokens), Err(Refused::Bad(_))));
+}
+
+#[test]
+fn what_is_asked_can_change() {
+    let tokens = Known::default();
+    let auth = Auth::new(AuthOptions::default());
+    auth.identify(shown(None), &tokens).expect("nobody has to show anything");
+    let root = |text: &str| Some(Sha256::digest(text).into());
+    auth.ask(Asked { required: true, root: root("first"), ..Asked::default() });
+    assert_eq!(auth.identify(shown(None), &tokens), Err(Refused::Nothing));
+    auth.identify(shown(Some("Bearer first")), &tokens).expect("it is the root token");
+    auth.ask(Asked { required: true, root: root("second"), ..Asked::default() });
+    refused(&auth, "Bearer first", &tokens);
+    auth.identify(shown(Some("Bearer second")), &tokens).expect("it is the root token now");
 }
 
 struct Issued {
@@ -166,7 +181,7 @@ fn issued() -> Issued {
     let provider = Provider { issuer: "https://id.example.com".to_owned(), audience: "graft".to_owned(), name_claim: "email".to_owned() };
     let keys = Keys::new(Source::File(file)).expect("a key set");
     let rules = Rules(vec!["claim groups=admins cluster-admin".parse().expect("a rule")]);
-    let auth = required(AuthOptions { rules, provider: Some((provider, keys)), ..Default::default() });
+    let auth = required(AuthOptions { asked: Asked { rules, ..Default::default() }, provider: Some((provider, keys)) });
     Issued { auth, key, other, _files: files }
 }
 

@@ -8,12 +8,15 @@ use super::{Config, Loaded, Origin};
 
 /// The keys that a running daemon takes over when it reads its configuration again. Whoever reads one of them reads it each time that it decides
 /// something; all the others are read once, at the start. A test of `tests/keys` has a row for each.
-const LIVE: [&str; 9] = [
+const LIVE: [&str; 12] = [
     "cluster.join",
     "cluster.expected_members",
     "cluster.max_voters",
     "cluster.promote_after",
     "cluster.replace_after",
+    "auth.required",
+    "auth.root_token_file",
+    "auth.rules",
     "storage.disk_reserve",
     "workflow.retention",
     "log.level",

@@ -7,7 +7,7 @@ use graft_proto::v1::access_service_client::AccessServiceClient;
 use graft_proto::v1::limit_service_client::LimitServiceClient;
 use graft_proto::v1::workflow_service_client::WorkflowServiceClient;
 use graftd::auth::rules::Rules;
-use graftd::auth::{Auth, AuthOptions, root_hash};
+use graftd::auth::{Asked, Auth, AuthOptions, root_hash};
 use prost::Message;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
@@ -18,9 +18,8 @@ use crate::member::{Member, detail, start, within};
 const ROOT: &str = "0123456789abcdef0123456789abcdef";
 
 async fn guarded() -> Member {
-    let options =
-        AuthOptions { required: true, root: Some(root_hash(ROOT).expect("long enough")), rules: Rules::default(), provider: None };
-    Member::start_with_auth(Auth::new(options)).await
+    let asked = Asked { required: true, root: Some(root_hash(ROOT).expect("long enough")), rules: Rules::default() };
+    Member::start_with_auth(Auth::new(AuthOptions { asked, provider: None })).await
 }
 
 fn with<T>(token: &str, message: T) -> Request<T> {

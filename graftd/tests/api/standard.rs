@@ -33,6 +33,7 @@ async fn health_follows_the_readiness_for_the_server_and_every_service() {
         "",
         "graft.v1.WorkflowService",
         "graft.v1.LimitService",
+        "graft.v1.AccessService",
         "graft.v1.MembershipService",
         "graft.v1.EventService",
         "graft.v1.WorkerService",
@@ -81,7 +82,7 @@ async fn reflection_tells_the_public_protocol_and_health_in_both_versions_and_no
     };
     let mut names: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
     names.sort();
-    let expected = ["Cluster", "DeadLetter", "Event", "Limit", "Membership", "Task", "Worker", "Workflow"]
+    let expected = ["Access", "Cluster", "DeadLetter", "Event", "Limit", "Membership", "Task", "Worker", "Workflow"]
         .map(|name| format!("graft.v1.{name}Service"));
     assert_eq!(names, [&expected[..], &["grpc.health.v1.Health".to_owned()]].concat());
     let Some(MessageResponse::FileDescriptorResponse(file)) =

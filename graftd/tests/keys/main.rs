@@ -140,11 +140,16 @@ const LIVE: &[(&str, &str, &str)] = &[
     ("cluster.max_voters", MEMBERS_FILE, MEMBERS),
     ("cluster.promote_after", MEMBERS_FILE, MEMBERS),
     ("cluster.replace_after", MEMBERS_FILE, MEMBERS),
+    ("auth.required", AUTH_FILE, AUTH),
+    ("auth.root_token_file", AUTH_FILE, AUTH),
+    ("auth.rules", AUTH_FILE, AUTH),
     ("storage.disk_reserve", "tests/keys/main.rs", AGAIN),
     ("workflow.retention", "tests/keys/main.rs", AGAIN),
     ("log.level", "tests/process.rs", "on_sighup_it_takes_over_what_it_can_and_says_what_needs_a_restart"),
     ("shutdown.grace", "tests/keys/main.rs", "a_drain_takes_no_longer_than_its_grace"),
 ];
+const AUTH_FILE: &str = "tests/auth.rs";
+const AUTH: &str = "what_callers_are_asked_changes_when_the_configuration_is_read_again";
 const MEMBERS_FILE: &str = "tests/membership.rs";
 const MEMBERS: &str = "the_rules_about_members_change_when_the_configuration_is_read_again";
 const AGAIN: &str = "what_is_read_again_holds_from_then_on_and_what_is_refused_changes_nothing";
