@@ -64,7 +64,9 @@ pub fn apply(tx: &mut impl StateTx, stamp: Stamp, envelope: &Envelope) -> Applie
         Admission::Answered(reply) => return Applied { reply, events: Vec::new(), effects: Vec::new() },
     };
     let reply = dispatch(&mut turn, command);
-    debug_assert!(reply.is_ok() || (turn.events.is_empty() && turn.effects.is_empty()), "a rejected command has written nothing");
+    let wrote = !turn.events.is_empty() || !turn.effects.is_empty() || !turn.counted.are_none();
+    debug_assert!(reply.is_ok() || !wrote, "a rejected command has written nothing");
+    turn.counted.write(turn.tx);
     if let (Some(request), Ok(_)) = (request, &reply) {
         remember(turn.tx, request, envelope.payload_hash, reply.clone());
     }

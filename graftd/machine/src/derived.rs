@@ -10,20 +10,21 @@
 //! | `DeadLetters` | those of them that are dead letters |
 //! | `StatusCounts` | every record of `Workflows`, counted |
 //! | `AttemptEvents` | every event of a failed or lost attempt that is still kept |
+//! | `Counters`, but for the last run | every record of `Tasks`, by what it waits for, and of `Timers`, counted for the whole cluster |
 
 use crate::event::{Event, Happened};
 use crate::ids::{EventPos, TaskId};
 use crate::state::{StateRead, StateTx};
 use crate::tables::{
-    AttemptEvents, AttemptKey, Counter, DeadLetterKey, DeadLetters, Events, Meta, MetaKey, MetaRecord, Prefix, StatusCountKey,
-    StatusCounts, Table, TaskList, TaskListKey, Tasks, Workflows,
+    AttemptEvents, AttemptKey, Counter, CounterKey, CounterName, Counters, DeadLetterKey, DeadLetters, Events, Meta, MetaKey, MetaRecord,
+    Prefix, StatusCountKey, StatusCounts, Table, TaskList, TaskListKey, Tasks, Timers, Workflows,
 };
 use crate::task::{Task, TaskState};
 use crate::view::LastWorkflow;
 use crate::workflow::{StatusKind, Workflow};
 
 /// Which derived tables there are, and what is in them; raised whenever that changes, so that a state with others is given these.
-pub const DERIVED_TABLES: u32 = 1;
+pub const DERIVED_TABLES: u32 = 2;
 
 /// Records that the rebuild holds in memory at once: they may have a megabyte each.
 const REBUILD_PAGE: usize = 64;
@@ -61,6 +62,63 @@ pub(crate) fn count(tx: &mut impl StateTx, namespace: &str, status: StatusKind, 
     }
 }
 
+/// By how much the counters of the whole cluster change with a command. They are written together when it is over, and only those that differ:
+/// a step from one task to the next changes none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Changes([i64; CounterName::DERIVED.len()]);
+
+impl Changes {
+    /// A task is there (`to`) that was not, is gone (`from`), or waits for something else.
+    pub(crate) fn task(&mut self, from: Option<&TaskState>, to: Option<&TaskState>) {
+        for (state, by) in [(from, -1), (to, 1)] {
+            if let Some(state) = state {
+                self.add(counter(state), by);
+            }
+        }
+    }
+
+    /// So many timers more.
+    pub(crate) fn timers(&mut self, by: i64) {
+        self.add(CounterName::Timers, by);
+    }
+
+    /// Whether they come to nothing.
+    pub(crate) fn are_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Writes what the counters are now.
+    pub(crate) fn write(&self, tx: &mut impl StateTx) {
+        for (name, by) in CounterName::DERIVED.into_iter().zip(self.0).filter(|(_, by)| *by != 0) {
+            let key = CounterKey { name: name as u8 };
+            let counted = tx.get::<Counters>(&key).map_or(0, |counter| counter.value);
+            set(tx, name, counted.checked_add_signed(by).expect("a counter counts everything that there is"));
+        }
+    }
+
+    fn add(&mut self, name: CounterName, by: i64) {
+        let at = CounterName::DERIVED.iter().position(|derived| *derived == name).expect("a counter that is derived");
+        self.0[at] += by;
+    }
+}
+
+/// What counts the tasks that wait for this.
+pub(crate) fn counter(state: &TaskState) -> CounterName {
+    match state {
+        TaskState::Ready(_) => CounterName::ReadyTasks,
+        TaskState::Delayed(_) => CounterName::DelayedTasks,
+        TaskState::Blocked(_) => CounterName::BlockedTasks,
+        TaskState::DeadLettered(_) => CounterName::DeadLetters,
+    }
+}
+
+fn set(tx: &mut impl StateTx, name: CounterName, value: u64) {
+    match (CounterKey { name: name as u8 }, value) {
+        (key, 0) => tx.delete::<Counters>(&key),
+        (key, value) => tx.put::<Counters>(key, Counter { value }),
+    }
+}
+
 /// Whether a state has the derived tables of this version. One that nothing was ever applied to has them: they are empty.
 pub fn up_to_date(state: &impl StateRead) -> bool {
     state.get::<Meta>(&MetaKey {}).is_none_or(|meta| meta.derived_tables == DERIVED_TABLES)
@@ -75,13 +133,16 @@ pub fn rebuild_derived(tx: &mut impl StateTx, mut seen: impl FnMut(u64)) {
     clear::<DeadLetters>(tx);
     clear::<StatusCounts>(tx);
     clear::<AttemptEvents>(tx);
+    CounterName::DERIVED.into_iter().for_each(|name| set(tx, name, 0));
     let (mut records, mut last) = (0, LastWorkflow::default());
     let mut read = |page: usize| {
         records += page as u64;
         seen(records);
     };
     each::<Workflows, _>(tx, &mut read, |tx, _, workflow| count(tx, &workflow.namespace, workflow.kind(), 1));
+    let mut counted = Changes::default();
     each::<Tasks, _>(tx, &mut read, |tx, key, task| {
+        counted.task(None, Some(task.state()));
         let workflow = last.of(tx, key.run);
         if let Some(key) = dead_letter(&workflow, key.task, task) {
             tx.put::<DeadLetters>(key, ());
@@ -93,6 +154,8 @@ pub fn rebuild_derived(tx: &mut impl StateTx, mut seen: impl FnMut(u64)) {
             tx.put::<AttemptEvents>(key, ());
         }
     });
+    each::<Timers, _>(tx, &mut read, |_, _, ()| counted.timers(1));
+    counted.write(tx);
     tx.put::<Meta>(MetaKey {}, MetaRecord { derived_tables: DERIVED_TABLES, ..MetaRecord::clone(&meta) });
 }
 

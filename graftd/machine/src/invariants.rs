@@ -20,10 +20,10 @@ use crate::limits::STATE_BYTES_MAX;
 use crate::state::StateRead;
 use crate::step::{ready, sweep};
 use crate::tables::{
-    AttemptEvents, BlockedTasks, Counter, DeadLetters, EventKey, Events, ExpiryKey, IdempotencyKey, IdempotencyKeys, LabelKey, LabelList,
-    NameKey, Names, Prefix, ReadyTasks, RequestExpiry, Requests, RunEvents, RunKey, ScopeKey, Scopes, SessionKey, Sessions, StatusCountKey,
-    StatusCounts, StatusKey, StatusList, Table, TaskEvents, TaskKey, TaskList, Tasks, TimeKey, TimeList, TimerKey, TimerKind, Timers,
-    Workflows,
+    AttemptEvents, BlockedTasks, Counter, CounterName, Counters, DeadLetters, EventKey, Events, ExpiryKey, IdempotencyKey, IdempotencyKeys,
+    LabelKey, LabelList, NameKey, Names, Prefix, ReadyTasks, RequestExpiry, Requests, RunEvents, RunKey, ScopeKey, Scopes, SessionKey,
+    Sessions, StatusCountKey, StatusCounts, StatusKey, StatusList, Table, TaskEvents, TaskKey, TaskList, Tasks, TimeKey, TimeList,
+    TimerKey, TimerKind, Timers, Workflows,
 };
 use crate::task::{Scope, Task, TaskState};
 use crate::time::Millis;
@@ -365,6 +365,15 @@ impl Check {
         let place = |key: &EventKey| EventPos { index: key.index, ordinal: key.ordinal };
         let attempts = all::<Events>(state).iter().filter_map(|(key, event)| derived::attempt(event, place(key))).collect();
         let counted = all::<StatusCounts>(state).into_iter().map(|(key, counter)| (key, Counter::clone(&counter).value)).collect();
+        let mut cluster: BTreeMap<u8, u64> = BTreeMap::new();
+        for task in self.tasks.values() {
+            *cluster.entry(derived::counter(task.state()) as u8).or_default() += 1;
+        }
+        cluster.insert(CounterName::Timers as u8, keys::<Timers>(state).len() as u64);
+        cluster.retain(|_, count| *count > 0);
+        let of_cluster = all::<Counters>(state).into_iter().map(|(key, counter)| (key.name, counter.value));
+        let of_cluster = of_cluster.filter(|(name, _)| *name != CounterName::Run as u8).collect();
+        self.same("Counters", &of_cluster, &cluster.into_iter().collect());
         self.same("TaskList", &keys::<TaskList>(state), &listed);
         self.same("DeadLetters", &keys::<DeadLetters>(state), &dead);
         self.same("StatusCounts", &counted, &counts.into_iter().collect());

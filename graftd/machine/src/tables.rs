@@ -31,7 +31,7 @@
 //! | `ApiTokens` | id | an API token, without its secret |
 //! | `Acts` | number | an administrative act |
 //!
-//! The four before `JoinGrants` are *derived*, see [`crate::derived`]: they say nothing that the others do not, and can be made again from them.
+//! The four before `JoinGrants`, and all of `Counters` but the last run and the last act, are *derived*, see [`crate::derived`]: they say nothing that the others do not, and can be made again from them.
 
 use std::sync::Arc;
 
@@ -177,7 +177,7 @@ tables! {
     Sessions = 17: SessionKey => Session;
     /// Concurrency limits.
     Limits = 18: LimitKey => Limit;
-    /// Numbers that only rise.
+    /// Numbers of the whole cluster. All but the last run are derived.
     Counters = 19: CounterKey => Counter;
     /// Who this cluster is, and what time it is.
     Meta = 20: MetaKey => MetaRecord;
@@ -330,8 +330,23 @@ pub enum TimerKind {
 pub enum CounterName {
     /// The last run that was given out.
     Run = 1,
+    /// Tasks that are ready, held by a worker or not.
+    ReadyTasks = 2,
+    /// Tasks that wait for a time.
+    DelayedTasks = 3,
+    /// Tasks that wait for a change of their workflow's state.
+    BlockedTasks = 4,
+    /// Dead letters.
+    DeadLetters = 5,
+    /// Timers that stand.
+    Timers = 6,
     /// The last number that an administrative act was given.
-    Act = 2,
+    Act = 7,
+}
+
+impl CounterName {
+    /// Those that are derived; there is no row where there is nothing to count.
+    pub const DERIVED: [Self; 5] = [Self::ReadyTasks, Self::DelayedTasks, Self::BlockedTasks, Self::DeadLetters, Self::Timers];
 }
 
 macro_rules! key {

@@ -28,7 +28,7 @@ use crate::workflow::{StatusKind, Workflow};
 
 pub use answers::{answered, retention_over, would_discard, would_redrive};
 pub use last::LastWorkflow;
-pub use lists::{dead_letters, failed_attempts, status_counts, tasks_by_node, youngest};
+pub use lists::{all_status_counts, dead_letters, failed_attempts, status_counts, tasks_by_node, youngest};
 
 /// Tasks of one node in one namespace, waiting for workers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,7 +46,12 @@ pub fn meta(state: &impl StateRead) -> Arc<MetaRecord> {
 
 /// How many runs have ever been started.
 pub fn runs_started(state: &impl StateRead) -> u64 {
-    state.get::<Counters>(&CounterKey { name: CounterName::Run as u8 }).map_or(0, |counter| counter.value)
+    counted(state, CounterName::Run)
+}
+
+/// One of the numbers of the whole cluster; 0 where there is nothing to count. Costs the same at any size.
+pub fn counted(state: &impl StateRead, name: CounterName) -> u64 {
+    state.get::<Counters>(&CounterKey { name: name as u8 }).map_or(0, |counter| counter.value)
 }
 
 /// The queues that hold a ready task, in order, after `after`. Skips from queue to queue: costs one look-up for each.

@@ -11,6 +11,7 @@ use graft_machine::event::{Event, Happened};
 use graft_machine::ids::{AttemptRef, EventPos, TaskRef};
 use graft_machine::memory::Memory;
 use graft_machine::reply::{Reply, Started};
+use graft_machine::tables::CounterName;
 use graft_machine::task::NewTask;
 use graft_machine::view::{self, LastWorkflow, Queue};
 use graft_machine::workflow::StatusKind;
@@ -262,6 +263,27 @@ fn workflows_are_counted_by_status() {
     assert_eq!(view::status_counts(&state, "other"), BTreeMap::from([(StatusKind::Running, 1)]));
     assert!(view::status_counts(&state, "nobody").is_empty());
     assert!(view::status_counts(&state, "\u{0}").is_empty());
+    let all = [("default", StatusKind::Running, 8), ("default", StatusKind::Terminated, 4), ("other", StatusKind::Running, 1)];
+    let all = all.map(|(namespace, status, count)| (namespace.to_owned(), status, count));
+    assert_eq!(view::all_status_counts(&state, 10), all);
+    assert_eq!(view::all_status_counts(&state, 2), all[..2]);
+}
+
+#[test]
+fn what_the_whole_cluster_has_is_counted() {
+    let mut state = state();
+    let counted = |state: &Memory| CounterName::DERIVED.map(|name| view::counted(state, name));
+    // Twelve workflows of two tasks and one of one; what was terminated has a sweep and a retention to come.
+    assert_eq!(counted(&state), [25, 0, 0, 0, 8]);
+    let at = AttemptRef { run: 2, task: 1, attempt: 1 };
+    let fail = |kind: FailureKind, at| Command::Fail(FailTask { at, kind: kind as i32, ..Default::default() });
+    apply_entry(
+        &mut state,
+        20,
+        &entry(21_000, vec![fail(FailureKind::Retryable, at), fail(FailureKind::Permanent, AttemptRef { task: 2, ..at })]),
+    );
+    // The one that is tried again waits for its time; the other is a dead letter, and its workflow has failed.
+    assert_eq!(counted(&state), [23, 1, 0, 1, 11]);
 }
 
 #[test]

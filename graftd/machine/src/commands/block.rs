@@ -59,7 +59,9 @@ fn block<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, task: &Tas
     ready::unlist(turn, workflow, id, task);
     let recheck = if command.recheck == 0 { 0 } else { turn.now.saturating_add(command.recheck) };
     let blocked = Blocked { since_revision: workflow.revision, wake_on: command.wake_on.clone(), recheck };
-    let task = Task { attempt: task.attempt.saturating_add(1), state: Some(TaskState::Blocked(blocked)), ..task.clone() };
+    let state = TaskState::Blocked(blocked);
+    turn.counted.task(task.state.as_ref(), Some(&state));
+    let task = Task { attempt: task.attempt.saturating_add(1), state: Some(state), ..task.clone() };
     turn.tx.put::<Tasks>(TaskKey { run, task: id }, task);
     turn.tx.put::<BlockedTasks>(TaskKey { run, task: id }, ());
     workflow.blocked_tasks += 1;

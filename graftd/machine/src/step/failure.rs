@@ -116,7 +116,9 @@ fn give_up<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, mut task
     let error = task.last_error.clone();
     workflow.open_tasks -= 1;
     workflow.dead_letters += 1;
-    task.state = Some(TaskState::DeadLettered(DeadLettered { at: turn.now, error: error.clone() }));
+    let state = TaskState::DeadLettered(DeadLettered { at: turn.now, error: error.clone() });
+    turn.counted.task(task.state.as_ref(), Some(&state));
+    task.state = Some(state);
     let policy = task.on_exhausted.as_ref().map_or(&Exhausted::Fail(()), |policy| {
         policy.then.as_ref().expect("a stored policy is known: it was checked when the task was created")
     });

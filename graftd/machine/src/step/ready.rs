@@ -63,7 +63,9 @@ pub(crate) fn unlist<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &Workflow, id
 /// Stores a task that has become (or stays) ready, and offers it.
 pub(crate) fn make_ready<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &Workflow, id: TaskId, mut task: Task, since: Millis) {
     let started = if turn.meta.machine_version >= ORDER_BY_START { workflow.created } else { 0 };
-    task.state = Some(TaskState::Ready(Ready { since, started }));
+    let state = TaskState::Ready(Ready { since, started });
+    turn.counted.task(task.state.as_ref(), Some(&state));
+    task.state = Some(state);
     task.thawed = workflow.reopened;
     list(turn, workflow, id, &task);
     turn.tx.put::<Tasks>(TaskKey { run: workflow.run, task: id }, task);
@@ -80,22 +82,26 @@ pub(crate) fn thaw<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &Workflow, id: 
 
 /// Stores a task that waits for a time.
 pub(crate) fn delay<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &Workflow, id: TaskId, mut task: Task, until: Millis) {
-    task.state = Some(TaskState::Delayed(Delayed { until }));
+    let state = TaskState::Delayed(Delayed { until });
+    turn.counted.task(task.state.as_ref(), Some(&state));
+    task.state = Some(state);
     turn.tx.put::<Tasks>(TaskKey { run: workflow.run, task: id }, task);
     turn.set_timer(until, TimerKind::Task, workflow.run, id);
 }
 
-/// Deletes an open task: its record, its place in the indexes, and its share in the workflow's counts. Its scope is the caller's matter.
+/// Deletes an open task: its record, its place in the indexes, and its share in the counts. Its scope is the caller's matter.
 pub(crate) fn remove<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, id: TaskId, task: &Task) {
     leave(turn, workflow, id, task);
     workflow.open_tasks -= 1;
+    turn.counted.task(Some(task.state()), None);
     turn.tx.delete::<TaskList>(&derived::listed(workflow, id, task));
     turn.tx.delete::<Tasks>(&TaskKey { run: workflow.run, task: id });
 }
 
-/// Deletes a dead letter: its record, its place in the lists, and its share in the workflow's count. Its scope is the caller's matter.
+/// Deletes a dead letter: its record, its place in the lists, and its share in the counts. Its scope is the caller's matter.
 pub(crate) fn remove_dead_letter<S: StateTx>(turn: &mut Turn<'_, S>, workflow: &mut Workflow, id: TaskId, task: &Task) {
     workflow.dead_letters -= 1;
+    turn.counted.task(Some(task.state()), None);
     if let Some(key) = derived::dead_letter(workflow, id, task) {
         turn.tx.delete::<DeadLetters>(&key);
     }

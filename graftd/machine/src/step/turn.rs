@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::command::TimerRef;
+use crate::derived::Changes;
 use crate::effect::Effect;
 use crate::event::{Event, Happened};
 use crate::ids::{EventPos, Run, TaskId};
@@ -31,6 +32,8 @@ pub(crate) struct Turn<'a, S> {
     pub events: Vec<Arc<Event>>,
     /// Effects so far.
     pub effects: Vec<Effect>,
+    /// What becomes of the counters of the whole cluster.
+    pub counted: Changes,
     /// Records that clean-up steps may still touch.
     pub budget: usize,
 }
@@ -38,7 +41,17 @@ pub(crate) struct Turn<'a, S> {
 impl<'a, S: StateTx> Turn<'a, S> {
     /// The beginning of a command's turn.
     pub(crate) fn new(tx: &'a mut S, stamp: Stamp, now: Millis, principal: &'a str, meta: Arc<MetaRecord>) -> Self {
-        Self { tx, stamp, now, principal, meta, events: Vec::new(), effects: Vec::new(), budget: DUE_RECORDS_MAX }
+        Self {
+            tx,
+            stamp,
+            now,
+            principal,
+            meta,
+            events: Vec::new(),
+            effects: Vec::new(),
+            counted: Changes::default(),
+            budget: DUE_RECORDS_MAX,
+        }
     }
 
     /// The workflow, as a value to be changed and saved.
@@ -70,15 +83,20 @@ impl<'a, S: StateTx> Turn<'a, S> {
         at
     }
 
-    /// Sets a timer and announces it.
+    /// Sets a timer that does not stand yet, and announces it.
     pub(crate) fn set_timer(&mut self, due: Millis, kind: TimerKind, run: Run, task: TaskId) {
         self.tx.put::<Timers>(TimerKey { due, kind: kind as u8, run, task }, ());
+        self.counted.timers(1);
         self.effects.push(Effect::TimerSet(TimerRef { due, kind: kind as i32, run, task }));
     }
 
-    /// Deletes a timer.
+    /// Deletes a timer, if it stands.
     pub(crate) fn clear_timer(&mut self, due: Millis, kind: TimerKind, run: Run, task: TaskId) {
-        self.tx.delete::<Timers>(&TimerKey { due, kind: kind as u8, run, task });
+        let key = TimerKey { due, kind: kind as u8, run, task };
+        if self.tx.get::<Timers>(&key).is_some() {
+            self.tx.delete::<Timers>(&key);
+            self.counted.timers(-1);
+        }
     }
 
     /// The answer to a command that is neither a start nor a result.

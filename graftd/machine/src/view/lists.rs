@@ -58,8 +58,17 @@ pub fn status_counts(state: &impl StateRead, namespace: &str) -> BTreeMap<Status
         return BTreeMap::new();
     }
     let counts = state.scan::<StatusCounts>(Prefix::new().text(namespace).as_bytes(), None, PAGE_MAX);
-    let status = |number: u8| StatusKind::try_from(i32::from(number)).expect("a status that is not known here: a newer version wrote it");
     counts.into_iter().map(|(key, counter)| (status(key.status), counter.value)).collect()
+}
+
+/// The same for all namespaces, by name, as far as `limit` counts go (a namespace has at most one for each status).
+pub fn all_status_counts(state: &impl StateRead, limit: usize) -> Vec<(String, StatusKind, u64)> {
+    let counts = state.scan::<StatusCounts>(Prefix::new().as_bytes(), None, limit.min(PAGE_MAX));
+    counts.into_iter().map(|(key, counter)| (key.namespace, status(key.status), counter.value)).collect()
+}
+
+fn status(number: u8) -> StatusKind {
+    StatusKind::try_from(i32::from(number)).expect("a status that is not known here: a newer version wrote it")
 }
 
 /// The failed and lost attempts of a task that are still kept, the youngest first, before `before`. Of a task that is resolved, too.
