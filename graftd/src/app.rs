@@ -14,6 +14,7 @@
 mod background;
 mod backup;
 mod banner;
+mod certificates;
 mod configuration;
 mod disk;
 mod error;
@@ -206,7 +207,7 @@ impl Prepared {
             configuration: live.shown.subscribe(),
             log: process_log.clone(),
         };
-        let disk_metrics = metrics.clone();
+        let (disk_metrics, certificate_metrics) = (metrics.clone(), metrics.clone());
         let (consensus_of_api, formation_of_api) = (consensus.clone(), Arc::downgrade(&formation));
         let provider_keys = auth.provider.as_ref().map(|(_, keys)| keys.clone());
         let auth = Arc::new(Auth::new(auth));
@@ -219,6 +220,7 @@ impl Prepared {
             serve_peers(incoming, consensus.peer_service(&formation), asked, peers_stop.clone(), background.failures())
         });
         let peer_security = security.clone();
+        let certificates = (security.clone(), client_tls.clone());
         background.spawn(async move {
             security.follow().await;
             Ok(())
@@ -246,7 +248,9 @@ impl Prepared {
         background.spawn(presence::follow(consensus.clone(), formation.clone(), candidates));
         background.spawn(health::follow(consensus.clone(), board.clone(), replay));
         background.spawn(health::fatal(consensus.clone()));
-        background.spawn(disk::watch(consensus.clone(), data_dir.path().to_owned(), live.disk_reserve.subscribe(), disk_metrics));
+        let (disk, files) = (data_dir.path().to_owned(), [data_dir.log_path(), data_dir.state_path()]);
+        background.spawn(disk::watch(consensus.clone(), disk, files, live.disk_reserve.subscribe(), disk_metrics));
+        background.spawn(certificates::watch(certificates, certificate_metrics));
         let scheduler_task = AbortOnDropHandle::new(scheduler_task);
         let in_force = InForce {
             loaded: Mutex::new(loaded),

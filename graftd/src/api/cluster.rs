@@ -92,16 +92,15 @@ impl ClusterService for Cluster {
 
     async fn stats(&self, _: Request<v1::StatsRequest>) -> Result<Response<v1::StatsResponse>, Status> {
         let metrics = &self.shared.api.metrics;
-        let commands = |kind: &str| metrics.commands.with_label_values(&[kind]).get();
-        let fsyncs = |store: &str| metrics.fsyncs.with_label_values(&[store]).get();
+        let commands = &metrics.raft.commands;
         Ok(Response::new(v1::StatsResponse {
-            entries: metrics.entries.get(),
-            step_commands: commands("step"),
-            start_commands: commands("start"),
-            session_commands: commands("session"),
-            other_commands: commands("other"),
-            log_fsyncs: fsyncs("log"),
-            state_fsyncs: fsyncs("state"),
+            entries: metrics.raft.entries.get(),
+            step_commands: commands.step.get(),
+            start_commands: commands.start.get(),
+            session_commands: commands.session.get(),
+            other_commands: commands.other.get(),
+            log_fsyncs: metrics.storage.log.fsyncs.get(),
+            state_fsyncs: metrics.storage.state.fsyncs.get(),
             peak_memory_bytes: process::peak_memory_bytes(),
             member: self.shared.api.consensus.status().member,
         }))

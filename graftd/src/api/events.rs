@@ -118,8 +118,8 @@ impl EventService for Events {
         let after = self.place(epoch, &after).await?;
         let from = cursors::position(epoch, after.index, after.ordinal);
         let metrics = self.shared.api.metrics.clone();
-        metrics.event_subscribers.inc();
-        let counted = Counted(metrics.event_subscribers.clone(), place);
+        metrics.api.event_subscribers.inc();
+        let counted = Counted(metrics.api.event_subscribers.clone(), place);
         let applied = self.shared.api.consensus.applied();
         let reader =
             Reader { shared: self.shared.clone(), filter, epoch, after, behind: true, applied, told: None, looked: Instant::now() };
@@ -129,7 +129,7 @@ impl EventService for Events {
             drop(counted);
             if let Some(fault) = fault {
                 if fault.code == ErrorCode::SubscriberTooSlow {
-                    metrics.event_subscribers_dropped.inc();
+                    metrics.api.event_subscribers_dropped.inc();
                     tracing::info!(%fault, "a subscriber is let go");
                 }
                 giver.end(fault.into());

@@ -70,7 +70,7 @@ impl Gate {
     /// For clients and workers, and whoever else comes.
     pub(super) fn new(router: Router, shared: Arc<Shared>) -> Self {
         let status = Status::from(Fault::from(shared.api.consensus.no_time_for_starts()));
-        let refused = shared.api.metrics.grpc_requests.with_label_values(&[START, grpc_name(Code::ResourceExhausted)]);
+        let refused = shared.api.metrics.api.grpc_requests.with_label_values(&[START, grpc_name(Code::ResourceExhausted)]);
         let refusal = Arc::new(status.into_http::<Body>().headers().clone());
         Self { router, refusal, refused, shared, asks: true, shown: None, from: Ipv4Addr::UNSPECIFIED.into() }
     }
@@ -99,7 +99,7 @@ impl Gate {
         let authorization = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
         let shown = Shown { authorization, certificate: self.shown.as_ref().map(CertName::as_str), from: self.from };
         self.shared.api.auth.identify(shown, &*self.shared).map(Some).map_err(|refused| {
-            self.shared.api.metrics.auth_failures.with_label_values(&[refused.reason()]).inc();
+            self.shared.api.metrics.api.auth_failures.with_label_values(&[refused.reason()]).inc();
             tracing::info!(from = %self.from, path, ?refused, "a caller was not let in");
             fault_of(refused)
         })

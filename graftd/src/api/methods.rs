@@ -108,7 +108,7 @@ pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request, n
             with_detail(next.run(request.map(|body| bodies::bounded(body, room))).await)
         }
     };
-    shared.api.metrics.grpc_requests.with_label_values(&[counted, grpc_name(code_of(response.headers()))]).inc();
+    shared.api.metrics.api.grpc_requests.with_label_values(&[counted, grpc_name(code_of(response.headers()))]).inc();
     response
 }
 

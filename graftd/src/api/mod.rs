@@ -8,7 +8,7 @@
 //!    end for who takes none of their answers (`taken`): nobody holds for long what others need.
 //! 2. `gate` finds out who asks (`crate::auth`), and refuses who shows nothing good. What a caller needs for which method stands in one table
 //!    (`access`), in front of the services, for gRPC and REST alike; administrative acts are noted before they are done (`acts`).
-//! 3. `router` knows every path. `methods` stands before the gRPC services: it counts, bounds what is read (`bodies`), and answers methods
+//! 3. `router` knows every path; `timed` stands before all of them. `methods` stands before the gRPC services: it counts, bounds what is read (`bodies`), and answers methods
 //!    that this version lacks.
 //! 4. The services (`workflows`, `watch`, `limits`, `events`, `worker`, `cluster` and so on; `grpc_health` and `reflection` for generic tools)
 //!    say what happens, in terms of the floors below: *propose* a command, *read* behind a barrier, *connect* a session.
@@ -54,6 +54,7 @@ mod start;
 mod start_many;
 mod taken;
 mod tasks;
+mod timed;
 mod tokens;
 mod unread;
 mod watch;

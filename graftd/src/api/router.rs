@@ -27,7 +27,7 @@ use super::tasks::Tasks;
 use super::tokens::Access;
 use super::worker::Workers;
 use super::workflows::Workflows;
-use super::{Shared, http, methods, reflection};
+use super::{Shared, http, methods, reflection, timed};
 
 /// A service whose methods are asked for their right first.
 fn guarded<S>(shared: &Arc<Shared>, service: S) -> Guarded<S> {
@@ -72,5 +72,8 @@ pub(super) fn router(shared: Arc<Shared>, health: HealthServer<HealthService>) -
         .add_service(reflection_alpha)
         .into_axum_router();
     let http = http::routes(&shared).with_state(shared.clone());
-    grpc.reset_fallback().merge(http).layer(middleware::from_fn_with_state(shared, methods::guard))
+    grpc.reset_fallback()
+        .merge(http)
+        .layer(middleware::from_fn_with_state(shared.clone(), methods::guard))
+        .layer(middleware::from_fn_with_state(shared, timed::watch))
 }

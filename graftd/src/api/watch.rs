@@ -64,7 +64,7 @@ impl Watcher {
             0 | 1 => None,
             number => shared.read_view(move |view| history::key_before(view, run, number)).await?,
         };
-        let gauge = shared.api.metrics.watchers.clone();
+        let gauge = shared.api.metrics.api.watchers.clone();
         gauge.inc();
         Ok(Self { shared, target, from_number, news, after, epoch, behind: true, ended: false, _counted: Counted(gauge) })
     }

@@ -50,8 +50,14 @@ impl Room {
     }
 }
 
-/// Looks until it is dropped.
-pub(super) async fn watch(consensus: Consensus, path: PathBuf, said: Receiver<Option<Size>>, metrics: Arc<Metrics>) -> Result<(), Failure> {
+/// Looks until it is dropped: at the disk of this directory, and how large these files (log and state) are.
+pub(super) async fn watch(
+    consensus: Consensus,
+    path: PathBuf,
+    files: [PathBuf; 2],
+    said: Receiver<Option<Size>>,
+    metrics: Arc<Metrics>,
+) -> Result<(), Failure> {
     let mut look = interval(LOOK_EVERY);
     let (mut short, mut told) = (false, false);
     loop {
@@ -66,8 +72,12 @@ pub(super) async fn watch(consensus: Consensus, path: PathBuf, said: Receiver<Op
             }
         };
         let reserve = room.reserve(*said.borrow());
-        metrics.disk_free.set(room.free as i64);
-        metrics.disk_reserve.set(reserve.min(i64::MAX as u64) as i64);
+        metrics.storage.disk_free.set(room.free as i64);
+        metrics.storage.disk_total.set(room.total as i64);
+        for (store, file) in [&metrics.storage.log, &metrics.storage.state].into_iter().zip(&files) {
+            store.file_bytes.set(std::fs::metadata(file).map_or(0, |file| file.len()) as i64);
+        }
+        metrics.storage.disk_reserve.set(reserve.min(i64::MAX as u64) as i64);
         let now = room.is_short(reserve, short);
         let why = now.then(|| why(&path, room, reserve));
         if now != short {
@@ -77,7 +87,7 @@ pub(super) async fn watch(consensus: Consensus, path: PathBuf, said: Receiver<Op
             }
             short = now;
         }
-        metrics.starts_refused.set(i64::from(short));
+        metrics.storage.starts_refused.set(i64::from(short));
         consensus.refuse_starts(why);
     }
 }

@@ -25,6 +25,7 @@ use super::codec::{Wire, decode_optional};
 use super::feed::Feeds;
 use super::snapshot::{self, SnapshotBuilder, SnapshotData};
 use super::subscriptions::Subscriptions;
+use super::tally::Tally;
 use super::time::StampClock;
 use super::types::{Answers, Entry, LogId, SnapshotMeta, StoredMembership, Types, position};
 use super::versions::{self, Fatal, InForce};
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     /// The machine version in force.
     pub(crate) version: InForce,
     pub(crate) metrics: Arc<Metrics>,
+    /// Counts the history.
+    pub(crate) tally: Tally,
     /// Whether entries must follow one another; only openraft's own test suite applies some with gaps.
     pub(crate) gapless: bool,
     /// Workflows that have ended, in what was applied here.
@@ -153,6 +156,7 @@ impl Shared {
     }
 
     fn apply_commands(&self, log_id: &LogId, bytes: &Bytes) -> io::Result<Vec<Answer>> {
+        let _timer = self.metrics.raft.apply_seconds.start_timer();
         let index = position(log_id);
         let entry = LogEntry::decode(bytes.clone()).expect("a log entry decodes: it was encoded by a member");
         if let Some(why) = versions::of_a_newer(&entry) {
@@ -161,7 +165,7 @@ impl Shared {
         let mark = self.mark(log_id, None);
         let term = log_id.leader_id.term;
         let feed = self.feeds.begin();
-        let wanted = feed.wanted(term);
+        let (wanted, ours) = (feed.wanted(term), self.tally.is_ours(term));
         let (mut answers, mut effects, mut runs) = (Vec::with_capacity(entry.commands.len()), Vec::new(), Vec::new());
         let (mut ordinal, mut ended) = (0, 0);
         let mut tx = self.state.begin();
@@ -170,6 +174,9 @@ impl Shared {
             ordinal += applied.events.len() as u32;
             runs.extend(applied.events.iter().map(|event| event.run));
             ended += applied.events.iter().filter(|event| event.ends_its_workflow()).count();
+            if ours {
+                self.tally.count(&tx, &applied.events);
+            }
             if wanted {
                 effects.extend(applied.effects);
             }
@@ -189,20 +196,20 @@ impl Shared {
         self.applied.send_replace(index);
         self.subscriptions.wake(runs.into_iter());
         self.ended.fetch_add(ended as u64, Ordering::Relaxed);
-        self.metrics.entries.inc();
+        self.metrics.raft.entries.inc();
         Ok(answers)
     }
 
     fn count(&self, command: Option<&Command>, answer: &Answer) {
-        let kind = match command {
-            Some(Command::Complete(_) | Command::Fail(_) | Command::Block(_) | Command::Lose(_)) => "step",
-            Some(Command::Start(_)) => "start",
-            Some(Command::OpenSession(_) | Command::CloseSession(_)) => "session",
-            _ => "other",
-        };
-        self.metrics.commands.with_label_values(&[kind]).inc();
+        let commands = &self.metrics.raft.commands;
+        match command {
+            Some(Command::Complete(_) | Command::Fail(_) | Command::Block(_) | Command::Lose(_)) => commands.step.inc(),
+            Some(Command::Start(_)) => commands.start.inc(),
+            Some(Command::OpenSession(_) | Command::CloseSession(_)) => commands.session.inc(),
+            _ => commands.other.inc(),
+        }
         if answer.is_err() {
-            self.metrics.rejections.inc();
+            self.metrics.raft.rejections.inc();
         }
     }
 }
@@ -242,7 +249,7 @@ impl RaftStateMachine<Types> for StateMachine {
         }
         self.shared.version.is(version);
         self.shared.stamps.heard(time);
-        self.shared.metrics.snapshots.with_label_values(&["install"]).inc();
+        self.shared.metrics.raft.snapshots.with_label_values(&["install"]).inc();
         self.shared.applied.send_replace(installed.index);
         self.shared.subscriptions.wake_all();
         Ok(())

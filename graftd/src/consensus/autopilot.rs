@@ -81,16 +81,16 @@ pub(super) async fn run(registrar: Arc<Registrar>, stop: CancellationToken) {
             let rules = registrar.rules();
             let settled = since.iter().filter(|(_, at)| at.elapsed() >= rules.promote_after).map(|(raft_id, _)| *raft_id).collect();
             let Some(step) = next(&roster, &settled, rules.voters_max, rules.replace_after) else { continue };
-            let change = match &step {
-                Step::Finish => ChangeMembers::AddVoterIds(BTreeSet::new()),
-                Step::Replace { old, new } => ChangeMembers::Batch(vec![
-                    ChangeMembers::AddVoterIds(BTreeSet::from([*new])),
-                    ChangeMembers::RemoveVoters(BTreeSet::from([*old])),
-                ]),
-                Step::Promote(learners) => ChangeMembers::AddVoterIds(learners.clone()),
+            let (op, change) = match &step {
+                Step::Finish => ("finish", ChangeMembers::AddVoterIds(BTreeSet::new())),
+                Step::Replace { old, new } => {
+                    let instead = [ChangeMembers::AddVoterIds(BTreeSet::from([*new])), ChangeMembers::RemoveVoters(BTreeSet::from([*old]))];
+                    ("replace", ChangeMembers::Batch(instead.to_vec()))
+                }
+                Step::Promote(learners) => ("promote", ChangeMembers::AddVoterIds(learners.clone())),
             };
             // Somebody else's change goes first; this one is looked at again.
-            let Some(outcome) = registrar.try_change(change).await else { continue };
+            let Some(outcome) = registrar.try_change(op, change).await else { continue };
             match outcome {
                 Ok(()) => tracing::info!(?step, "the membership was changed"),
                 Err(error) => tracing::warn!(?step, %error, "the membership could not be changed; it is tried again"),

@@ -138,7 +138,7 @@ impl Brake {
                 Change::Nothing | Change::Add(_) => {}
             }
             self.set(change);
-            shared.metrics.starts_braked.set(i64::from(self.is_pulled()));
+            shared.metrics.raft.starts_braked.set(i64::from(self.is_pulled()));
             before = now;
         }
     }

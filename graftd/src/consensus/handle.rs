@@ -26,6 +26,7 @@ use super::autopilot;
 use super::barrier::Barrier;
 use super::error::{ChangeError, OpenError, ProposeError};
 use super::feed::{Feed, Feeds};
+use super::figures::{self, FIGURES_EVERY};
 use super::leadership::{Compass, Herald, Leadership};
 use super::links::{Links, PEER_MESSAGE_BYTES_MAX};
 use super::log_store::LogStorage;
@@ -40,6 +41,7 @@ use super::sending::Sending;
 use super::snapshot::blocking;
 use super::status::{self, ClusterStatus};
 use super::subscriptions::{RunSubscription, Subscriptions};
+use super::tally::Tally;
 use super::time::StampClock;
 use super::trim::Trim;
 use super::types::Raft;
@@ -106,6 +108,7 @@ impl Consensus {
             stamps: StampClock::new(clock.clone(), machine_time),
             broken: watch::Sender::new(None),
             version: InForce::new(version),
+            tally: Tally::new(metrics.clone()),
             metrics: metrics.clone(),
             gapless: true,
             ended: 0.into(),
@@ -123,7 +126,6 @@ impl Consensus {
         let herald =
             Herald { raft: raft.clone(), compass: compass.clone(), shared: shared.clone(), links: links.clone(), told, stop: stop.clone() };
         tokio::spawn(herald.run());
-        tokio::spawn(gauge(raft.clone(), shared.clone(), stop.clone()));
         tokio::spawn(Trim::new(&options, raft.clone(), log.clone(), sending, shared.clone(), stop.clone()).run());
         let proposer = Proposer::start(&options, raft.clone(), log.clone(), links.clone(), shared.clone(), metrics, stop.clone());
         let lease = Duration::from_millis(options.election_max_ms);
@@ -148,7 +150,9 @@ impl Consensus {
             stopping: AtomicBool::new(false),
             registrar,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        let inner = Arc::new(inner);
+        tokio::spawn(figures(Arc::downgrade(&inner), inner.stop.clone()));
+        Ok(Self { inner })
     }
 
     /// From now on this member keeps to these rules when it leads and members come or go.
@@ -241,7 +245,7 @@ impl Consensus {
                 },
                 _ = broken.changed() => {}
                 // The flusher's thread tells nobody.
-                () = tokio::time::sleep(status::GAUGE_EVERY) => {}
+                () = tokio::time::sleep(FIGURES_EVERY) => {}
             }
         }
     }
@@ -284,6 +288,12 @@ impl Consensus {
 
     /// Proposes a command, here or (by the peer link) at the leader, and waits for its answer.
     pub async fn propose(&self, envelope: Envelope) -> Result<Answer, ProposeError> {
+        let outcome = self.propose_one(envelope).await;
+        self.count_proposals(1, outcome.as_ref().err());
+        outcome
+    }
+
+    async fn propose_one(&self, envelope: Envelope) -> Result<Answer, ProposeError> {
         if self.leads() {
             self.inner.proposer.admit(&envelope)?;
         }
@@ -295,6 +305,24 @@ impl Consensus {
     /// Proposes commands as the leader of `term`; refused when that term is over, and never for want of room: they wait for it. They go into one or more entries, in order. If only the
     /// first entries were proposed, the outcome is `Unknown`.
     pub async fn propose_local(&self, term: u64, commands: Vec<Envelope>) -> Result<Vec<Answer>, ProposeError> {
+        let expected = commands.len();
+        let outcome = self.propose_in_order(term, commands).await;
+        self.count_proposals(expected as u64, outcome.as_ref().err());
+        outcome
+    }
+
+    fn count_proposals(&self, commands: u64, error: Option<&ProposeError>) {
+        let proposals = &self.inner.shared.metrics.raft.proposals;
+        let counted = match error {
+            None => &proposals.ok,
+            Some(ProposeError::Overloaded { .. } | ProposeError::NoRoom { .. }) => &proposals.refused,
+            Some(ProposeError::Unknown { .. }) => &proposals.unknown,
+            Some(ProposeError::NotLeader | ProposeError::Unavailable { .. }) => &proposals.unavailable,
+        };
+        counted.inc_by(commands);
+    }
+
+    async fn propose_in_order(&self, term: u64, commands: Vec<Envelope>) -> Result<Vec<Answer>, ProposeError> {
         let proposer = &self.inner.proposer;
         let expected = commands.len();
         let commands = commands.iter().map(|envelope| Bytes::from(envelope.encode_to_vec())).collect();
@@ -493,11 +521,16 @@ impl Consensus {
 }
 
 /// Keeps the positions in the metrics up to date.
-async fn gauge(raft: Raft, shared: Arc<Shared>, stop: CancellationToken) {
+/// Keeps the metrics of this floor, for as long as there is one.
+async fn figures(inner: Weak<Inner>, stop: CancellationToken) {
     let work = async {
-        loop {
-            status::gauge(&raft, &shared);
-            tokio::time::sleep(status::GAUGE_EVERY).await;
+        while let Some(inner) = inner.upgrade() {
+            let consensus = Consensus { inner };
+            let leads = consensus.leader_lease_until().is_some();
+            let Inner { raft, shared, links, registrar, .. } = &*consensus.inner;
+            figures::show(raft, shared, links.me(), registrar.roster().filter(|_| leads).as_ref());
+            drop(consensus);
+            tokio::time::sleep(FIGURES_EVERY).await;
         }
     };
     stop.run_until_cancelled(work).await;

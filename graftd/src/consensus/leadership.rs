@@ -132,12 +132,12 @@ impl Herald {
     }
 
     async fn follow(&mut self) {
-        let mut last_leader = None;
+        let (mut last_leader, mut stood_in) = (None, 0);
         loop {
             let now = self.compass.look();
             let term = now.vote.leader_id.term;
             self.links.learn(now.membership_config.nodes().map(|(_, member)| member));
-            self.note(&now, &mut last_leader);
+            self.note(&now, &mut last_leader, &mut stood_in);
             if now.state == ServerState::Leader {
                 self.shared.feeds.close_before(term);
                 if *self.told.borrow() == (Leadership::Leader { term }) {
@@ -184,14 +184,20 @@ impl Herald {
         });
     }
 
-    fn note(&self, now: &ServerMetrics, last_leader: &mut Option<u64>) {
-        let metrics = &self.shared.metrics;
+    fn note(&self, now: &ServerMetrics, last_leader: &mut Option<u64>, stood_in: &mut u64) {
+        let metrics = &self.shared.metrics.raft;
         metrics.is_leader.set(i64::from(now.state == ServerState::Leader));
         metrics.has_leader.set(i64::from(now.current_leader.is_some()));
         metrics.term.set(now.vote.leader_id.term as i64);
         if now.current_leader.is_some() && now.current_leader != *last_leader {
             *last_leader = now.current_leader;
             metrics.leader_changes.inc();
+        }
+        // Whoever leads has stood for it, however short that was.
+        let stands = matches!(now.state, ServerState::Candidate | ServerState::Leader);
+        if stands && now.vote.leader_id.term > *stood_in {
+            *stood_in = now.vote.leader_id.term;
+            metrics.elections_started.inc();
         }
     }
 }

@@ -18,6 +18,7 @@
 //! | `time` | the stamp of an entry |
 //! | `types`, `codec` | openraft's types, and their bytes on disk and wire |
 //! | `versions` | whether this build can go on from what is there |
+//! | `figures`, `tally` | what it says in metrics: how things stand, and what the history comes to |
 //! | `handle`, `status`, `options`, `error`, `member` | what the floors above hold |
 //!
 //! Why it is safe: vote and entries go through one file in order, and are acknowledged when durable; a restarted leader has to win a new term;
@@ -33,6 +34,7 @@ mod brake;
 pub mod codec;
 mod error;
 mod feed;
+mod figures;
 mod handle;
 mod lanes;
 mod leadership;
@@ -55,6 +57,7 @@ mod status;
 #[cfg(test)]
 mod storage_suite;
 mod subscriptions;
+mod tally;
 mod time;
 mod trim;
 #[doc(hidden)]

@@ -32,7 +32,7 @@ use super::owed::Owed;
 use super::sending::Sending;
 use super::snapshot::{Passage, SnapshotData, blocking};
 use super::types::{Types, Vote, position_or_zero};
-use crate::observability::metrics::Metrics;
+use crate::observability::metrics::{Metrics, PeerMetrics};
 
 /// A stream of appends that owes answers for so long is broken.
 const APPEND_STALL: Duration = Duration::from_secs(2);
@@ -54,7 +54,16 @@ impl RaftNetworkFactory<Types> for Network {
     /// openraft asks for one client each for replication, heartbeats and snapshots: each gets a connection of its own.
     async fn new_client(&mut self, target: u64, node: &MemberInfo) -> Peer {
         let client = connect(&self.links, node);
-        Peer { target, node: node.clone(), client, links: self.links.clone(), sending: self.sending.clone(), metrics: self.metrics.clone() }
+        let figures = self.metrics.raft.peer(&node.name);
+        Peer {
+            figures,
+            target,
+            node: node.clone(),
+            client,
+            links: self.links.clone(),
+            sending: self.sending.clone(),
+            metrics: self.metrics.clone(),
+        }
     }
 }
 
@@ -71,6 +80,7 @@ pub(crate) struct Peer {
     links: Arc<Links>,
     sending: Sending,
     metrics: Arc<Metrics>,
+    figures: PeerMetrics,
 }
 
 impl Peer {
@@ -134,8 +144,9 @@ impl NetStreamAppend<Types> for Peer {
                 let nothing: BoxStream<'s, _> = Box::pin(futures::stream::empty());
                 return Ok(nothing);
             };
-            let mut client = self.client()?;
-            let owed = Owed::default();
+            let failures = self.figures.append_failures.clone();
+            let mut client = self.client().inspect_err(|_| failures.inc())?;
+            let owed = Owed::measured(self.figures.append_seconds.clone());
             let going_out = owed.clone();
             let mut header = Some(self.links.header(self.target));
             let requests = futures::stream::once(std::future::ready(first)).chain(input).map(move |request| {
@@ -143,7 +154,7 @@ impl NetStreamAppend<Types> for Peer {
                 // Only the first message of a stream says who talks to whom.
                 RaftMessage { header: header.take(), kind: RaftKind::Append as i32, body: request.encode() }
             });
-            let answers = client.append(requests).await.map_err(|status| call_error(&status))?.into_inner();
+            let answers = client.append(requests).await.inspect_err(|_| failures.inc()).map_err(|status| call_error(&status))?.into_inner();
             let results = futures::stream::unfold(Some((answers, owed)), |state| async move {
                 let (mut answers, owed) = state?;
                 loop {
@@ -169,6 +180,11 @@ impl NetStreamAppend<Types> for Peer {
                             Ok(result) => Some((Ok(result), Some((answers, owed)))),
                         },
                     };
+                }
+            });
+            let results = results.inspect(move |result: &Result<_, CallError>| {
+                if result.is_err() {
+                    failures.inc();
                 }
             });
             let results: BoxStream<'s, _> = Box::pin(results);
@@ -214,7 +230,7 @@ impl NetSnapshot<Types> for Peer {
         };
         let upto = position_or_zero(meta.last_log_id.as_ref());
         let _sent = self.sending.begin(self.target, upto);
-        let mut passage = Passage::begin("sent", self.target, upto);
+        let mut passage = Passage::begin(&self.metrics, "send", self.target, upto);
         let bytes = passage.bytes();
         let header = Some(self.links.header(self.target));
         let head = SnapshotHead { vote, meta }.encode();
@@ -250,7 +266,7 @@ impl NetSnapshot<Types> for Peer {
         if let Ok(Err(error)) = reading.await {
             return Err(StreamingError::Network(NetworkError::new(&error)));
         }
-        self.metrics.snapshots.with_label_values(&["send"]).inc();
+        self.metrics.raft.snapshots.with_label_values(&["send"]).inc();
         passage.over("sent and installed");
         Ok(SnapshotResponse::decode(answer.into_inner().body).map_err(|error| network_error(&error))?)
     }

@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use openraft::raft;
+use prometheus::Histogram;
+use tokio::time::Instant;
 
 use super::types::{LogId, Types};
 
@@ -17,21 +19,31 @@ type AppendEntriesRequest = raft::AppendEntriesRequest<Types>;
 
 /// The requests of a stream that have no answer yet, in their order. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Owed(Arc<Mutex<VecDeque<Under>>>);
+pub(crate) struct Owed {
+    under: Arc<Mutex<VecDeque<Under>>>,
+    /// Where it is told how long an answer took, in seconds.
+    took: Option<Histogram>,
+}
 
 /// A request under way: what lies before it, and its last entry (what lies before it, if it has none).
 #[derive(Debug)]
 struct Under {
     before: Option<LogId>,
     last: Option<LogId>,
+    since: Instant,
 }
 
 impl Owed {
+    /// None yet; how long each answer takes is told there.
+    pub(crate) fn measured(took: Histogram) -> Self {
+        Self { under: Arc::default(), took: Some(took) }
+    }
+
     /// A request goes out.
     pub(crate) fn sent(&self, request: &AppendEntriesRequest) {
         let before = request.prev_log_id;
         let last = request.entries.last().map(|entry| entry.log_id).or(before);
-        self.lock().push_back(Under { before, last });
+        self.lock().push_back(Under { before, last, since: Instant::now() });
     }
 
     /// Whether an answer is missing.
@@ -42,7 +54,9 @@ impl Owed {
     /// The answer to the oldest request is there, and confirms the log up to `matching` (`None`: it says something else). Whether it is passed on.
     pub(crate) fn answered(&self, matching: Option<&Option<LogId>>) -> bool {
         let mut under = self.lock();
-        under.pop_front();
+        if let (Some(answered), Some(took)) = (under.pop_front(), &self.took) {
+            took.observe(answered.since.elapsed().as_secs_f64());
+        }
         match (matching, under.front()) {
             (Some(matching), Some(next)) => *matching < next.last && *matching <= next.before,
             _ => true,
@@ -50,7 +64,7 @@ impl Owed {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Under>> {
-        self.0.lock().expect("nobody panics while the requests are held")
+        self.under.lock().expect("nobody panics while the requests are held")
     }
 }
 

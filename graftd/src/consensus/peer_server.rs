@@ -206,7 +206,11 @@ impl PeerService for Peers {
         match self.registrar.admit(&formation, &from, &token, certified).await {
             Ok(()) => Ok(Response::new(JoinResponse { cluster_id, epoch, ..JoinResponse::default() })),
             Err(Undone::NotLeader) => not_yet("no leader is known just now".into(), false),
-            Err(Undone::Because(error)) => not_yet(error.to_string(), matches!(error, ChangeError::Refused { .. })),
+            Err(Undone::Because(error)) => {
+                let refused = matches!(error, ChangeError::Refused { .. });
+                self.shared.metrics.cluster.joins_refused.inc_by(u64::from(refused));
+                not_yet(error.to_string(), refused)
+            }
         }
     }
 
@@ -283,7 +287,7 @@ impl PeerService for Peers {
             return Err(Status::unavailable("another snapshot is being received"));
         };
         let from = first.header.map_or(0, |header| header.from);
-        let mut passage = Passage::begin("received", from, position_or_zero(meta.last_log_id.as_ref()));
+        let mut passage = Passage::begin(&self.shared.metrics, "install", from, position_or_zero(meta.last_log_id.as_ref()));
         let arrived = self.arrive(chunks, vote, meta, &mut passage).await;
         match &arrived {
             Ok(_) => passage.over("received and installed"),

@@ -242,7 +242,7 @@ impl Proposer {
     fn push(&self, commands: Vec<Bytes>, bytes: usize, target: Target, version: u32, room: Room) -> Result<Ticket, ProposeError> {
         let (sender, reply) = oneshot::channel();
         let stage = Arc::new(AtomicU8::new(QUEUED));
-        self.metrics.proposals_pending.add(commands.len() as i64);
+        self.metrics.raft.proposals_pending.add(commands.len() as i64);
         let group = Group { commands, bytes, target, version, since: Instant::now(), stage: stage.clone(), reply: sender, _room: room };
         if self.queue.send(group).is_err() {
             return Err(ProposeError::Unavailable { reason: "this member is shutting down".into() });
@@ -428,7 +428,7 @@ impl Batcher {
     }
 
     fn count_taken(&self, group: &Group) {
-        self.carrier.metrics.proposals_pending.sub(group.commands.len() as i64);
+        self.carrier.metrics.raft.proposals_pending.sub(group.commands.len() as i64);
     }
 }
 
@@ -445,8 +445,9 @@ struct Carrier {
 impl Carrier {
     /// Hands one entry to openraft, in order, and lets another task wait for it.
     async fn append(&self, batch: Vec<Group>, term: u64, shared: &super::apply::Shared, slot: OwnedSemaphorePermit) {
+        shared.tally.proposes_in(term);
         let entry = encode_entry(shared.version.in_force(), shared.stamps.stamp(), &batch);
-        self.metrics.batch_commands.observe(batch.iter().map(|group| group.commands.len()).sum::<usize>() as f64);
+        self.metrics.raft.batch_commands.observe(batch.iter().map(|group| group.commands.len()).sum::<usize>() as f64);
         let (responder, written) = ProgressResponder::complete_only();
         if let Err(fatal) = self.raft.write(EntryBytes(entry)).with_leader(term).responder(responder).await {
             let reason = format!("the log has stopped: {fatal}");
@@ -474,7 +475,8 @@ impl Carrier {
     /// Sends the batch to the leader. Holds its slot until it is answered, or until another member leads: a dead leader must not hold up
     /// what goes to the next one, which may be this one. What was sent to it is unknown a moment later.
     async fn forward(self, batch: Vec<Group>, leader: MemberInfo, slot: OwnedSemaphorePermit) {
-        let commands = batch.iter().flat_map(|group| group.commands.iter().cloned()).collect();
+        let commands: Vec<Bytes> = batch.iter().flat_map(|group| group.commands.iter().cloned()).collect();
+        self.metrics.raft.forwarded.inc_by(commands.len() as u64);
         let mut request = tonic::Request::new(ProposeRequest { header: Some(self.links.header(leader.raft_id)), commands });
         request.set_timeout(LEADER_WAIT + ANSWER_WAIT);
         let answered = match self.links.asking(&leader) {
@@ -531,7 +533,7 @@ impl Carrier {
         let mut answers = answers.into_iter();
         for group in batch {
             let own: Vec<Answer> = answers.by_ref().take(group.commands.len()).collect();
-            self.metrics.proposal_seconds.observe(group.since.elapsed().as_secs_f64());
+            self.metrics.raft.proposal_seconds.observe(group.since.elapsed().as_secs_f64());
             let complete = own.len() == group.commands.len();
             group.answer(if complete { Ok(own) } else { Err(ProposeError::Unknown { reason: "answers are missing".into() }) });
         }
@@ -551,7 +553,7 @@ impl Carrier {
                 continue;
             }
             group.stage.store(QUEUED, Ordering::SeqCst);
-            self.metrics.proposals_pending.add(group.commands.len() as i64);
+            self.metrics.raft.proposals_pending.add(group.commands.len() as i64);
             if let Err(mpsc::error::SendError(group)) = self.again.send(group) {
                 group.answer(Err(ProposeError::Unavailable { reason: "this member is shutting down".into() }));
             }

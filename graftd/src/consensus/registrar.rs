@@ -264,13 +264,20 @@ impl Registrar {
     }
 
     /// Makes a change, unless another one is under way.
-    pub(super) async fn try_change(&self, change: ChangeMembers<u64, MemberInfo>) -> Option<Result<(), Undone>> {
+    pub(super) async fn try_change(&self, op: &'static str, change: ChangeMembers<u64, MemberInfo>) -> Option<Result<(), Undone>> {
         let _turn = self.changing.try_lock().ok()?;
-        Some(self.change(change).await)
+        Some(self.change(op, change).await)
     }
 
-    /// Whoever calls holds the turn. Voters that are taken out are taken out altogether.
-    async fn change(&self, change: ChangeMembers<u64, MemberInfo>) -> Result<(), Undone> {
+    /// Whoever calls holds the turn. Voters that are taken out are taken out altogether. `op` is what it is, for the metrics.
+    async fn change(&self, op: &'static str, change: ChangeMembers<u64, MemberInfo>) -> Result<(), Undone> {
+        let outcome = self.change_membership(change).await;
+        let result = if outcome.is_ok() { "ok" } else { "failed" };
+        self.shared.metrics.cluster.membership_changes.with_label_values(&[op, result]).inc();
+        outcome
+    }
+
+    async fn change_membership(&self, change: ChangeMembers<u64, MemberInfo>) -> Result<(), Undone> {
         let unknown = |reason: String| Undone::Because(ChangeError::Unknown { reason });
         match timeout(CHANGE_WAIT, self.raft.change_membership(change, false)).await {
             Ok(Ok(_)) => Ok(()),
@@ -327,7 +334,7 @@ impl Registrar {
             Some(old) if !old.voter => ChangeMembers::Batch(vec![ChangeMembers::RemoveNodes(BTreeSet::from([old.info.raft_id])), add]),
             _ => add,
         };
-        self.change(change).await?;
+        self.change("join", change).await?;
         tracing::info!(member = %info.name, raft_id = info.raft_id, peer_address = %info.peer_address, "a member has joined, as a learner");
         Ok(())
     }
@@ -408,7 +415,7 @@ impl Registrar {
         if info.raft_id != self.me {
             self.find(formation, &info, &from.cluster_id).await?;
         }
-        self.change(ChangeMembers::SetNodes(BTreeMap::from([(info.raft_id, info.clone())]))).await?;
+        self.change("move", ChangeMembers::SetNodes(BTreeMap::from([(info.raft_id, info.clone())]))).await?;
         tracing::info!(member = %info.name, peer_address = %info.peer_address, client_address = %info.client_address, "a member has moved");
         Ok(())
     }
@@ -426,7 +433,7 @@ impl Registrar {
     pub(super) async fn promote(&self, raft_id: u64) -> Result<u64, Undone> {
         let _turn = self.changing.lock().await;
         self.roster_here()?.may_promote(raft_id, self.rules().voters_max).map_err(Undone::refused)?;
-        self.change(ChangeMembers::AddVoterIds(BTreeSet::from([raft_id]))).await?;
+        self.change("promote", ChangeMembers::AddVoterIds(BTreeSet::from([raft_id]))).await?;
         Ok(raft_id)
     }
 
@@ -461,13 +468,25 @@ impl Registrar {
             Some(seat) if seat.voter => ChangeMembers::RemoveVoters(one),
             _ => ChangeMembers::RemoveNodes(one),
         };
-        self.change(change).await?;
+        self.change("remove", change).await?;
         Ok(raft_id)
     }
 
     /// Hands leadership to that voter, or to the one that is furthest, and waits until somebody else leads. From the beginning of it this
     /// member mints and renews no lease in this term.
     pub(super) async fn hand_over(&self, to: Option<u64>) -> Result<u64, Undone> {
+        let outcome = self.hand_over_once(to).await;
+        let result = match outcome {
+            Ok(_) => "ok",
+            Err(Undone::Because(_)) => "failed",
+            // There was nothing to hand over, or another one than was meant has it.
+            Err(Undone::NotLeader) => return outcome,
+        };
+        self.shared.metrics.cluster.leadership_transfers.with_label_values(&[result]).inc();
+        outcome
+    }
+
+    async fn hand_over_once(&self, to: Option<u64>) -> Result<u64, Undone> {
         let _turn = self.changing.lock().await;
         let heir = self.roster_here()?.heir(to).map_err(Undone::refused)?;
         let term = self.compass.metrics().vote.leader_id.term;

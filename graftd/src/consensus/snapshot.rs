@@ -13,6 +13,7 @@ use super::apply::StateMachine;
 use super::codec::{Wire, decode_optional};
 use super::log_store::io_error;
 use super::types::{SnapshotMeta, StoredMembership, Types};
+use crate::observability::metrics::Metrics;
 use crate::storage::{AppliedMark, SnapshotReader, SnapshotWriter, StateStore};
 
 /// The data of a snapshot, in one of its three lives.
@@ -28,6 +29,8 @@ pub(crate) enum SnapshotData {
 /// The way of a snapshot from one member to another, for the log: when it begins, and how it ends. A side whose other side goes away is dropped
 /// where it stands.
 pub(crate) struct Passage {
+    metrics: Arc<Metrics>,
+    op: &'static str,
     verb: &'static str,
     member: u64,
     upto: u64,
@@ -38,10 +41,11 @@ pub(crate) struct Passage {
 }
 
 impl Passage {
-    /// A snapshot up to this position is sent to a member, or received from it.
-    pub(crate) fn begin(verb: &'static str, member: u64, upto: u64) -> Self {
+    /// A snapshot up to this position is sent to a member (`op` is `send`), or received from it (`install`).
+    pub(crate) fn begin(metrics: &Arc<Metrics>, op: &'static str, member: u64, upto: u64) -> Self {
+        let verb = if op == "send" { "sent" } else { "received" };
         tracing::debug!(member, upto, "a snapshot is to be {verb}");
-        Self { verb, member, upto, began: Instant::now(), bytes: Arc::default(), ended: false }
+        Self { metrics: metrics.clone(), op, verb, member, upto, began: Instant::now(), bytes: Arc::default(), ended: false }
     }
 
     /// So many bytes more have passed.
@@ -55,12 +59,15 @@ impl Passage {
     pub(crate) fn over(&mut self, what: &str) {
         self.ended = true;
         let (member, upto, bytes, ms) = self.figures();
+        self.metrics.raft.snapshot_seconds.with_label_values(&[self.op]).observe(self.began.elapsed().as_secs_f64());
+        self.metrics.raft.snapshot_bytes.with_label_values(&[self.op]).observe(bytes as f64);
         tracing::info!(member, upto, bytes, ms, "a snapshot is {what}");
     }
 
     /// It has not, and this is why.
     pub(crate) fn failed(&mut self, reason: &str) {
         self.ended = true;
+        self.metrics.raft.snapshot_errors.with_label_values(&[self.op]).inc();
         let (member, upto, bytes, ms) = self.figures();
         tracing::warn!(member, upto, bytes, ms, reason, "a snapshot was not {}: it begins anew", self.verb);
     }

@@ -1,9 +1,9 @@
-//! A member's place in the cluster, and its positions as metrics.
+//! A member's place in the cluster.
 
 use std::time::Duration;
 
 use graft_machine::state::StateRead;
-use graft_machine::tables::{Meta, MetaKey};
+use graft_machine::tables::{Meta, MetaKey, MetaRecord};
 use openraft::Instant as _;
 use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
@@ -11,9 +11,6 @@ use openraft::async_runtime::watch::WatchReceiver;
 use super::apply::Shared;
 use super::member::MemberInfo;
 use super::types::{Raft, position_or_zero};
-
-/// How often the positions are copied into the metrics.
-pub(crate) const GAUGE_EVERY: Duration = Duration::from_millis(500);
 
 /// A member, as the answering one sees it. Only the leader knows of others.
 #[derive(Clone, Debug, Default)]
@@ -111,18 +108,9 @@ pub(crate) fn status(raft: &Raft, shared: &Shared, me: u64) -> ClusterStatus {
     }
 }
 
-/// Copies the positions into the metrics.
-pub(crate) fn gauge(raft: &Raft, shared: &Shared) {
-    let now = raft.data_metrics().borrow_watched().clone();
-    let positions = [
-        ("last", position_or_zero(now.last_log.as_ref())),
-        ("committed", position_or_zero(now.local_committed.as_ref())),
-        ("applied", *shared.applied.borrow()),
-        ("flushed", shared.state.flushed().index),
-        ("snapshot", position_or_zero(now.snapshot.as_ref())),
-        ("purged", position_or_zero(now.purged.as_ref())),
-    ];
-    for (position, index) in positions {
-        shared.metrics.log_index.with_label_values(&[position]).set(index as i64);
-    }
+/// Name and id of the cluster, as the state has them; empty while it has none.
+pub(super) fn cluster(shared: &Shared) -> (String, String) {
+    let meta = shared.state.latest().get::<Meta>(&MetaKey {});
+    let id = |meta: &MetaRecord| meta.lineage.last().map(|last| last.cluster_id.clone()).unwrap_or_default();
+    meta.map(|meta| (meta.cluster_name.clone(), id(&meta))).unwrap_or_default()
 }

@@ -15,6 +15,7 @@ use super::apply::{Shared, StateMachine};
 use super::feed::Feeds;
 use super::log_store::LogStorage;
 use super::subscriptions::Subscriptions;
+use super::tally::Tally;
 use super::time::StampClock;
 use super::types::{Entry, EntryBytes, LogId, Types};
 use super::versions::{Fatal, InForce};
@@ -38,6 +39,7 @@ fn open(dir: &TempDir, gapless: bool) -> (LogStorage, StateMachine) {
     let log_options = LogOptions { cache_bytes: 1 << 20, tail_bytes: 1 << 20 };
     let state = StateStore::open(&dir.path().join("state.redb"), state_options, None).expect("the state opens");
     let (log, recovered) = LogStore::open(&dir.path().join("log.redb"), log_options, None).expect("the log opens");
+    let metrics = Arc::new(Metrics::new());
     let shared = Shared {
         applied: watch::Sender::new(0),
         state,
@@ -46,7 +48,8 @@ fn open(dir: &TempDir, gapless: bool) -> (LogStorage, StateMachine) {
         stamps: StampClock::new(Clock::manual(1), 0),
         broken: watch::Sender::new(None),
         version: InForce::default(),
-        metrics: Arc::new(Metrics::new()),
+        tally: Tally::new(metrics.clone()),
+        metrics,
         gapless,
         ended: 0.into(),
         recovered: 0,

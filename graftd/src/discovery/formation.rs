@@ -71,12 +71,12 @@ impl Formation {
             state.greeted.insert(from.raft_id)
         };
         if from.cluster_name != self.me.cluster_name {
-            self.metrics.rejected_peers.with_label_values(&["cluster_name"]).inc();
+            self.metrics.cluster.rejected_peers.with_label_values(&["cluster_name"]).inc();
             if new {
                 tracing::warn!(member = %from.member_name, cluster = %from.cluster_name, "ignoring the greetings of a member of another cluster");
             }
         } else if let Err(why) = speaks_with(from.protocol) {
-            self.metrics.rejected_peers.with_label_values(&["protocol"]).inc();
+            self.metrics.cluster.rejected_peers.with_label_values(&["protocol"]).inc();
             if new {
                 tracing::warn!(member = %from.member_name, version = %from.version, "ignoring the greetings of a member: {why}");
             }
@@ -244,12 +244,12 @@ mod tests {
         let stranger = PeerHello { cluster_name: "other".into(), member_name: "b".into(), raft_id: 2, ..PeerHello::default() };
         let older = PeerHello { cluster_name: "graft".into(), raft_id: 3, ..PeerHello::default() };
         formation.greet(older);
-        assert_eq!(metrics.rejected_peers.with_label_values(&["protocol"]).get(), 1);
+        assert_eq!(metrics.cluster.rejected_peers.with_label_values(&["protocol"]).get(), 1);
         for _ in 0..2 {
             let answer = formation.greet(stranger.clone());
             assert_eq!((answer.cluster_name.as_str(), answer.fresh, answer.version.as_str()), ("graft", true, VERSION));
         }
-        assert_eq!(metrics.rejected_peers.with_label_values(&["cluster_name"]).get(), 2);
+        assert_eq!(metrics.cluster.rejected_peers.with_label_values(&["cluster_name"]).get(), 2);
         assert!(formation.marker().is_none());
     }
 }

@@ -23,6 +23,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Registry, fmt as lines, reload};
 
+use super::logged::CountLines;
 use super::recent::Recent;
 
 /// Libraries whose log is held back, unless the level names them, and to what. The raft core warns of every message to a member that is away;
@@ -168,7 +169,7 @@ pub fn start(json: bool, level: &str) -> Result<ProcessLog, LoggingError> {
     let (filter, handle) = reload::Layer::new(filter);
     let signature = Signature::default();
     let recent = Recent::new(signature.clone());
-    let log = Registry::default().with(filter).with(recent.clone());
+    let log = Registry::default().with(filter).with(CountLines).with(recent.clone());
     let set = if json {
         let lines = lines::layer().with_writer(std::io::stderr).event_format(JsonLines { signature: signature.clone() });
         tracing::subscriber::set_global_default(log.with(lines))

@@ -2,9 +2,10 @@
 //!
 //! A leaf: floors write into what is made here, and nothing here looks up at them. Metrics are made once per daemon and passed down
 //! ([`metrics`]); the process adds what the system says of it at each scrape ([`process`]). Readiness is one value with a reason, drawn from
-//! a few conditions that `app` reports ([`readiness`]). The log goes to standard error ([`logging`]), and its newest lines are
-//! kept in memory ([`recent`]). What came of reading the configuration again is counted ([`reloads`]).
+//! a few conditions that `app` reports ([`readiness`]). The log goes to standard error ([`logging`]); its lines are counted (`logged`), and the
+//! newest are kept in memory ([`recent`]). What came of reading the configuration again is counted ([`reloads`]).
 
+mod logged;
 pub mod logging;
 pub mod metrics;
 pub mod process;

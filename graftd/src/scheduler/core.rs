@@ -12,6 +12,7 @@ use graft_machine::ids::{AttemptRef, Lease, Run};
 use graft_machine::session::Session;
 use graft_machine::tables::LimitKey;
 
+use super::figures::Tally;
 use super::leases::{DeadlineKind, Leases, Phase};
 use super::limits::Limits;
 use super::message::{Found, Input, Output, Read, StreamId, Token};
@@ -58,17 +59,6 @@ pub(super) enum Own {
     Idle(Run),
     /// A limit of the configuration.
     Limit(SetLimit),
-}
-
-/// Numbers for the metrics, since they were last taken.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Tasks assigned.
-    pub dispatched: u64,
-    /// Results that took effect, that had taken effect before, that came too late.
-    pub results: [u64; 3],
-    /// Attempts lost, by [`LostReason`].
-    pub lost: [u64; 4],
 }
 
 /// The scheduler of one term. See the module.
@@ -243,11 +233,6 @@ impl Core {
     /// Ready tasks in memory.
     pub fn queued(&self) -> usize {
         self.queues.len()
-    }
-
-    /// The numbers since the last call.
-    pub fn take_tally(&mut self) -> Tally {
-        std::mem::take(&mut self.tally)
     }
 
     /// Whether the leader lease holds: leases may be minted and renewed.

@@ -1,6 +1,7 @@
 //! The shell around the core: one task per member that waits for whatever comes next, hands everything that is there to the core in one
 //! turn, and does what the core says. It waits in one place only; proposals are under way beside it.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +13,15 @@ use graft_machine::command::{Command, Envelope, ExpireRequests};
 use graft_machine::reply::Answer;
 use graft_machine::state::StateRead;
 use graft_machine::tables::{Prefix, RequestExpiry};
+use prometheus::{Histogram, IntGauge};
 use tokio::sync::{mpsc, watch};
 
-use super::core::{Core, Tally};
+use super::core::Core;
+use super::figures::Tally;
 use super::link::Inbound;
 use super::message::{Input, Output, StreamId, Token};
 use super::options::SchedulerOptions;
+use super::queues::QueueId;
 use super::recovery::Recovered;
 use super::streams::{STUCK_POLL_MS, Streams};
 use super::{FromWorker, SessionHello, ToWorker, reads};
@@ -29,6 +33,8 @@ use crate::observability::metrics::Metrics;
 const TURN_INPUTS: usize = 1_024;
 /// How often the answers to requests are looked through for what can be forgotten, in milliseconds.
 const EXPIRE_REQUESTS_MS: u64 = 1_000;
+/// How often it is told how things stand, in milliseconds.
+const ROWS_EVERY_MS: u64 = 500;
 /// Longest wait of the task when nothing happens, in milliseconds.
 const IDLE_MS_MAX: u64 = 60_000;
 /// The token of proposals that the core does not know of.
@@ -43,6 +49,7 @@ struct Lead {
     proposals: FuturesUnordered<BoxFuture<'static, Answered>>,
     /// When the answers to requests are looked through next; `None` while some are being forgotten.
     next_expire: Option<u64>,
+    board: Board,
 }
 
 /// The task's state.
@@ -111,7 +118,8 @@ impl Driver {
         let poll = self.streams.some_stuck().then_some(now + STUCK_POLL_MS);
         let core = self.lead.as_ref().and_then(|lead| lead.core.poll_timeout());
         let expire = self.lead.as_ref().and_then(|lead| lead.next_expire);
-        let wake_at = [poll, core, expire].into_iter().flatten().min().unwrap_or(now + IDLE_MS_MAX);
+        let rows = self.lead.as_ref().map(|lead| lead.board.next_rows);
+        let wake_at = [poll, core, expire, rows].into_iter().flatten().min().unwrap_or(now + IDLE_MS_MAX);
         // The core thinks in whole milliseconds: a wait is never shorter than one, so that time has passed when it ends.
         let sleep = pin!(tokio::time::sleep(Duration::from_millis(wake_at.saturating_sub(now).clamp(1, IDLE_MS_MAX))));
         let lead = &mut self.lead;
@@ -282,7 +290,8 @@ impl Driver {
             "the scheduler takes over"
         );
         let core = Core::new(term, self.options.clone(), now);
-        self.lead = Some(Lead { core, effects, proposals: FuturesUnordered::new(), next_expire: Some(now) });
+        let board = Board::new(self.metrics.clone(), now);
+        self.lead = Some(Lead { core, effects, proposals: FuturesUnordered::new(), next_expire: Some(now), board });
         self.input(Input::Recovered(recovered));
         if *self.stop.borrow() {
             self.input(Input::StopDispatch);
@@ -292,9 +301,6 @@ impl Driver {
     fn end_term(&mut self, reason: &str) {
         if let Some(lead) = self.lead.take() {
             tracing::info!(term = lead.core.term(), reason, "the scheduler stops");
-            self.metrics.attempts_held.set(0);
-            self.metrics.workers_connected.set(0);
-            self.metrics.tasks_queued.set(0);
         }
     }
 
@@ -320,6 +326,9 @@ impl Driver {
                 }
             }
         }
+        for (counter, number) in self.metrics.workers.streams_ended.iter().zip(self.streams.take_ended()) {
+            counter.inc_by(number);
+        }
         if let Some(lead) = &mut self.lead {
             self.consensus.note_backlog(lead.core.backlog());
             if lead.next_expire.is_some_and(|at| at <= now) {
@@ -332,7 +341,7 @@ impl Driver {
                     lead.next_expire = Some(now + EXPIRE_REQUESTS_MS);
                 }
             }
-            report(&self.metrics, &mut lead.core);
+            lead.board.show(&mut lead.core, now);
         }
     }
 }
@@ -342,20 +351,71 @@ fn propose(consensus: &Consensus, lead: &mut Lead, token: Token, commands: Vec<E
     lead.proposals.push(async move { (token, consensus.propose_local(term, commands).await) }.boxed());
 }
 
-fn report(metrics: &Metrics, core: &mut Core) {
-    let Tally { dispatched, results, lost } = core.take_tally();
-    metrics.dispatched.inc_by(dispatched);
-    for (number, label) in results.into_iter().zip(["applied", "already_resolved", "stale"]) {
-        if number > 0 {
-            metrics.results.with_label_values(&[label]).inc_by(number);
+/// What is to be shown of a term, and where.
+struct Board {
+    metrics: Arc<Metrics>,
+    /// Of each queue that has handed something out.
+    waited: BTreeMap<QueueId, Histogram>,
+    next_rows: u64,
+    /// How many queues the metrics know of.
+    introduced: usize,
+    /// Attempts held, tasks that wait, workers: while this member leads.
+    totals: Option<[IntGauge; 3]>,
+}
+
+impl Board {
+    fn new(metrics: Arc<Metrics>, now: u64) -> Self {
+        Self { metrics, waited: BTreeMap::new(), next_rows: now, introduced: 0, totals: None }
+    }
+
+    /// After each turn: what has happened in it; and from time to time, how things stand.
+    fn show(&mut self, core: &mut Core, now: u64) {
+        let Tally { dispatched, results, lost, sessions_ended } = core.take_tally();
+        let Metrics { tasks, workers, .. } = &*self.metrics;
+        tasks.dispatched.inc_by(dispatched.len() as u64);
+        for (queue, ms) in dispatched {
+            let waited = self.waited.entry(queue).or_insert_with(|| tasks.waited(core.node_of(queue)));
+            waited.observe(ms as f64 / 1e3);
+        }
+        let counters = tasks.results.iter().chain(&tasks.attempts_lost).chain(&workers.sessions_ended);
+        for (counter, number) in counters.zip(results.into_iter().chain(lost).chain(sessions_ended)) {
+            counter.inc_by(number);
+        }
+        let is_time = now >= self.next_rows;
+        if is_time {
+            self.next_rows = now + ROWS_EVERY_MS;
+        }
+        // Who may have been deposed says nothing about the cluster.
+        if !core.leads() {
+            return self.clear();
+        }
+        let totals = || [tasks.attempts_held.alone(), tasks.queued.alone(), workers.connected.alone()];
+        let now_are = [core.held_count(), core.queued(), core.connected_count()];
+        for (gauge, total) in self.totals.get_or_insert_with(totals).iter().zip(now_are) {
+            gauge.set(total as i64);
+        }
+        if is_time {
+            let rows = core.queue_rows();
+            for row in rows.iter().skip(self.introduced) {
+                self.metrics.introduce(&row.namespace, &row.node);
+            }
+            self.introduced = rows.len();
+            tasks.queues.show(rows);
+            tasks.timer_due.show(core.next_timer().map(|due| (Vec::new(), (due / 1_000) as i64)));
         }
     }
-    for (number, label) in lost.into_iter().zip(["lease_expired", "timed_out", "session_lost", "handed_back"]) {
-        if number > 0 {
-            metrics.attempts_lost.with_label_values(&[label]).inc_by(number);
+
+    fn clear(&mut self) {
+        if self.totals.take().is_none() {
+            return;
         }
+        self.metrics.tasks.clear();
+        self.metrics.workers.connected.clear();
     }
-    metrics.attempts_held.set(core.held_count() as i64);
-    metrics.workers_connected.set(core.connected_count() as i64);
-    metrics.tasks_queued.set(core.queued() as i64);
+}
+
+impl Drop for Board {
+    fn drop(&mut self) {
+        self.clear();
+    }
 }

@@ -62,6 +62,7 @@ impl Core {
     /// What was matched has been read: what is to be run is sent, the rest forgotten.
     pub(super) fn loaded(&mut self, tasks: Vec<(AttemptRef, Option<Loaded>)>) {
         let mut outgoing: BTreeMap<StreamId, (usize, Vec<Assignment>)> = BTreeMap::new();
+        let time = self.machine_time(self.now);
         for (at, loaded) in tasks {
             let Some(held) = self.leases.get_mut(at) else { continue };
             let Phase::Loading { place, waiting, void } = held.phase else { continue };
@@ -79,7 +80,7 @@ impl Core {
             if timeout_ms > 0 {
                 self.leases.set_deadline(at, self.now.saturating_add(timeout_ms), DeadlineKind::Timeout);
             }
-            self.tally.dispatched += 1;
+            self.tally.dispatched.push((queue, time.saturating_sub(waiting.since)));
             let assignment = Assignment {
                 at,
                 lease,

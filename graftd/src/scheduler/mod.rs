@@ -5,7 +5,8 @@
 //!
 //! - the **core** ([`core::Core`]) decides. It is a synchronous value without clock or waiting: inputs go in with the time, outputs come
 //!   out. It lives for one term. Ready tasks (`queues`), credit (`matching`), leases (`leases`), sessions (`sessions`), limits
-//!   (`limits`), timers (`timers`), results (`results`) and the take-over of a term (`recovery`) each have a file.
+//!   (`limits`), timers (`timers`), results (`results`), the take-over of a term (`recovery`) and what is told in metrics (`figures`) each have a
+//!   file.
 //! - the **driver** (`driver`) waits. One task per member: it keeps the workers' streams across terms, feeds a core while this member
 //!   leads, and does what it says. It never waits for a proposal: many inputs make one turn, and a turn makes one proposal.
 //!
@@ -14,6 +15,7 @@
 
 pub mod core;
 mod driver;
+pub mod figures;
 mod leases;
 mod limits;
 mod link;

@@ -5,6 +5,7 @@
 //! memory of a window.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use graft_machine::effect::Offer;
 use graft_machine::ids::{AttemptRef, Run, TaskId, TaskRef};
@@ -14,7 +15,10 @@ use graft_machine::time::Millis;
 use super::sessions::SessionId;
 
 /// Names a queue. Handed out in order of appearance.
-pub(super) type QueueId = usize;
+pub type QueueId = usize;
+
+/// How many priorities of a queue are looked at for the task that waits longest.
+const PRIORITIES_LOOKED_AT: usize = 16;
 
 /// A place in the order of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,6 +110,22 @@ impl Queue {
 
     fn remove(&mut self, place: &Place) -> Option<Waiting> {
         self.ready.remove(place).or_else(|| self.withheld.remove(place))
+    }
+
+    /// Since when the task waits that waits longest, of those that are next in line in the [`PRIORITIES_LOOKED_AT`] highest priorities in memory. Looks once
+    /// for each: behind them may be one that is ready for longer, of a workflow that was started later.
+    pub(super) fn waiting_since(&self) -> Option<Millis> {
+        let mut oldest = None;
+        for tasks in [&self.ready, &self.withheld] {
+            let mut next = tasks.first_key_value();
+            for _ in 0..PRIORITIES_LOOKED_AT {
+                let Some((place, waiting)) = next else { break };
+                oldest = Some(oldest.map_or(waiting.since, |oldest: Millis| oldest.min(waiting.since)));
+                let last = Place { priority: place.priority, ..Place::last() };
+                next = tasks.range((Bound::Excluded(last), Bound::Unbounded)).next();
+            }
+        }
+        oldest
     }
 
     /// Whether a task can be handed out.

@@ -35,6 +35,15 @@ struct Share {
     held: u32,
 }
 
+/// Who serves a queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Serving {
+    /// Sessions that do.
+    pub(super) workers: u64,
+    /// Attempts that they take at once.
+    pub(super) slots: u64,
+}
+
 /// How far a session has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Stage {
@@ -164,6 +173,19 @@ impl Sessions {
         connected.map(|entry| (entry.record.incarnation.clone(), nodes(entry))).collect()
     }
 
+    /// By queue, the sessions that are connected and serve it.
+    pub(super) fn serving(&self) -> BTreeMap<QueueId, Serving> {
+        let mut serving: BTreeMap<QueueId, Serving> = BTreeMap::new();
+        for entry in self.entries.values().filter(|entry| entry.stream.is_some()) {
+            for (queue, share) in entry.shares.iter().filter(|(_, share)| share.capacity > 0) {
+                let of = serving.entry(*queue).or_default();
+                of.workers += 1;
+                of.slots += u64::from(share.capacity);
+            }
+        }
+        serving
+    }
+
     /// Streams that sessions of this member use now.
     pub(super) fn connected(&self) -> usize {
         self.by_stream.len()
@@ -269,6 +291,7 @@ impl Core {
         if let Some(stream) = self.detach(session) {
             self.close_stream(stream, reason);
         }
+        self.tally.sessions_ended[2] += 1;
         self.begin_closing(session, "refused");
         self.closed(session);
     }
@@ -497,6 +520,7 @@ impl Core {
 
     fn goodbye(&mut self, session: SessionId, reason: &str) {
         self.detach(session);
+        self.tally.sessions_ended[0] += 1;
         self.begin_closing(session, &format!("goodbye: {reason}"));
         self.lose_all(session, LostReason::HandedBack);
         self.propose_close(session);
@@ -515,6 +539,7 @@ impl Core {
                 }
                 None => LostReason::SessionLost,
             };
+            self.tally.sessions_ended[1] += 1;
             self.begin_closing(session, "silent for its lease time");
             self.lose_all(session, reason);
             self.propose_close(session);

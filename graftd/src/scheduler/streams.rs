@@ -54,6 +54,8 @@ impl Stream {
 pub(super) struct Streams {
     all: BTreeMap<StreamId, Stream>,
     stuck: BTreeSet<StreamId>,
+    /// Streams that ended since it was last asked: by the worker or the network, by this member.
+    ended: [u64; 2],
 }
 
 impl Streams {
@@ -63,8 +65,17 @@ impl Streams {
     }
 
     pub(super) fn remove(&mut self, stream: StreamId) {
-        self.all.remove(&stream);
+        self.ended[0] += u64::from(self.forget(stream).is_some());
+    }
+
+    fn forget(&mut self, stream: StreamId) -> Option<Stream> {
         self.stuck.remove(&stream);
+        self.all.remove(&stream)
+    }
+
+    /// How many streams have ended since the last call: by the worker or the network, and by this member.
+    pub(super) fn take_ended(&mut self) -> [u64; 2] {
+        std::mem::take(&mut self.ended)
     }
 
     /// Every stream and who speaks on it.
@@ -142,10 +153,10 @@ impl Streams {
 
     /// Closes a stream; the reason is sent if there is room for it.
     pub(super) fn close(&mut self, id: StreamId, reason: &str) {
-        if let Some(stream) = self.all.get(&id) {
+        if let Some(stream) = self.forget(id) {
             let _ = stream.outbound.try_send(ToWorker::Closing { reason: reason.to_owned() });
+            self.ended[1] += 1;
         }
-        self.remove(id);
     }
 }
 

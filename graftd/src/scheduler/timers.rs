@@ -72,8 +72,13 @@ impl Timers {
         self.under_way -= 1;
     }
 
+    /// When the first of those that are not under way is due, in the machine's time.
+    pub(super) fn first_due(&self) -> Option<u64> {
+        self.near.first().map(|timer| timer.due)
+    }
+
     /// When the next one is due, in the machine's time; `None` while as many batches are under way as may be.
     pub(super) fn next(&self) -> Option<u64> {
-        if self.under_way < DUE_IN_FLIGHT { self.near.first().map(|timer| timer.due) } else { None }
+        if self.under_way < DUE_IN_FLIGHT { self.first_due() } else { None }
     }
 }

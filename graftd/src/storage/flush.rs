@@ -69,11 +69,11 @@ fn flush_once(shared: &Shared) -> Result<(), redb::Error> {
         core.flushing = core.frozen.len();
         (core.frozen.clone(), core.applied.clone(), core.applied_count)
     };
-    let timer = shared.metrics.as_ref().map(|metrics| metrics.state_flush_seconds.start_timer());
+    let timer = shared.metrics.as_ref().map(|metrics| metrics.storage.state.commit_seconds.start_timer());
     write(&database, &frozen, &mark)?;
     drop(timer);
     if let Some(metrics) = &shared.metrics {
-        metrics.fsyncs.with_label_values(&["state"]).inc();
+        metrics.storage.state.fsyncs.inc();
     }
     let base = Arc::new(Base::open(&database)?);
     let replaced = {

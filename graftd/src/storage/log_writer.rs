@@ -141,14 +141,14 @@ impl Work for Shared {
 }
 
 fn commit(shared: &Shared, group: &[ToDo]) -> Result<(), StorageError> {
-    let timer = shared.metrics.as_ref().map(|metrics| metrics.log_commit_seconds.start_timer());
+    let timer = shared.metrics.as_ref().map(|metrics| metrics.storage.log.commit_seconds.start_timer());
     let written = write(shared, group).map_err(StorageError::during("write to", &shared.path));
     drop(timer);
     match &written {
         Err(error) => shared.failure.set(error.clone()),
         Ok(()) => {
             if let Some(metrics) = &shared.metrics {
-                metrics.fsyncs.with_label_values(&["log"]).inc();
+                metrics.storage.log.fsyncs.inc();
             }
         }
     }

@@ -207,7 +207,7 @@ impl StateStore {
         let mut core = shared.core();
         if full(&mut core) {
             if let Some(metrics) = &shared.metrics {
-                metrics.overlay_stalls.inc();
+                metrics.storage.overlay_stalls.inc();
             }
             shared.work.notify_one();
             if !self.inner.has_thread {
@@ -367,7 +367,7 @@ impl Shared {
         marks.flushed = core.base.mark.clone();
         drop(marks);
         if let Some(metrics) = &self.metrics {
-            metrics.overlay_bytes.set(core.overlay_bytes() as i64);
+            metrics.storage.overlay_bytes.set(core.overlay_bytes() as i64);
         }
     }
 }

@@ -88,6 +88,11 @@ impl ClientTls {
         Ok(Self(Arc::new(Kept::new(files)?)))
     }
 
+    /// When the certificate expires, in seconds since 1970.
+    pub fn expires(&self) -> i64 {
+        self.0.current().expires()
+    }
+
     /// Keeps up with the files, for ever.
     pub async fn follow(&self) {
         self.0.follow().await;
@@ -149,6 +154,10 @@ impl Made for Shown {
         server.send_tls13_tickets = 0;
         server.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
         Ok(Self { server: Arc::new(server), expires })
+    }
+
+    fn expires(&self) -> i64 {
+        self.expires.timestamp()
     }
 
     fn called(&self) -> String {

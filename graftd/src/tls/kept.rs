@@ -23,6 +23,9 @@ pub(super) trait Made: Sized + Send + Sync + 'static {
     /// Reads and checks all of it: what others would refuse is refused here, where it can be mended.
     fn made(of: &Self::Of) -> Result<Self, MaterialError>;
 
+    /// When it expires, in seconds since 1970.
+    fn expires(&self) -> i64;
+
     /// What it is, for the log.
     fn called(&self) -> String;
 }

@@ -87,7 +87,7 @@ async fn commands_that_come_together_share_entries() {
     let dir = TempDir::new().expect("a directory");
     let member = first(&dir).await;
     member.leads().await;
-    let before = member.metrics.entries.get();
+    let before = member.metrics.raft.entries.get();
     const MANY: usize = 2_000;
     let proposals = (0..MANY).map(|n| {
         let consensus = member.consensus.clone();
@@ -96,9 +96,9 @@ async fn commands_that_come_together_share_entries() {
     for proposal in proposals.collect::<Vec<_>>() {
         proposal.await.expect("no panic").expect("proposed").expect("accepted");
     }
-    let entries = member.metrics.entries.get() - before;
+    let entries = member.metrics.raft.entries.get() - before;
     assert!(entries < MANY as u64 / 2, "{MANY} commands took {entries} entries");
-    assert_eq!(member.metrics.proposals_pending.get(), 0);
+    assert_eq!(member.metrics.raft.proposals_pending.get(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -245,7 +245,7 @@ async fn the_answers_to_requests_are_forgotten_as_fast_as_they_come_due() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         assert!(begun.elapsed().as_secs() < 30, "{} answers are still kept", kept());
     }
-    let commands = member.metrics.commands.with_label_values(&["other"]).get();
+    let commands = member.metrics.raft.commands.other.get();
     assert!(commands as usize >= REQUESTS / 1_024, "{commands} commands, each with a bound");
     println!("{REQUESTS} answers were forgotten in {} ms", begun.elapsed().as_millis());
     drop((scheduler, running));
@@ -258,10 +258,10 @@ async fn what_fits_an_entry_and_what_may_wait_is_bounded_as_the_options_say() {
         let adapt = |options| ConsensusOptions { batch_commands: commands, batch_bytes: bytes, pending_commands_max: 300, ..options };
         let member = first_with(&dir, adapt).await;
         let term = member.leads().await;
-        let before = member.metrics.entries.get();
+        let before = member.metrics.raft.entries.get();
         let answers = member.consensus.propose_local(term, (0..200).map(|n| start(&format!("order-{n}"))).collect()).await;
         assert_eq!(answers.expect("it leads").len(), 200);
-        let entries = member.metrics.entries.get() - before;
+        let entries = member.metrics.raft.entries.get() - before;
         let asked = (0..3_000).map(|n| member.consensus.propose(start(&format!("late-{n}"))));
         let answers = futures::future::join_all(asked).await;
         let refused = answers.iter().filter(|answer| matches!(answer, Err(ProposeError::Overloaded { .. }))).count();

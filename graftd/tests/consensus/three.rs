@@ -189,7 +189,7 @@ async fn a_follower_that_was_away_too_long_catches_up_by_snapshot() {
     for n in [0, n - 1] {
         assert!(cluster.knows(away, &format!("order-{n}")).await);
     }
-    assert_eq!(cluster.member(away).metrics.snapshots.with_label_values(&["install"]).get(), 1);
+    assert_eq!(cluster.member(away).metrics.raft.snapshots.with_label_values(&["install"]).get(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -257,7 +257,7 @@ async fn so_many_entries_are_under_way_as_the_options_say() {
             .collect();
         // All have arrived: those that are not under way wait for an entry.
         let settled = async {
-            let pending = &cluster.member(leader).metrics.proposals_pending;
+            let pending = &cluster.member(leader).metrics.raft.proposals_pending;
             while pending.get() != 8 - entries as i64 || consensus.status().last_index < applied + entries {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }

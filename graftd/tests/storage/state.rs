@@ -108,11 +108,11 @@ fn a_full_overlay_makes_apply_wait_for_the_flush_and_go_on() {
         }
         tx.finish(mark(index));
     }
-    assert!(metrics.overlay_stalls.get() > 0);
-    assert!(metrics.fsyncs.with_label_values(&["state"]).get() > 0);
+    assert!(metrics.storage.overlay_stalls.get() > 0);
+    assert!(metrics.storage.state.fsyncs.get() > 0);
     assert_eq!(count(&store.view()), 2000);
     store.flush().unwrap();
-    assert_eq!(metrics.overlay_bytes.get(), 0);
+    assert_eq!(metrics.storage.overlay_bytes.get(), 0);
 }
 
 #[test]

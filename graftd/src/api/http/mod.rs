@@ -19,7 +19,7 @@ pub(crate) use self::rest::Hosts;
 use super::Shared;
 
 /// What is answered over HTTP, with what it is for.
-const ENDPOINTS: [(&str, &str); 5] = [
+pub(super) const ENDPOINTS: [(&str, &str); 5] = [
     ("/api/v1", "workflows and more as REST; /api/v1/openapi.json describes it"),
     ("/livez", "whether the process is alive"),
     ("/readyz", "whether the member should get traffic; ?verbose lists the checks"),

@@ -128,7 +128,7 @@ impl Candidates {
                 }
                 Err(why) => {
                     if !links.refused.contains(&address) && !refused.contains(&address) {
-                        self.metrics.rejected_peers.with_label_values(&[why.label()]).inc();
+                        self.metrics.cluster.rejected_peers.with_label_values(&[why.label()]).inc();
                         tracing::warn!("{source}: {address} is no candidate: {}", why.told());
                     }
                     refused.insert(address);
@@ -213,7 +213,7 @@ mod tests {
     async fn several_sources_come_to_one_list_in_which_each_address_stands_once() {
         let (candidates, metrics) = of(vec![list(["127.0.0.1:2", "127.0.0.1:1", "127.0.0.1:2"]), list(["127.0.0.1:1", "[::1]:3"])]);
         assert_eq!(addresses(&candidates, Instant::now()), ["127.0.0.1:1", "127.0.0.1:2", "[::1]:3"]);
-        assert_eq!(metrics.discovery_candidates.with_label_values(&["static"]).get(), 4);
+        assert_eq!(metrics.cluster.discovery_candidates.with_label_values(&["static"]).get(), 4);
         assert!(candidates.failures().is_empty());
     }
 
@@ -224,7 +224,7 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(addresses(&candidates, Instant::now()).len(), CANDIDATES_MAX);
         }
-        assert_eq!(metrics.rejected_peers.with_label_values(&["too_many"]).get(), 3);
+        assert_eq!(metrics.cluster.rejected_peers.with_label_values(&["too_many"]).get(), 3);
         assert!(candidates.failures().is_empty());
         // One source alone says no more than that, and that it does not.
         let (candidates, _) = of(vec![list((0..CANDIDATES_MAX + 3).map(|i| format!("127.0.0.1:{}", 1_000 + i)))]);
@@ -236,7 +236,7 @@ mod tests {
     async fn in_the_clear_only_addresses_of_this_machine_are_candidates() {
         let (candidates, metrics) = of(vec![list(["10.0.0.1:1", "127.0.0.1:1", "graft-0.example:1", "localhost:1", "no address:1"])]);
         assert_eq!(addresses(&candidates, Instant::now()), ["127.0.0.1:1", "localhost:1"]);
-        assert_eq!(metrics.rejected_peers.with_label_values(&["in_the_clear"]).get(), 3);
+        assert_eq!(metrics.cluster.rejected_peers.with_label_values(&["in_the_clear"]).get(), 3);
     }
 
     #[tokio::test]

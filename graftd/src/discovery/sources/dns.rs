@@ -201,10 +201,10 @@ mod tests {
         asked.question().await.send(Err(io::Error::other("Name or service not known"))).unwrap();
         let said = asked.answer(addresses(&[])).await;
         assert_eq!(said, Report { addresses: vec!["10.0.0.1:7421".into()], failure: Some("the name has no address".into()) });
-        assert_eq!(asked.metrics.discovery_errors.with_label_values(&["dns"]).get(), 3);
+        assert_eq!(asked.metrics.cluster.discovery_errors.with_label_values(&["dns"]).get(), 3);
         let said = asked.answer(addresses(&["10.0.0.2:7421"])).await;
         assert_eq!(said, Report { addresses: vec!["10.0.0.2:7421".into()], failure: None });
-        assert_eq!(asked.metrics.discovery_candidates.with_label_values(&["dns"]).get(), 1);
+        assert_eq!(asked.metrics.cluster.discovery_candidates.with_label_values(&["dns"]).get(), 1);
     }
 
     #[tokio::test(start_paused = true)]

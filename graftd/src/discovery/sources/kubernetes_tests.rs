@@ -140,7 +140,7 @@ impl Lab {
     }
 
     fn errors(&self) -> u64 {
-        self.metrics.discovery_errors.with_label_values(&["kubernetes"]).get()
+        self.metrics.cluster.discovery_errors.with_label_values(&["kubernetes"]).get()
     }
 }
 

@@ -79,7 +79,7 @@ struct Seen {
 impl Mdns {
     /// With these options.
     pub fn new(options: MdnsOptions, metrics: &Metrics) -> Self {
-        Self { options, others: metrics.rejected_peers.with_label_values(&["cluster_name"]) }
+        Self { options, others: metrics.cluster.rejected_peers.with_label_values(&["cluster_name"]) }
     }
 
     /// Announces and looks until that fails.
@@ -306,7 +306,7 @@ mod tests {
         two.end().await;
         one.finds(&["127.0.0.1:1"]).await;
         // It has been there all the while, once for each of the others that it has seen.
-        assert_eq!(one.metrics.rejected_peers.with_label_values(&["cluster_name"]).get(), 1);
+        assert_eq!(one.metrics.cluster.rejected_peers.with_label_values(&["cluster_name"]).get(), 1);
         one.end().await;
         other.end().await;
     }
@@ -332,7 +332,7 @@ mod tests {
     #[test]
     fn what_fills_the_network_fills_no_memory_and_takes_nobody_away_who_was_there() {
         let (metrics, mut seen) = (Metrics::new(), Seen::default());
-        let others = metrics.rejected_peers.with_label_values(&["cluster_name"]);
+        let others = metrics.cluster.rejected_peers.with_label_values(&["cluster_name"]);
         assert!(seen.take("first", Instance::Candidate("10.0.0.1:1".into()), &others));
         for i in 0..10 * CANDIDATES_MAX {
             seen.take(&format!("c{i}"), Instance::Candidate(format!("10.0.0.2:{i}")), &others);

@@ -24,6 +24,7 @@ pub struct Says {
     report: Arc<watch::Sender<Report>>,
     errors: IntCounter,
     candidates: IntGauge,
+    failing: IntGauge,
 }
 
 impl Says {
@@ -34,8 +35,9 @@ impl Says {
         let says = Self {
             name: source.name().into(),
             report: Arc::new(report),
-            errors: metrics.discovery_errors.with_label_values(&label),
-            candidates: metrics.discovery_candidates.with_label_values(&label),
+            errors: metrics.cluster.discovery_errors.with_label_values(&label),
+            candidates: metrics.cluster.discovery_candidates.with_label_values(&label),
+            failing: metrics.cluster.discovery_failing.with_label_values(&label),
         };
         (says, heard)
     }
@@ -77,6 +79,7 @@ impl Says {
                     Some(failure) => tracing::warn!("{name}: {failure}; what was found before is kept"),
                     None => tracing::info!("{name}: found out again"),
                 }
+                self.failing.add(i64::from(failure.is_some()) - i64::from(report.failure.is_some()));
                 report.failure = failure;
             }
             if let Some(addresses) = addresses.filter(|addresses| *addresses != report.addresses) {

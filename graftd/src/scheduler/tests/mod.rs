@@ -1,6 +1,7 @@
 //! The core against a real machine in memory: a world of one member whose clock stands until it is moved.
 
 mod dispatch;
+mod figures;
 mod holding;
 mod results;
 mod takeover;

@@ -69,6 +69,10 @@ impl Made for Material {
         Ok(Self { server: Arc::new(server), client: Arc::new(client), expires })
     }
 
+    fn expires(&self) -> i64 {
+        self.expires.timestamp()
+    }
+
     fn called(&self) -> String {
         format!("the certificate for members, good until {},", self.expires)
     }

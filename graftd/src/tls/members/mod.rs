@@ -36,7 +36,7 @@ use futures::future::BoxFuture;
 use graft_proto::peer_identity::MemberIdentity;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::kept::Kept;
+use super::kept::{Kept, Made};
 use super::pem::MaterialError;
 
 /// How members speak to each other.
@@ -73,6 +73,14 @@ impl PeerSecurity {
     /// If a file cannot be read or holds something else, or the certificate names somebody else or was made by another authority.
     pub fn tls(files: MaterialFiles, me: MemberIdentity) -> Result<Self, MaterialError> {
         Ok(Self::Tls(Arc::new(PeerTls(Kept::new(Member { me, files })?))))
+    }
+
+    /// When this member's certificate expires, in seconds since 1970; `None` without TLS.
+    pub fn expires(&self) -> Option<i64> {
+        match self {
+            Self::Tls(tls) => Some(tls.current().expires()),
+            Self::Plain | Self::Over(_) => None,
+        }
     }
 
     /// Keeps up with the files, for ever.

@@ -23,6 +23,7 @@ use super::answer::{Answers, Described};
 use super::call::{Brings, Call, Content, IDEMPOTENCY_KEY};
 use super::query::{self, Parameter};
 use crate::api::Shared;
+use crate::api::timed::RouteOf;
 use crate::auth::caller::Caller;
 
 /// Below which all of REST is.
@@ -177,10 +178,10 @@ impl Table {
             let of_path: Vec<&Route> = self.routes.iter().filter(|route| format!("{ROOT}{}", route.path) == *path).collect();
             let mut methods = MethodRouter::new();
             for route in &of_path {
-                let handler = route.handler.clone();
+                let (handler, label) = (route.handler.clone(), RouteOf(route.path));
                 let serve = move |State(shared): State<Arc<Shared>>,
                                   path: Result<RawPathParams, RawPathParamsRejection>,
-                                  request: Request| { answered(handler.clone(), shared, path, request) };
+                                  request: Request| label.of(answered(handler.clone(), shared, path, request));
                 methods = methods.merge(on(route.method.filter(), serve));
             }
             let allowed: Vec<&str> = of_path.iter().map(|route| route.method.name()).collect();
