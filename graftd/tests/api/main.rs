@@ -14,6 +14,7 @@ mod other_protocols;
 mod reading;
 mod refusing;
 mod rest;
+mod rest_access;
 mod rest_tasks;
 mod stalling;
 mod standard;

@@ -64,6 +64,12 @@ async fn what_is_answered_is_what_the_document_describes() {
     for path in ["namespaces/default/workflow-counts", "cluster", "cluster/members", "workers"] {
         answers.push(member.fetch(&format!("/api/v1/{path}")).await);
     }
+    let token = json!({ "name": "ann", "grants": ["operator@sales"] });
+    assert_eq!(refused_by(&document, "#/components/schemas/CreateApiToken", &token), None);
+    answers.push(member.send_json("POST", "/api/v1/access/tokens", &token).await);
+    for path in ["me", "tokens", "acts"] {
+        answers.push(member.fetch(&format!("/api/v1/access/{path}")).await);
+    }
     let mut kinds = BTreeSet::new();
     for answer in answers {
         let value = answer.json();
@@ -71,6 +77,6 @@ async fn what_is_answered_is_what_the_document_describes() {
         assert_eq!(refused_by(&document, &format!("#/components/schemas/{name}"), &value), None, "{name}: {value:#}");
         kinds.insert(name);
     }
-    assert_eq!(kinds.len(), 17, "{kinds:?}");
+    assert_eq!(kinds.len(), 21, "{kinds:?}");
     member.stop().await;
 }

@@ -10,8 +10,10 @@
 //!
 //! - [`workflow`]: workflows, their lists, counts and what verbs answer; [`event`]: what happened to them.
 //! - [`task`]: tasks and dead letters; [`limit`]: limits; [`cluster`]: members and workers.
+//! - [`access`]: who a caller is, API tokens, administrative acts.
 //! - [`problem`]: refusals over HTTP; [`time`]: points in time.
 
+pub mod access;
 pub mod cluster;
 pub mod event;
 pub mod limit;
@@ -20,6 +22,7 @@ pub mod task;
 pub mod time;
 pub mod workflow;
 
+pub use access::{Act, ActList, ApiToken, ApiTokenList, NewApiToken, WhoAmI};
 pub use cluster::{
     Bootstrap, ClusterStatus, Diagnosis, JoinGrant, JoinGrantList, JoinToken, LogLevel, MachineVersion, Member, MemberList, Worker,
     WorkerList, WorkerNode,
@@ -64,8 +67,8 @@ macro_rules! documents {
 }
 
 documents! {
-    Bootstrap, ClusterStatus, DeadLetter, DeadLetterList, DeadLetterResult, DeadLetterResults, Diagnosis, Event, JoinGrant, JoinGrantList, JoinToken, Limit,
-    LimitChange, LimitList, LogLevel, MachineVersion, Member, MemberList, RetriedTask, StartResult, StartedWorkflow, SteeredWorkflow, Task, TaskDetail, TaskList, WaitedWorkflow, Worker, WorkerList, Workflow,
+    Act, ActList, ApiToken, ApiTokenList, Bootstrap, ClusterStatus, DeadLetter, DeadLetterList, DeadLetterResult, DeadLetterResults, Diagnosis, Event, JoinGrant, JoinGrantList, JoinToken, Limit,
+    LimitChange, LimitList, LogLevel, MachineVersion, Member, MemberList, NewApiToken, RetriedTask, StartResult, StartedWorkflow, SteeredWorkflow, Task, TaskDetail, TaskList, WaitedWorkflow, WhoAmI, Worker, WorkerList, Workflow,
     WorkflowCounts, WorkflowEvent, WorkflowExport, WorkflowHistory, WorkflowList, WorkflowSummary,
 }
 

@@ -8,11 +8,12 @@
 //! - [`call`]: a request, read: [`query`] by its schema, [`bodies`] by their types; [`suggest`]: the nearest name.
 //! - [`answer`]: documents, lines, server-sent events, pieces.
 //! - One file for each noun: [`workflows`], [`starts`], [`watch`], [`tasks`], [`dead_letters`], [`limits`], [`events`], [`cluster`],
-//!   [`membership`].
+//!   [`membership`], [`access`].
 //!
-//! Repeating safely: the header `Idempotency-Key` is the request id of the protocol. Who asks: the header `graft-client`, as in gRPC; it is
-//! believed. Pages of other origins cannot read answers (no CORS header is sent), and [`origin`] refuses what they would change.
+//! Repeating safely: the header `Idempotency-Key` is the request id of the protocol. Who asks: a token in the header `authorization`, a
+//! certificate, or, where nobody has to show who it is, the header `graft-client`, as in gRPC. Pages of other origins cannot read answers (no CORS header is sent), and [`origin`] refuses what they would change.
 
+mod access;
 mod answer;
 mod bodies;
 mod call;
@@ -55,6 +56,7 @@ fn table() -> Table {
     events::routes(&mut table);
     cluster::routes(&mut table);
     membership::routes(&mut table);
+    access::routes(&mut table);
     table
 }
 

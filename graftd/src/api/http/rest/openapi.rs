@@ -20,6 +20,7 @@ const NAMES: &[(&str, &str, &str)] = &[
     ("node", "string", "The node."),
     ("member", "string", "The member: its name, or its raft id where two have one name."),
     ("grant", "string", "Id of a join token, or name of the member that was approved."),
+    ("token", "string", "Id of an API token."),
     ("code", "string", "Code of an error, such as `GR0003`."),
 ];
 
@@ -51,12 +52,16 @@ pub(super) fn document(table: &mut Table, version: &str) -> Value {
             "version": version,
         },
         "servers": [{ "url": "/", "description": "The member that this document comes from; any other one answers as well." }],
-        // Who asks is not checked yet: members listen where only friends can reach them.
-        "security": [],
+        // A token, or nothing: a certificate of the connection, or a member that asks nobody who it is.
+        "security": [{ "token": [] }, {}],
         "tags": tags.into_iter().map(|name| json!({ "name": name })).collect::<Vec<_>>(),
         "paths": paths,
         "components": {
             "schemas": schemas,
+            "securitySchemes": { "token": {
+                "type": "http", "scheme": "bearer",
+                "description": "An API token, as `graft token create` makes it; the root token; or a token of the identity provider.",
+            } },
             "responses": { "Problem": { "description": "It is refused.", "content": { "application/problem+json": { "schema": problem } } } },
         },
     })
