@@ -12,6 +12,8 @@
 //! Whoever answers is asked for the members now and then, beside the calls: so a client that was told one address finds the others when that
 //! one is gone, also those that joined later. What was configured is never forgotten.
 //!
+//! A token ([`Credentials`]) goes to no address where others could read it: one that is told (a leader hint, a member) is left out then.
+//!
 //! Calls that last (waits, watches) have connections of their own. A server takes so many streams on a connection, and the transport lets the
 //! ones beyond wait without a word: a thousand waits on the shared connection would block every start behind them.
 
@@ -28,7 +30,9 @@ use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
 
 use crate::backoff::Backoff;
-use crate::endpoints::{Endpoints, is_secure, normal};
+use crate::client::Identified;
+use crate::credentials::Credentials;
+use crate::endpoints::{Endpoints, is_loopback, is_secure, normal};
 use graft_proto::errors::ErrorCode;
 
 use crate::error::ClientError;
@@ -97,6 +101,8 @@ pub(crate) struct Connections {
     configured: Arc<[String]>,
     /// How connections are secured.
     tls: Tls,
+    /// What is shown to members.
+    credentials: Credentials,
     state: Arc<Mutex<State>>,
 }
 
@@ -126,18 +132,24 @@ pub(crate) struct Place {
 }
 
 impl Connections {
-    /// For these URLs, at least one. Connects when it is used first.
-    pub(crate) fn new(configured: Vec<String>, tls: Tls) -> Self {
+    /// For these URLs, at least one, which may be shown the credentials. Connects when it is used first.
+    pub(crate) fn new(configured: Vec<String>, tls: Tls, credentials: Credentials) -> Self {
         let preferred = configured.first().cloned().unwrap_or_default();
         let (learned, open, lasting) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         let state = State { preferred, learned, followed: None, open, lasting };
-        Self { configured: configured.into(), tls, state: Arc::new(Mutex::new(state)) }
+        Self { configured: configured.into(), tls, credentials, state: Arc::new(Mutex::new(state)) }
     }
 
-    /// For other addresses, secured in the same way.
+    /// For other addresses, secured in the same way, which are shown the same.
     pub(crate) fn at(&self, endpoints: Endpoints) -> Result<Self, ClientError> {
-        let urls = endpoints.into_urls()?.iter().map(|url| self.secured(url)).collect();
-        Ok(Self::new(urls, self.tls.clone()))
+        let urls: Vec<String> = endpoints.into_urls()?.iter().map(|url| self.secured(url)).collect();
+        urls.iter().try_for_each(|url| self.credentials.check(url))?;
+        Ok(Self::new(urls, self.tls.clone(), self.credentials.clone()))
+    }
+
+    /// What is shown to members.
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
 
     /// The configured addresses.
@@ -177,6 +189,7 @@ impl Connections {
     /// A connection to `url` of its own, for a stream that lasts.
     pub(crate) fn fresh(&self, url: &str) -> Result<Channel, ClientError> {
         let url = self.secured(url);
+        self.credentials.check(&url)?;
         let endpoint = Endpoint::from_shared(url.clone())
             .map_err(|error| ClientError::new(ErrorCode::BadEndpoint, "connect", format!("address {url}"), error.to_string()))?;
         let endpoint = endpoint
@@ -202,6 +215,15 @@ impl Connections {
         }
     }
 
+    /// Whether an address that was told is one to speak with.
+    fn may_hear(&self, url: &str) -> bool {
+        let refused = self.credentials.check(&self.secured(url)).err();
+        if let Some(error) = &refused {
+            tracing::warn!(%error, "a member names the leader's address, where this client may not ask");
+        }
+        refused.is_none()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -218,7 +240,7 @@ impl Connections {
         if state.preferred != failed {
             return; // another call has moved on already
         }
-        if let Some(hinted) = hint.and_then(|hint| normal(hint).ok()).filter(|hinted| hinted != failed) {
+        if let Some(hinted) = hint.and_then(|hint| normal(hint).ok()).filter(|hinted| hinted != failed && self.may_hear(hinted)) {
             if !self.configured.contains(&hinted) && !state.learned.contains(&hinted) {
                 if state.learned.len() == LEARNED_MAX {
                     let forgotten = state.learned.remove(0);
@@ -246,10 +268,11 @@ impl Connections {
         }
         let Ok(channel) = self.to(url) else { return };
         let (configured, state, url) = (self.configured.clone(), self.state.clone(), url.to_owned());
+        let credentials = self.credentials.clone();
         tokio::spawn(async move {
-            let mut service = ClusterServiceClient::new(channel);
+            let mut service = ClusterServiceClient::with_interceptor(channel, Identified::new(None, credentials.clone()));
             match tokio::time::timeout(FOLLOW_WAIT, service.status(ClusterStatusRequest {})).await {
-                Ok(Ok(status)) => learn(&configured, &state, &url, &status.into_inner().members),
+                Ok(Ok(status)) => learn(&configured, &state, &credentials, &url, &status.into_inner().members),
                 Ok(Err(_)) | Err(_) => tracing::debug!(url, "a member was asked for the others, and has not said"),
             }
         });
@@ -314,6 +337,10 @@ impl Connections {
                     })
                 }
             };
+            // Another token may have been put in the place of the one that was refused.
+            if error.kind() == Some(ErrorCode::Unauthenticated) && self.credentials.look() {
+                continue;
+            }
             if (!error.is_retryable() && error.leader_address().is_none()) || (doubt && kind == Kind::Once) {
                 let doubt = doubt && !proves_no_effect(&error);
                 return Err(error.unknown_outcome(doubt));
@@ -339,13 +366,14 @@ impl Connections {
 }
 
 /// The members as one of them tells: whom to ask besides those that were configured. Who answers at an address of this machine alone is of no
-/// use to a client that has come from elsewhere.
-fn learn(configured: &[String], state: &Mutex<State>, told_by: &str, members: &[Member]) {
+/// use to a client that has come from elsewhere, and so is who may not be shown what this client shows.
+fn learn(configured: &[String], state: &Mutex<State>, credentials: &Credentials, told_by: &str, members: &[Member]) {
     let (scheme, _) = told_by.split_once("://").unwrap_or(("http", told_by));
     let from_here = is_loopback(told_by);
     let urls = members.iter().map(|member| &member.client_address).filter(|address| !address.is_empty());
     let urls = urls.filter_map(|address| normal(&format!("{scheme}://{address}")).ok());
-    let learned: Vec<String> = urls.filter(|url| !configured.contains(url) && (from_here || !is_loopback(url))).take(LEARNED_MAX).collect();
+    let of_use = |url: &String| (from_here || !is_loopback(url)) && credentials.check(url).is_ok();
+    let learned: Vec<String> = urls.filter(|url| !configured.contains(url) && of_use(url)).take(LEARNED_MAX).collect();
     let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
     let gone: Vec<String> = state.learned.iter().filter(|url| !learned.contains(url) && **url != state.preferred).cloned().collect();
     for url in &gone {
@@ -353,11 +381,6 @@ fn learn(configured: &[String], state: &Mutex<State>, told_by: &str, members: &[
         state.lasting.remove(url);
     }
     state.learned = learned;
-}
-
-fn is_loopback(url: &str) -> bool {
-    let host = url.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(|host| host.trim_matches(['[', ']']).to_owned()));
-    host.is_some_and(|host| host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback()))
 }
 
 /// What a client of no server answers: that of an engine in a test.
@@ -394,17 +417,34 @@ pub(crate) fn never_sent(status: &tonic::Status) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credentials::Source;
 
     fn connections() -> Connections {
-        Connections::new(vec!["http://a:1".into(), "http://b:1".into()], Tls::new())
+        of(&["http://a:1", "http://b:1"])
+    }
+
+    fn of(urls: &[&str]) -> Connections {
+        with(urls, Credentials::default())
+    }
+
+    fn with(urls: &[&str], credentials: Credentials) -> Connections {
+        Connections::new(urls.iter().map(|&url| url.to_owned()).collect(), Tls::new(), credentials)
+    }
+
+    fn token() -> Credentials {
+        Credentials::new(Some(Source::Text("token".to_owned()))).unwrap()
+    }
+
+    fn learn(connections: &Connections, told_by: &str, members: &[Member]) {
+        super::learn(&connections.configured, &connections.state, &connections.credentials, told_by, members);
     }
 
     #[test]
     fn a_client_of_secure_addresses_speaks_with_no_other() {
-        let secure = Connections::new(vec!["https://a:1".into()], Tls::new());
+        let secure = of(&["https://a:1"]);
         assert_eq!(secure.secured("http://b:1"), "https://b:1");
         assert_eq!(connections().secured("http://b:1"), "http://b:1");
-        let mixed = Connections::new(vec!["https://a:1".into(), "http://b:1".into()], Tls::new());
+        let mixed = of(&["https://a:1", "http://b:1"]);
         assert_eq!(mixed.secured("http://b:1"), "http://b:1");
     }
 
@@ -420,17 +460,31 @@ mod tests {
     #[test]
     fn members_that_are_told_are_asked_when_those_that_were_configured_do_not_answer() {
         let member = |address: &str| Member { client_address: address.into(), ..Member::default() };
-        let connections = Connections::new(vec!["http://10.0.0.1:7420".into()], Tls::new());
+        let connections = of(&["http://10.0.0.1:7420"]);
         let told = [member("10.0.0.1:7420"), member("10.0.0.2:7420"), member("127.0.0.1:7420"), member("")];
-        learn(&connections.configured, &connections.state, "http://10.0.0.1:7420", &told);
+        learn(&connections, "http://10.0.0.1:7420", &told);
         connections.move_on("http://10.0.0.1:7420", None);
         assert_eq!(connections.preferred(), ("http://10.0.0.2:7420".to_owned(), true));
         // The round has these two, and the one that has left is not asked any more.
-        learn(&connections.configured, &connections.state, "http://10.0.0.1:7420", &[member("10.0.0.3:7420")]);
+        learn(&connections, "http://10.0.0.1:7420", &[member("10.0.0.3:7420")]);
         connections.move_on("http://10.0.0.2:7420", None);
         assert_eq!(connections.preferred().0, "http://10.0.0.1:7420");
         connections.move_on("http://10.0.0.1:7420", None);
         assert_eq!(connections.preferred().0, "http://10.0.0.3:7420");
+    }
+
+    #[test]
+    fn a_token_goes_to_no_address_in_the_clear_whoever_tells_it() {
+        let connections = with(&["http://127.0.0.1:1"], token());
+        let member = |address: &str| Member { client_address: address.into(), ..Member::default() };
+        learn(&connections, "http://127.0.0.1:1", &[member("10.0.0.2:7420"), member("127.0.0.1:2")]);
+        connections.move_on("http://127.0.0.1:1", Some("http://10.0.0.2:7420"));
+        assert_eq!(connections.preferred().0, "http://127.0.0.1:2", "the next one that may be asked");
+        assert_eq!(connections.fresh("http://10.0.0.2:7420").unwrap_err().code(), "GR9014");
+        assert_eq!(connections.at("10.0.0.2:7420".into()).unwrap_err().code(), "GR9014");
+        let secure = with(&["https://a:1"], token());
+        secure.move_on("https://a:1", Some("http://10.0.0.2:7420"));
+        assert_eq!(secure.preferred().0, "http://10.0.0.2:7420", "it is spoken with over TLS");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The client: starts, finds and steers workflows.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 
 use crate::channel::{Connections, Kind, Place};
+use crate::credentials::{Credentials, Source};
 use crate::endpoints::{Endpoints, is_secure};
 use graft_proto::errors::ErrorCode;
 
@@ -34,6 +36,8 @@ pub const NAMESPACE_DEFAULT: &str = "default";
 const REQUEST_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// Longest name of who asks, in bytes.
 const IDENTITY_BYTES_MAX: usize = 128;
+/// Metadata entry that carries the token.
+const TOKEN_METADATA: &str = "authorization";
 /// Metadata entry that carries who asks.
 const PRINCIPAL_METADATA: &str = "graft-client";
 
@@ -63,6 +67,7 @@ pub struct ClientBuilder {
     identity: Option<String>,
     request_timeout: Duration,
     tls: Tls,
+    token: Option<Source>,
 }
 
 impl ClientBuilder {
@@ -72,7 +77,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Who asks, as the history of workflows will name it: letters, digits and `- _ . : /`, at most 128.
+    /// Who asks, as the history of workflows will name it: letters, digits and `- _ . : /`, at most 128. A token or a certificate counts for more.
     pub fn identity(mut self, identity: impl Into<String>) -> Self {
         self.identity = Some(identity.into());
         self
@@ -86,6 +91,22 @@ impl ClientBuilder {
         self
     }
 
+    /// Shows the token in this file with each call, and with a worker's stream: an API token (`graft token create`), or one of the identity
+    /// provider that members trust. White space around it is ignored.
+    ///
+    /// The file is read again every two seconds while it is used, when a token was refused, and before a worker connects: a token that is put in
+    /// the place of another is in use without a restart. A token goes to other machines over TLS only.
+    pub fn token_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.token = Some(Source::File(file.into()));
+        self
+    }
+
+    /// As [`token_file`](Self::token_file), with this token for the client's whole life. The one that is said last counts.
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.token = Some(Source::Text(token.into()));
+        self
+    }
+
     /// How long a call may take, repeats included; otherwise 30 s.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
@@ -95,13 +116,16 @@ impl ClientBuilder {
     /// Makes the client; nothing is sent yet.
     ///
     /// # Errors
-    /// If an address is no URL, the identity is none, or a file for TLS does not fit.
+    /// If an address is no URL, the identity is none, or a file for TLS does not fit; if there is no token where one was to be, or an address
+    /// would get it in the clear.
     pub fn build(self) -> Result<Client, ClientError> {
         let urls = self.endpoints.into_urls()?;
         if urls.iter().any(|url| is_secure(url)) {
             self.tls.check()?;
         }
-        let connections = Connections::new(urls, self.tls);
+        let credentials = Credentials::new(self.token)?;
+        urls.iter().try_for_each(|url| credentials.check(url))?;
+        let connections = Connections::new(urls, self.tls, credentials);
         let principal = match self.identity {
             None => None,
             Some(identity) => Some(principal(&identity)?),
@@ -139,14 +163,26 @@ pub struct Workers {
     pub live: bool,
 }
 
-/// Adds who asks to a request.
+/// Adds who asks to a request, and what shows it.
 #[derive(Clone, Debug)]
-pub(crate) struct Identified(Option<MetadataValue<Ascii>>);
+pub(crate) struct Identified {
+    principal: Option<MetadataValue<Ascii>>,
+    credentials: Credentials,
+}
+
+impl Identified {
+    pub(crate) fn new(principal: Option<MetadataValue<Ascii>>, credentials: Credentials) -> Self {
+        Self { principal, credentials }
+    }
+}
 
 impl tonic::service::Interceptor for Identified {
     fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
-        if let Some(principal) = &self.0 {
+        if let Some(principal) = &self.principal {
             request.metadata_mut().insert(PRINCIPAL_METADATA, principal.clone());
+        }
+        if let Some(token) = self.credentials.shown() {
+            request.metadata_mut().insert(TOKEN_METADATA, token);
         }
         Ok(request)
     }
@@ -164,25 +200,26 @@ impl Client {
         Self::builder(endpoints).build()
     }
 
-    /// A client with more to say: namespace, identity, timeout.
+    /// A client with more to say: namespace, TLS, token, timeout.
     pub fn builder(endpoints: impl Into<Endpoints>) -> ClientBuilder {
         let namespace = NAMESPACE_DEFAULT.to_owned();
-        ClientBuilder { endpoints: endpoints.into(), namespace, identity: None, request_timeout: REQUEST_TIMEOUT_DEFAULT, tls: Tls::new() }
+        let (endpoints, request_timeout) = (endpoints.into(), REQUEST_TIMEOUT_DEFAULT);
+        ClientBuilder { endpoints, namespace, identity: None, request_timeout, tls: Tls::new(), token: None }
     }
 
     /// A client of no server: every call fails at once, and says so.
     #[cfg(feature = "testing")]
     pub(crate) fn without_server() -> Self {
-        let shared =
-            Shared { connections: Connections::new(Vec::new(), Tls::new()), principal: None, request_timeout: REQUEST_TIMEOUT_DEFAULT };
+        let connections = Connections::new(Vec::new(), Tls::new(), Credentials::default());
+        let shared = Shared { connections, principal: None, request_timeout: REQUEST_TIMEOUT_DEFAULT };
         Self { shared: Arc::new(shared), namespace: NAMESPACE_DEFAULT.into(), stale: false }
     }
 
-    /// The same client at other addresses, whose answers are for it alone: with the same TLS, identity and patience. An address without a scheme
+    /// The same client at other addresses, whose answers are for it alone: with the same TLS, token, identity and patience. An address without a scheme
     /// is spoken with as the present ones are.
     ///
     /// # Errors
-    /// If an address is no URL.
+    /// If an address is no URL, or would get the token in the clear.
     pub fn at(&self, endpoints: impl Into<Endpoints>) -> Result<Self, ClientError> {
         let connections = self.shared.connections.at(endpoints.into())?;
         let Shared { principal, request_timeout, .. } = &*self.shared;
@@ -316,7 +353,7 @@ impl Client {
     }
 
     pub(crate) fn identified(&self) -> Identified {
-        Identified(self.shared.principal.clone())
+        Identified::new(self.shared.principal.clone(), self.shared.connections.credentials().clone())
     }
 
     /// The workflow service behind a connection.

@@ -50,6 +50,12 @@ pub(crate) fn is_secure(url: &str) -> bool {
     url.starts_with("https://")
 }
 
+/// Whether what is sent to this URL stays on this machine.
+pub(crate) fn is_loopback(url: &str) -> bool {
+    let host = url.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(|host| host.trim_matches(['[', ']']).to_owned()));
+    host.is_some_and(|host| host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback()))
+}
+
 fn bad(message: impl Into<String>) -> ClientError {
     ClientError::new(ErrorCode::BadEndpoint, "connect", "", message)
         .remedied("Give the client address of a graftd, such as http://127.0.0.1:7420.")

@@ -139,6 +139,11 @@ impl ClientError {
         self.0.detail.retryable
     }
 
+    /// Whether a stream that ended so is over: not if that is mended by itself, or by another token, with which it is opened again.
+    pub(crate) fn ends_a_stream(&self) -> bool {
+        !self.is_retryable() && self.kind() != Some(ErrorCode::Unauthenticated)
+    }
+
     /// True if the request may have taken effect all the same: repeat it with the same request id, or look.
     pub fn outcome_unknown(&self) -> bool {
         self.0.detail.outcome_unknown

@@ -408,7 +408,7 @@ impl Watch {
             self.backoff.reset();
         }
         self.empty_tries += 1;
-        let hopeless = error.as_ref().is_some_and(|error| !error.is_retryable());
+        let hopeless = error.as_ref().is_some_and(ClientError::ends_a_stream);
         if hopeless || self.empty_tries > WATCH_TRIES_MAX {
             return Err(error.unwrap_or_else(|| {
                 ClientError::new(ErrorCode::Unreachable, self.handle.doing("watch"), "", "the server ended the stream again and again")

@@ -175,15 +175,20 @@
 //! with its tests, a retry, a fan-out, a dead letter and its redrive, a blocked start, a cancellation and long work with progress; and a document
 //! pipeline of thirteen nodes, a repair round trip, and the worker of the README.
 //!
+//! Where members ask who somebody is, [`ClientBuilder::token_file`] shows a token, and [`ClientBuilder::tls`] a certificate; [`Client::create_token`],
+//! [`Client::tokens`], [`Client::revoke_token`], [`Client::who_am_i`] and [`Client::acts`] are for those who give access to others.
+//!
 //! [`middleware`] runs around nodes, for traces, metrics and permissions. With the feature `testing`, `testing::TestEngine` executes workflows in
 //! a test: without a server, on a clock of its own, with failures by script.
 
 #![deny(missing_docs, rustdoc::broken_intra_doc_links)]
 
+mod access;
 mod backoff;
 mod channel;
 mod client;
 mod context;
+mod credentials;
 mod dead_letters;
 // Reachable for the tests that feed it any documents.
 #[doc(hidden)]
@@ -212,6 +217,7 @@ mod tls;
 mod type_name;
 mod worker;
 
+pub use access::{ActPage, NewToken, TokenPage};
 pub use client::{Client, ClientBuilder, NAMESPACE_DEFAULT, Workers};
 pub use context::{CancelReason, NodeContext, PROGRESS_BYTES_MAX};
 pub use dead_letters::{DeadLetterFilter, DeadLetterName, DeadLetterOutcome, DeadLetterPage, Discard, Redrive, Resolved};

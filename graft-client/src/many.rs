@@ -117,6 +117,12 @@ impl Many {
             }
             let left = || pending.iter().filter(|at| self.places[**at].answer.is_none());
             let (error, hint) = match ended {
+                // Another token may have been put in the place of the one that was refused.
+                Ended::Broken { error, .. }
+                    if error.kind() == Some(ErrorCode::Unauthenticated) && self.client.connections().credentials().look() =>
+                {
+                    continue;
+                }
                 Ended::Broken { error, .. } if !error.is_retryable() && error.leader_address().is_none() => return self.give_up(&error),
                 Ended::Broken { error, .. } => {
                     let hint = error.leader_address().map(str::to_owned);

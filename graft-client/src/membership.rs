@@ -25,7 +25,8 @@ pub struct NewJoinToken {
     pub uses: Option<u32>,
 }
 
-fn ms(time: Option<Duration>) -> u64 {
+/// On the wire, where 0 is the default.
+pub(crate) fn ms(time: Option<Duration>) -> u64 {
     // A part of a millisecond is no default.
     time.map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1))
 }

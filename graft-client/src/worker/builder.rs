@@ -62,8 +62,12 @@ impl Worker {
     ///
     /// Lost connections and changes of leader are mended without an end. Dropping the future drops all attempts at once.
     ///
+    /// A worker that was let in once goes on when it is refused later, because its token was revoked, say: it tries again, after some seconds each
+    /// time and with a warning, with the token that is in the file by then.
+    ///
     /// # Errors
-    /// If the cluster refuses this worker, for instance because it speaks another protocol version.
+    /// If the cluster refuses this worker before it was ever let in, for instance because it speaks another protocol version, or its token is
+    /// not known or not for one of its nodes.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), ClientError> {
         shell::run(self, shutdown).await
     }

@@ -12,6 +12,8 @@
 //! - An attempt that was dropped keeps its slot until its code has really ended. If it was dropped because its workflow has ended, that is
 //!   told then, since the leader counts it against its limits until it knows.
 //! - Where the leader cannot be reached, a member that can be carries the stream to it ([`super::detour`]).
+//! - A worker that is refused by all before it was ever welcomed ends, with the reason. Afterwards it goes on: a token that was revoked may be
+//!   replaced, a member be mended. It tries at once where it was let in before, then every some seconds, and warns each time.
 //! - Draining: no credit; attempts may finish until the grace is over, the rest is handed back; then acknowledgements are awaited, and
 //!   Goodbye is said on every stream.
 
@@ -102,7 +104,7 @@ pub(super) enum Output {
 pub(super) enum Gone {
     /// It broke, or the member closed it.
     Lost(String),
-    /// The member refused, and will again.
+    /// The member refused, and will again until something is mended.
     Refused(ClientError),
 }
 
@@ -652,16 +654,23 @@ impl Engine {
         if self.leads(link) {
             self.leader = None;
         }
-        let mut lost = None;
+        let all_refuse = self.links.refused(link, matches!(gone, Gone::Refused(_)));
+        let (mut lost, mut of_use) = (None, true);
         match gone {
             Gone::Lost(reason) => {
                 tracing::debug!(reason, "a stream to a member is gone");
                 lost = Some(reason);
             }
-            Gone::Refused(error) if self.links.refused(link) && !self.ever_welcomed => self.outputs.push_back(Output::Refused(error)),
-            Gone::Refused(error) => tracing::warn!(%error, "a member refuses this worker"),
+            Gone::Refused(error) if all_refuse && !self.ever_welcomed => self.outputs.push_back(Output::Refused(error)),
+            Gone::Refused(error) => {
+                tracing::warn!(%error, "a member refuses this worker, or may not be asked; the worker goes on trying");
+                of_use = error.kind() != Some(ErrorCode::BadCredentials);
+            }
         }
         self.links.closed(link, now);
+        if !of_use {
+            self.links.rest(link, now);
+        }
         if let (Some(reason), true, false, Stage::Working) = (lost, self.links.alive().is_empty(), self.said_alone, &self.stage) {
             tracing::warn!(reason, "no member can be reached; the worker goes on trying");
             self.said_alone = true;

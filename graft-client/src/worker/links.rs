@@ -8,7 +8,11 @@ use crate::backoff::Backoff;
 pub(super) const MEMBERS_MAX: usize = 64;
 /// First and longest wait before a lost stream is opened again.
 const WAIT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
-/// How long an address rests that turned out to be another name of a member that is there already, or to belong to another cluster.
+/// First and longest wait before a stream is asked for again that was refused for good: what was wrong (a token, a version) may be mended while
+/// the worker runs, but not from one second to the next.
+const WAIT_REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(15));
+/// How long an address rests that turned out to be another name of a member that is there already, to belong to another cluster, or to be one where
+/// the token may not be shown.
 const REST_MS: u64 = 60_000;
 /// When another name of a member is tried, after the stream to it under its first name has gone, in milliseconds.
 const ALIAS_WAIT_MS: u64 = 1_000;
@@ -42,6 +46,8 @@ pub(super) struct Link {
     /// It is opened as a detour to the leader.
     pub(super) detour: bool,
     backoff: Backoff,
+    /// The same for tries that are refused for good.
+    patience: Backoff,
 }
 
 /// All of them.
@@ -64,9 +70,10 @@ impl Links {
 
     fn add(&mut self, address: &str, configured: bool) {
         self.ids += 1;
-        let backoff = Backoff::new(WAIT.0, WAIT.1, self.seed.wrapping_add(self.ids.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
+        let seed = self.seed.wrapping_add(self.ids.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let (backoff, patience) = (Backoff::new(WAIT.0, WAIT.1, seed), Backoff::new(WAIT_REFUSED.0, WAIT_REFUSED.1, seed));
         let (address, phase) = (address.to_owned(), Phase::Waiting { until: 0 });
-        self.links.push(Link { id: self.ids, address, phase, configured, member: None, refused: false, detour: false, backoff });
+        self.links.push(Link { id: self.ids, address, phase, configured, member: None, refused: false, detour: false, backoff, patience });
     }
 
     pub(super) fn get(&self, id: LinkId) -> Option<&Link> {
@@ -123,14 +130,16 @@ impl Links {
         if let Some(link) = self.get_mut(id) {
             (link.phase, link.member, link.refused) = (Phase::Welcomed { member }, Some(member), false);
             link.backoff.reset();
+            link.patience.reset();
         }
         true
     }
 
-    /// The stream is gone: wait, then try again. Another name of the same member gets its turn after it.
+    /// The stream is gone: wait, then try again; for long if the member would not have it, and not if it had taken it before. Another name of the
+    /// same member gets its turn after it.
     pub(super) fn closed(&mut self, id: LinkId, now: u64) {
         let Some(link) = self.get_mut(id) else { return };
-        let wait = link.backoff.wait();
+        let wait = if link.refused { link.patience.wait() } else { link.backoff.wait() };
         link.phase = Phase::Waiting { until: now + crate::next::millis(wait) };
         let Some(member) = link.member else { return };
         for alias in self.links.iter_mut().filter(|link| link.id != id && link.member == Some(member)) {
@@ -148,10 +157,11 @@ impl Links {
         self.rest(id, now);
     }
 
-    /// The member at this address refuses this worker for good. Whether all that the user gave have done so.
-    pub(super) fn refused(&mut self, id: LinkId) -> bool {
+    /// The member at this address has refused this worker for good, or has not: then the stream was lost. Whether all that the user gave have
+    /// refused it.
+    pub(super) fn refused(&mut self, id: LinkId, refused: bool) -> bool {
         if let Some(link) = self.get_mut(id) {
-            link.refused = true;
+            link.refused = refused && matches!(link.phase, Phase::Opening { .. });
         }
         self.links.iter().filter(|link| link.configured).all(|link| link.refused)
     }

@@ -243,6 +243,8 @@ async fn stream(
         Ok(channel) => channel,
         Err(error) => return Gone::Refused(error),
     };
+    // A stream stands for long: it begins with the token that is there now.
+    client.connections().credentials().look();
     let mut service = WorkerServiceClient::with_interceptor(channel, client.identified())
         .max_decoding_message_size(ANSWER_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);

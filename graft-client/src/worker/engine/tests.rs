@@ -510,6 +510,46 @@ fn a_worker_that_every_member_refuses_ends_with_the_reason() {
 }
 
 #[test]
+fn a_worker_that_is_refused_later_tries_at_once_and_then_every_some_seconds_until_it_is_let_in() {
+    let mut engine = engine_with(&["http://a:1"]);
+    engine.tick(10);
+    outputs(&mut engine);
+    engine.received(2, welcome(5, 1, true), 11);
+    let unknown = || Gone::Refused(ClientError::new(ErrorCode::Unauthenticated, "connect a worker", "the token", "was revoked"));
+    let opens = |engine: &mut Engine, from: u64| {
+        let mut opened = (from..from + 60_000).filter(|now| {
+            engine.tick(*now);
+            outputs(engine).iter().any(|line| line.starts_with("connect"))
+        });
+        opened.next().expect("within a minute") - from
+    };
+    let (mut now, mut waits) = (20, Vec::new());
+    for link in 2..=6 {
+        engine.closed(link, unknown(), now);
+        assert!(!outputs(&mut engine).iter().any(|line| line.starts_with("refused")), "it does not end");
+        waits.push(opens(&mut engine, now));
+        now += waits[waits.len() - 1];
+    }
+    assert!(waits[0] <= 50 && waits[1..].iter().all(|wait| (2_500..=15_000).contains(wait)), "{waits:?}");
+    engine.received(7, welcome(5, 1, true), now);
+    assert!(outputs(&mut engine)[0].starts_with("7 <- inventory"));
+    // What is only lost is asked for again as ever.
+    engine.closed(7, Gone::Lost("reset".into()), now);
+    assert!(opens(&mut engine, now) <= 50);
+}
+
+#[test]
+fn an_address_where_the_token_may_not_be_shown_rests() {
+    let mut engine = led();
+    engine.closed(4, Gone::Lost("reset".into()), 20);
+    engine.tick(100);
+    outputs(&mut engine);
+    engine.closed(5, Gone::Refused(ClientError::new(ErrorCode::BadCredentials, "connect", "", "is in the clear")), 110);
+    engine.tick(16_000);
+    assert!(!outputs(&mut engine).iter().any(|line| line.starts_with("connect")));
+}
+
+#[test]
 fn a_lost_stream_is_opened_again_after_a_wait_and_a_welcome_that_never_comes_counts_as_lost() {
     let mut engine = led();
     engine.closed(4, Gone::Lost("reset".into()), 20);
