@@ -41,6 +41,9 @@ pub(crate) struct Context {
     /// The namespace; otherwise `default`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) namespace: Option<String>,
+    /// File with the token that is shown there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) token_file: Option<PathBuf>,
     /// How TLS is spoken there.
     #[serde(default, skip_serializing_if = "Secured::says_nothing")]
     pub(crate) tls: Secured,
@@ -83,10 +86,6 @@ impl Secured {
 
     /// The files by paths that hold wherever `graft` is run.
     pub(crate) fn absolute(self) -> CliResult<Self> {
-        let absolute = |path: Option<PathBuf>| {
-            let path = path.map(std::path::absolute).transpose();
-            path.map_err(|error| CliError::Usage(format!("a file for TLS cannot be named: {error}")))
-        };
         Ok(Self { ca: absolute(self.ca)?, cert: absolute(self.cert)?, key: absolute(self.key)?, host: self.host })
     }
 
@@ -111,6 +110,12 @@ impl Secured {
     }
 }
 
+/// The file by a path that holds wherever `graft` is run.
+pub(crate) fn absolute(file: Option<PathBuf>) -> CliResult<Option<PathBuf>> {
+    let path = file.map(std::path::absolute).transpose();
+    path.map_err(|error| CliError::Usage(format!("a file of a context cannot be named: {error}")))
+}
+
 /// What the environment says.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Environment {
@@ -122,6 +127,8 @@ pub(crate) struct Environment {
     pub(crate) context: Option<String>,
     /// `GRAFT_TLS_…`, as far as they are not empty.
     pub(crate) tls: Secured,
+    /// `GRAFT_TOKEN_FILE`, if it is not empty.
+    pub(crate) token_file: Option<PathBuf>,
 }
 
 impl Environment {
@@ -132,7 +139,8 @@ impl Environment {
         let file = |name| some(name).map(PathBuf::from);
         let (ca, cert, key) = (file("GRAFT_TLS_CA"), file("GRAFT_TLS_CERT"), file("GRAFT_TLS_KEY"));
         let tls = Secured { ca, cert, key, host: some("GRAFT_TLS_HOST") };
-        Self { addr: of("GRAFT_ADDR"), namespace: some("GRAFT_NAMESPACE"), context: some("GRAFT_CONTEXT"), tls }
+        let token_file = file("GRAFT_TOKEN_FILE");
+        Self { addr: of("GRAFT_ADDR"), namespace: some("GRAFT_NAMESPACE"), context: some("GRAFT_CONTEXT"), tls, token_file }
     }
 }
 
@@ -145,6 +153,8 @@ pub(crate) struct Place {
     pub(crate) namespace: String,
     /// How TLS is spoken.
     pub(crate) tls: Secured,
+    /// File with the token that is shown.
+    pub(crate) token_file: Option<PathBuf>,
     /// The context that says so.
     pub(crate) context: Option<String>,
     /// Whether a flag or the environment names the cluster; otherwise it is that of the current context, or the default.
@@ -182,27 +192,39 @@ fn place(global: &Global, environment: &Environment, contexts: impl FnOnce() -> 
         let behind = if default { of_environment.or(of_context) } else { of_context.or(of_environment) };
         Secured::of_flags(&global.tls).or(behind)
     };
+    let token_file = |context: Option<&Context>, default: bool| {
+        let of_context = || context.and_then(|context| context.token_file.clone());
+        let of_environment = || environment.token_file.clone();
+        let behind = if default { of_environment().or_else(of_context) } else { of_context().or_else(of_environment) };
+        global.token_file.clone().or(behind)
+    };
+    let placed = |addr: String, named: Option<(&String, &Context)>, default: bool, is_named: bool| {
+        let context = named.map(|(_, context)| context);
+        Place {
+            addr,
+            namespace: namespace(context, default),
+            tls: tls(context, default),
+            token_file: token_file(context, default),
+            context: named.map(|(name, _)| name.clone()),
+            is_named,
+        }
+    };
     let flag = global.addr.as_deref().map(named).transpose()?;
     if let Some(name) = &global.context {
         let contexts = contexts()?;
         let context = contexts.get(name)?;
         let addr = flag.map_or_else(|| named(&context.addr), Ok)?;
-        let (namespace, tls) = (namespace(Some(context), false), tls(Some(context), false));
-        return Ok(Place { addr, namespace, tls, context: Some(name.clone()), is_named: true });
+        return Ok(placed(addr, Some((name, context)), false, true));
     }
     let of_environment = || environment.addr.as_deref().map(named).transpose();
     if let Some(addr) = flag.map_or_else(of_environment, |addr| Ok(Some(addr)))? {
-        return Ok(Place { addr, namespace: namespace(None, true), tls: tls(None, true), context: None, is_named: true });
+        return Ok(placed(addr, None, true, true));
     }
     let contexts = contexts()?;
     let (name, is_named) = (environment.context.as_ref().or(contexts.current.as_ref()), environment.context.is_some());
-    let Some(name) = name else {
-        let (namespace, tls) = (namespace(None, true), tls(None, true));
-        return Ok(Place { addr: ADDR_DEFAULT.to_owned(), namespace, tls, context: None, is_named });
-    };
+    let Some(name) = name else { return Ok(placed(ADDR_DEFAULT.to_owned(), None, true, is_named)) };
     let context = contexts.get(name)?;
-    let (namespace, tls) = (namespace(Some(context), true), tls(Some(context), true));
-    Ok(Place { addr: named(&context.addr)?, namespace, tls, context: Some(name.clone()), is_named })
+    Ok(placed(named(&context.addr)?, Some((name, context)), true, is_named))
 }
 
 impl Contexts {
@@ -286,6 +308,7 @@ mod tests {
         let context = |addr: &str, namespace: Option<&str>| Context {
             addr: addr.into(),
             namespace: namespace.map(str::to_owned),
+            token_file: Some(format!("/{addr}/token").into()),
             tls: Secured { ca: Some(format!("/{addr}/ca.pem").into()), ..Secured::default() },
         };
         let contexts = [("prod", context("http://p:1", Some("sales"))), ("test", context("http://t:1", None))];
@@ -300,7 +323,7 @@ mod tests {
         let words = ["graft"].into_iter().chain(flags.split_whitespace()).chain(["cluster", "status"]);
         let global = Cli::try_parse_from(words).unwrap().global;
         let [addr, namespace, context] = environment.map(|value| (value != "-").then(|| value.to_owned()));
-        place(&global, &Environment { addr, namespace, context, tls: Secured::default() }, || Ok(contexts))
+        place(&global, &Environment { addr, namespace, context, ..Environment::default() }, || Ok(contexts))
             .map(|place| (place.addr, place.namespace, place.context))
     }
 
@@ -350,6 +373,22 @@ mod tests {
         let half = of("--tls-cert f.pem", of_environment);
         assert_eq!(paths(&half), ["/http://p:1/ca.pem", "f.pem", ""]);
         assert_eq!(half.tls().unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn the_token_of_a_context_goes_to_its_cluster_alone() {
+        let of = |flags: &str, token_file: Option<&str>| {
+            let words = ["graft"].into_iter().chain(flags.split_whitespace()).chain(["cluster", "status"]);
+            let global = Cli::try_parse_from(words).unwrap().global;
+            let environment = Environment { token_file: token_file.map(PathBuf::from), ..Environment::default() };
+            let placed = place(&global, &environment, || Ok(contexts())).unwrap();
+            placed.token_file.unwrap_or_default().display().to_string()
+        };
+        assert_eq!(of("", None), "/http://p:1/token");
+        assert_eq!(of("-c test", Some("e")), "/http://t:1/token");
+        assert_eq!(of("", Some("e")), "e");
+        assert_eq!(of("--token-file f", Some("e")), "f");
+        assert_eq!(of("--addr https://a:1", None), "", "a context of another cluster is not asked");
     }
 
     #[test]

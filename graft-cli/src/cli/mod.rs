@@ -1,7 +1,8 @@
 //! The tree of commands: names, flags, help. It decides nothing.
 //!
-//! Every verb's help ends in examples that can be pasted. Each noun has a file ([`workflow`], [`task`], [`place`], [`local`]); [`which`] holds the
+//! Every verb's help ends in examples that can be pasted. Each noun has a file ([`workflow`], [`task`], [`place`], [`access`], [`local`]); [`which`] holds the
 //! arguments that several share, [`value`] reads what is written in them.
+pub(crate) mod access;
 pub(crate) mod local;
 pub(crate) mod place;
 pub(crate) mod task;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
+use access::{Audit, Token};
 use local::{Bench, Completions, Dev, Explain, Man, Schema};
 use place::{Cluster, Context, DebugBundle, Events, Worker};
 use task::{DeadLetter, Limit, Task};
@@ -29,6 +31,7 @@ Exit codes:
 Environment:
   GRAFT_ADDR, GRAFT_NAMESPACE, GRAFT_CONTEXT   as --addr, --namespace and --context, which win over them
   GRAFT_TLS_CA, GRAFT_TLS_CERT, GRAFT_TLS_KEY, GRAFT_TLS_HOST   as --tls-ca, --tls-cert, --tls-key and --tls-host
+  GRAFT_TOKEN_FILE   as --token-file
   NO_COLOR, CLICOLOR_FORCE   colours never, always   GRAFT_PAGER, PAGER   what shows a history on a terminal
 Examples:
   graft dev
@@ -64,6 +67,9 @@ pub(crate) struct Global {
     /// How TLS is spoken with addresses that begin with https://.
     #[command(flatten)]
     pub(crate) tls: TlsFlags,
+    /// Show the API token in this file; to other machines over TLS only [env: GRAFT_TOKEN_FILE].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
     /// How answers are written: for people, or for programs.
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
     pub(crate) output: Format,
@@ -162,6 +168,15 @@ pub(crate) enum Noun {
         after_help = "Examples:\n  graft debug-bundle ./graft-debug\n  graft debug-bundle ./graft-debug -o json | jq -r '.members[].error'"
     )]
     DebugBundle(DebugBundle),
+    /// Make, list and revoke the tokens with which callers show who they are.
+    #[command(subcommand)]
+    Token(Token),
+    /// Say who you are taken for, and what you may do.
+    #[command(after_help = "Examples:\n  graft whoami\n  graft whoami --token-file billing.token -o json | jq .grants")]
+    Whoami,
+    /// See what administrators did, the latest first: who, from where, what, and how it ended.
+    #[command(after_help = "Examples:\n  graft audit\n  graft audit --limit 20 -o wide\n  graft audit --before 4711 -o jsonl")]
+    Audit(Audit),
     /// Follow what becomes true in all workflows, in the order of the log, until Ctrl-C.
     #[command(after_help = "Examples:\n  graft events\n  graft events --type task_dead_lettered --type failed -o jsonl\n  \
         graft events --after earliest --idle 1s --limit 100")]

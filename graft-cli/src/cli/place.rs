@@ -11,9 +11,10 @@ use super::which::{Consent, Watching};
 /// Verbs of `graft context`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Context {
-    /// Give a name to an address and a namespace, so that --context NAME stands for both.
+    /// Give a name to an address and a namespace, and to the files for TLS and the token, so that --context NAME stands for all of them.
     #[command(after_help = "Examples:\n  graft context add local --addr http://127.0.0.1:7420\n  \
-        graft context add prod --addr http://10.0.0.1:7420,http://10.0.0.2:7420 -n sales --use")]
+        graft context add prod --addr http://10.0.0.1:7420,http://10.0.0.2:7420 -n sales --use\n  \
+        graft context add eu --addr https://graft.example:7420 --tls-ca tls/ca.pem --token-file billing.token")]
     Add(ContextAdd),
     /// Make a context the one that counts where nothing else is said.
     #[command(after_help = "Example:\n  graft context use prod")]
@@ -29,7 +30,7 @@ pub(crate) enum Context {
     Remove(ContextName),
 }
 
-/// Arguments of `graft context add`: the address and the namespace are those of the global flags.
+/// Arguments of `graft context add`: the address, the namespace and the files are those of the global flags.
 #[derive(Debug, Args)]
 pub(crate) struct ContextAdd {
     /// Its name: letters, digits and - _ .

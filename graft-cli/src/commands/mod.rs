@@ -1,4 +1,5 @@
 //! What the verbs do: one file each, in the folder of their noun. Here: who does what, and what all share.
+mod audit;
 mod bench;
 mod cluster;
 mod completions;
@@ -16,7 +17,9 @@ mod reach;
 mod schema;
 mod task;
 mod tls;
+mod token;
 mod watching;
+mod whoami;
 mod worker;
 mod workflow;
 
@@ -58,8 +61,12 @@ impl Session {
 
 /// A client as the flags ask for.
 pub(crate) fn client(place: &Place, timeout: Duration) -> CliResult<Client> {
-    let client = Client::builder(&place.addr).namespace(&place.namespace).tls(place.tls.tls()?);
-    Ok(client.request_timeout(timeout).build()?)
+    let client = Client::builder(&place.addr).namespace(&place.namespace).tls(place.tls.tls()?).request_timeout(timeout);
+    let client = match &place.token_file {
+        Some(file) => client.token_file(file),
+        None => client,
+    };
+    Ok(client.build()?)
 }
 
 /// Threads that the command needs.
@@ -122,6 +129,9 @@ async fn verb(cli: Cli, output: Output) -> CliResult {
             Limit::Unset(args) => limit::unset::run(&session().await?, &args).await,
         },
         Noun::DebugBundle(args) => debug_bundle::run(&session().await?, &global, &args).await,
+        Noun::Token(verb) => token::run(&session().await?, verb).await,
+        Noun::Whoami => whoami::run(&session().await?).await,
+        Noun::Audit(args) => audit::run(&session().await?, &args).await,
         Noun::Events(args) => events::run(&session().await?, &args).await,
         Noun::Context(verb) => context::run(&global, output, verb).await,
         Noun::Tls(verb) => tls::run(&verb),

@@ -16,8 +16,18 @@ use tokio::sync::{Semaphore, watch};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Variables of the environment that `graft` reads.
-pub(crate) const VARIABLES: [&str; 9] =
-    ["GRAFT_ADDR", "GRAFT_NAMESPACE", "GRAFT_CONTEXT", "NO_COLOR", "CLICOLOR_FORCE", "GRAFT_PAGER", "PAGER", "LESS", "COLUMNS"];
+pub(crate) const VARIABLES: [&str; 10] = [
+    "GRAFT_ADDR",
+    "GRAFT_NAMESPACE",
+    "GRAFT_CONTEXT",
+    "GRAFT_TOKEN_FILE",
+    "NO_COLOR",
+    "CLICOLOR_FORCE",
+    "GRAFT_PAGER",
+    "PAGER",
+    "LESS",
+    "COLUMNS",
+];
 /// Where no contexts are kept: those of whoever runs the tests are none of ours.
 pub(crate) const NO_CONFIG: &str = "/nonexistent";
 

@@ -1,4 +1,5 @@
 //! `graft` as people and programs use it: the real binary against a daemon in this process, with a real worker.
+mod access;
 mod bench;
 mod contexts;
 mod dead_letters;

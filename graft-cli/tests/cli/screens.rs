@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 
+use crate::access::Guarded;
 use crate::here::{Here, Ran, graft};
 use crate::tasks::task_is;
 
@@ -94,7 +95,7 @@ fn steady_word(word: &str) -> String {
         _ if is_cursor => put("CURSOR"),
         _ if is_address => put("ADDRESS"),
         _ if digits > 15 && digits == core.len() => put("NUMBER"),
-        _ if core.starts_with("graft-join.") => put("TOKEN"),
+        _ if core.starts_with("graft-join.") || core.starts_with("graft-api.") => put("TOKEN"),
         _ if core.len() == 12 && core.chars().all(|c| c.is_ascii_hexdigit()) => put("ID"),
         _ if core == env!("CARGO_PKG_VERSION") => put("VERSION"),
         _ => word.to_owned(),
@@ -257,6 +258,35 @@ async fn screens_of_members() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn screens_of_access() {
+    let (open, here) = (Here::start().await, Guarded::start().await);
+    screen("whoami-open", &open.graft(&["whoami"]).await);
+    open.stop().await;
+    let screen_of = async |name: &str, token: &str, words: &[&str]| screen(name, &here.graft(token, words).await);
+    screen_of("whoami-root", "root", &["whoami"]).await;
+    screen_of("token-list-empty", "root", &["token", "list"]).await;
+    here.make("charger", &["--grant", "worker@billing=charge,refund-*"]).await;
+    screen_of("token-list", "root", &["token", "list", "-o", "wide"]).await;
+    screen_of("whoami", "charger", &["whoami"]).await;
+    screen_of("error-not-allowed", "charger", &["workflow", "list", "-n", "billing"]).await;
+    screen_of("error-not-allowed-json", "charger", &["workflow", "list", "-n", "billing", "-o", "json"]).await;
+    screen_of("error-unauthenticated", "", &["workflow", "list"]).await;
+    let charger = here.done("root", &["token", "list", "-o", "name"]).await;
+    screen_of("token-create", "root", &["token", "create", "billing", "--grant", "operator@billing", "--grant", "viewer", "--ttl", "10m"])
+        .await;
+    screen_of("token-create-no-grant", "root", &["token", "create", "billing", "--grant", "operater@billing"]).await;
+    screen_of("token-revoke", "root", &["token", "revoke", charger.trim()]).await;
+    screen_of("token-revoke-again", "root", &["token", "revoke", charger.trim()]).await;
+    here.done("root", &["limit", "set", "charge", "--max", "7"]).await;
+    let member = serde_json::from_str::<serde_json::Value>(&here.done("root", &["cluster", "members", "-o", "json"]).await).unwrap();
+    let member = member["members"][0]["name"].as_str().unwrap().to_owned();
+    screen_of("audit", "root", &["audit", "--limit", "1"]).await;
+    let wide = here.graft("root", &["audit", "--limit", "1", "-o", "wide"]).await;
+    compare("audit-wide", &wide, |text| steady(&text.replace(&member, "MEMBER")));
+    here.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn screens_of_mistakes() {
     let here = Here::start().await;
     screen("error-not-found", &here.graft(&["workflow", "get", "nowhere"]).await);
@@ -295,9 +325,19 @@ async fn verbs(help: &str) -> Vec<Vec<String>> {
 #[tokio::test]
 async fn screens_of_help() {
     plain_screen("help", &graft(&["--help"]).await);
-    for noun in
-        ["workflow", "task", "dead-letter", "worker", "limit", "cluster", "cluster join-token", "cluster snapshot", "context", "tls"]
-    {
+    for noun in [
+        "workflow",
+        "task",
+        "dead-letter",
+        "worker",
+        "limit",
+        "cluster",
+        "cluster join-token",
+        "cluster snapshot",
+        "token",
+        "context",
+        "tls",
+    ] {
         let words: Vec<&str> = noun.split(' ').chain(["--help"]).collect();
         plain_screen(&format!("help-{}", noun.replace(' ', "-")), &graft(&words).await);
     }

@@ -82,13 +82,13 @@ async fn bench(global: &Global, output: Output, args: &Bench, interrupt: &Interr
     let directory = args.fsync_dir.clone().unwrap_or_else(|| PathBuf::from("."));
     let mut disk = Disk::default();
     probe(&mut disk, &directory).await;
-    let (addr, here) = if named {
-        (place.addr.clone(), None)
+    let (place, here) = if named {
+        (place, None)
     } else {
         let here = interrupt.or(Here::start(&directory)).await?;
-        (here.addr(), Some(here))
+        // A server of this process knows no token, whichever is shown to others.
+        (Place { addr: here.addr(), token_file: None, ..place }, Some(here))
     };
-    let place = Place { addr, ..place };
     client(&place, global.timeout)?; // an address that is none is a mistake, whether anybody answers or not
     let spinner = Spinner::start("measuring");
     let figures = match interrupt.or(reach(&place.addr, global.timeout)).await {

@@ -3,7 +3,7 @@
 use crate::cli::Global;
 use crate::cli::place::ContextAdd;
 use crate::commands::client;
-use crate::contexts::{Context, Place, Secured, Store, checked_name};
+use crate::contexts::{Context, Place, Secured, Store, absolute, checked_name};
 use crate::error::{CliError, CliResult};
 use crate::output::note;
 
@@ -15,9 +15,16 @@ pub(crate) fn run(global: &Global, args: &ContextAdd) -> CliResult {
     let addr = addr.ok_or_else(|| CliError::Usage(format!("say where {name:?} is: graft context add {name} --addr URL")))?;
     // An address that is none, or a file that does not fit, is refused now, not when it is needed.
     let tls = Secured::of_flags(&global.tls).absolute()?;
+    let token_file = absolute(global.token_file.clone())?;
     let namespace = global.namespace.clone();
-    let place =
-        Place { addr: addr.clone(), namespace: namespace.clone().unwrap_or_default(), tls: tls.clone(), context: None, is_named: true };
+    let place = Place {
+        addr: addr.clone(),
+        namespace: namespace.clone().unwrap_or_default(),
+        tls: tls.clone(),
+        token_file: token_file.clone(),
+        context: None,
+        is_named: true,
+    };
     client(&place, global.timeout)?;
     let store = Store::find()?;
     let (mut contexts, _) = store.read()?;
@@ -27,7 +34,7 @@ pub(crate) fn run(global: &Global, args: &ContextAdd) -> CliResult {
             contexts.get(name)?.addr
         )));
     }
-    contexts.contexts.insert(name.clone(), Context { addr, namespace, tls });
+    contexts.contexts.insert(name.clone(), Context { addr, namespace, token_file, tls });
     if args.make_current {
         contexts.current = Some(name.clone());
     }
