@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use graft_client::Client;
+use graft_client::{Client, Outcome, Worker};
 use graftd::app::Daemon;
 use graftd::config::{Config, Flags, Sources, load};
 use tokio::process::Command;
@@ -22,6 +22,9 @@ const SHOWN_MEMBERS: &str = "http://127.0.0.1:7420,http://127.0.0.1:7520,http://
 
 /// The address of the README's member that serves over TLS.
 const SHOWN_SECURE: &str = "https://127.0.0.1:7420";
+
+/// What a command of the README says that shows a token.
+const SHOWN_TOKEN: &str = " --token-file ";
 
 /// Longest that one command may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -146,8 +149,8 @@ async fn the_readme_s_session_runs_as_it_is_shown() {
             continue; // tests/openapi/run runs these: they need more than Rust
         }
         assert!(command.starts_with("graft "), "README.md: nothing runs `{command}`: give it a place in {}", file!());
-        if command.contains(SHOWN_MEMBERS) || command.contains(SHOWN_SECURE) {
-            continue; // tests of their own have three members, and one that speaks TLS
+        if [SHOWN_MEMBERS, SHOWN_SECURE, SHOWN_TOKEN].iter().any(|shown| command.contains(shown)) {
+            continue; // tests of their own have three members, one that speaks TLS, and one that asks who somebody is
         }
         // A benchmark is a short one.
         let ran = shell(&command.replace("--duration 10s", "--duration 1s"), &path, &addr, data.path()).await;
@@ -226,6 +229,43 @@ async fn a_member_as_in_the_readme_serves_clients_over_tls() {
         asked += 1;
     }
     assert_eq!(asked, 1);
+    member.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_as_in_the_readme_let_callers_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = path_with_graft(dir.path());
+    std::fs::write(dir.path().join("root.token"), "r".repeat(64)).unwrap();
+    let block = blocks(&read("README.md"), "toml").into_iter().find(|block| block.contains("root_token_file"));
+    let file = dir.path().join("m1.toml");
+    std::fs::write(&file, block.expect("the README shows it").replace("root.token", dir.path().join("root.token").to_str().unwrap()))
+        .unwrap();
+    let flags =
+        Flags { config: Some(file), data_dir: Some(dir.path().join("data")), listen: Some("127.0.0.1:0".into()), ..Flags::default() };
+    let member = Daemon::start(load(&flags, &Sources::none()).unwrap().accepted().unwrap()).await.unwrap();
+    tokio::time::timeout(PATIENCE, member.ready()).await.expect("it becomes ready in time").unwrap();
+    let addr = member.client_url();
+    let mut asked = 0;
+    for Shown { command, .. } in commands(&read("README.md")).iter().filter(|shown| shown.command.contains(SHOWN_TOKEN)) {
+        let ran = shell(command, &path, &addr, dir.path()).await;
+        let (said, wrong) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+        assert!(ran.status.success(), "`{command}`: {said}{wrong}");
+        asked += 1;
+    }
+    assert!(asked > 4, "the README shows tokens, and {asked} commands of it were found");
+    // A worker with the token that was made for it takes what was started; it may do nothing else.
+    let client = |file: &str| Client::builder(&addr).token_file(dir.path().join(file)).build().unwrap();
+    let stop = CancellationToken::new();
+    let greet =
+        |_, _: (), name: String| async move { Ok(Outcome::done().merge(&serde_json::json!({ "greeting": format!("Hello, {name}!") }))) };
+    let worker = Worker::builder(client("greeter.token")).node_fn("greet", greet);
+    let worker = tokio::spawn(worker.run_until(stop.clone().cancelled_owned()));
+    let state: serde_json::Value = client("orders.token").workflow("hello-9").result().await.expect("it is executed");
+    assert_eq!(state["greeting"], "Hello, Barbara!");
+    assert_eq!(client("greeter.token").counts().await.unwrap_err().code(), "GR0031");
+    stop.cancel();
+    worker.await.expect("no panic").expect("a good end");
     member.shutdown().await;
 }
 
