@@ -20,6 +20,7 @@ mod disk;
 mod error;
 mod forming;
 mod health;
+mod leaving;
 mod options;
 mod presence;
 mod recover;
@@ -54,6 +55,7 @@ use crate::discovery::formation::Formation;
 use crate::discovery::formation_rules::Me;
 use crate::discovery::records::{Candidate, FIRST_EPOCH, Marker};
 use crate::discovery::sources::Candidates;
+use crate::discovery::stateful_set::StatefulSetPod;
 use crate::observability::logging::ProcessLog;
 use crate::observability::metrics::Metrics;
 use crate::observability::process;
@@ -79,6 +81,8 @@ pub use run::run;
 const PEER_KEEPALIVE: Duration = Duration::from_secs(2);
 /// Name of a single member whose host has none.
 const NAME_FALLBACK: &str = "graftd";
+/// How much of the grace of a drain may go into leaving the cluster: what is left is for handing leadership over all the same.
+const LEAVING_PART: f32 = 0.75;
 /// Longest wait for something that only has to be noticed, once the grace of a drain is over.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 
@@ -113,7 +117,16 @@ impl Prepared {
         let config = &loaded.config;
         config.check()?;
         let name = config.node.name.as_deref();
-        let (data_dir, contents) = DataDir::open(&config.node.data_dir, name, &host_name(), &config.cluster.name)?;
+        let (data_dir, mut contents) = DataDir::open(&config.node.data_dir, name, &host_name(), &config.cluster.name)?;
+        if let Some(left) = &contents.left {
+            let (cluster_id, raft_id) = (&left.cluster_id, left.raft_id);
+            tracing::warn!(
+                cluster_id,
+                raft_id,
+                "the member of this data directory has left its cluster for good: beginning anew, with nothing"
+            );
+            contents = data_dir.begin_anew(name.unwrap_or(&left.member))?;
+        }
         let client = bind("client.listen", &config.client.listen).await?;
         let peer = match config.peer_listen() {
             Some(address) => Some(bind("cluster.peer_listen", &address).await?),
@@ -274,6 +287,7 @@ impl Prepared {
             discovery_stop,
             background,
         };
+        let pod = options::pod(&config, options::told_by_kubernetes());
         Ok(Daemon {
             client_address,
             urls: api::Urls { is_secure: client_tls.is_some() },
@@ -282,7 +296,8 @@ impl Prepared {
             board,
             in_force,
             floors,
-            _data_dir: data_dir,
+            pod,
+            data_dir,
         })
     }
 }
@@ -296,8 +311,10 @@ pub struct Daemon {
     board: Arc<ReadinessBoard>,
     in_force: InForce,
     floors: Floors,
+    /// Whose pod this member is, if it leaves with it.
+    pod: Option<StatefulSetPod>,
     /// Owns the lock until everything else is gone.
-    _data_dir: Arc<DataDir>,
+    data_dir: Arc<DataDir>,
 }
 
 /// The floors that run, and how to end each. Whatever is dropped here ends.
@@ -369,9 +386,11 @@ impl Daemon {
     }
 
     /// Drains and stops, top down, within the configured grace: dispatch ends, leadership is handed over, streams are closed with a reason,
-    /// the state is flushed. What does not end in time is cut; nothing that was acknowledged is lost by it.
+    /// the state is flushed. A member whose pod is not to come back leaves the cluster first. What does not end in time is cut; nothing that was
+    /// acknowledged is lost by it.
     pub async fn shutdown(self) {
-        let deadline = Instant::now() + self.in_force.grace();
+        let begun = Instant::now();
+        let deadline = begun + self.in_force.grace();
         // It holds consensus, too, which has to end below.
         drop(self.in_force);
         let Floors {
@@ -389,6 +408,9 @@ impl Daemon {
         self.board.update(|conditions| conditions.draining = true);
         scheduler.stop_dispatch();
         discovery_stop.cancel();
+        if let Some(pod) = &self.pod {
+            leaving::leave(pod, &consensus, &self.formation, &self.data_dir, begun + self.grace.mul_f32(LEAVING_PART)).await;
+        }
         late(deadline, "handing over leadership", consensus.resign()).await;
         api_stop.cancel();
         late(deadline, "closing the clients' streams", api_task).await;

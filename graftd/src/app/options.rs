@@ -13,7 +13,9 @@ use crate::consensus::{ConsensusOptions, MemberInfo, MembershipRules};
 use crate::discovery::formation_rules::Bootstrap;
 use crate::discovery::join_policy::JoinPolicy;
 use crate::discovery::records::Candidate;
+use crate::discovery::service_account::ServiceAccount;
 use crate::discovery::sources::{Dns, Kubernetes, KubernetesOptions, MDNS_PORT, Mdns, MdnsOptions, Patience, Source, StaticList};
+use crate::discovery::stateful_set::StatefulSetPod;
 use crate::observability::metrics::Metrics;
 use crate::scheduler::{SchedulerOptions, SeedLimits};
 use crate::storage::{LogOptions, StateOptions};
@@ -148,13 +150,29 @@ fn dns(discovery: &Discovery) -> Vec<Dns> {
 
 fn kubernetes(discovery: &Discovery, service: &str, in_pod: Option<HostPort>) -> KubernetesOptions {
     KubernetesOptions {
-        server: discovery.kubernetes_api.clone().or(in_pod).map(|api| format!("https://{api}")),
+        server: api_server(discovery, in_pod),
         account: discovery.kubernetes_account.clone(),
         service: service.to_owned(),
         namespace: discovery.kubernetes_namespace.clone(),
         port: discovery.kubernetes_port.parse().expect("the configuration was checked"),
         patience: Patience::default(),
     }
+}
+
+/// The pod that this member is, if it leaves the cluster with it.
+pub(super) fn pod(config: &Config, in_pod: Option<HostPort>) -> Option<StatefulSetPod> {
+    let discovery = &config.discovery;
+    let account = ServiceAccount {
+        server: api_server(discovery, in_pod),
+        account: discovery.kubernetes_account.clone(),
+        namespace: discovery.kubernetes_namespace.clone(),
+        answer: Patience::default().answer,
+    };
+    Some(StatefulSetPod { stateful_set: discovery.kubernetes_stateful_set.clone()?, ordinal: config.pod_ordinal()?, account })
+}
+
+fn api_server(discovery: &Discovery, in_pod: Option<HostPort>) -> Option<String> {
+    discovery.kubernetes_api.clone().or(in_pod).map(|api| format!("https://{api}"))
 }
 
 /// Where the API server is, as Kubernetes tells each pod.

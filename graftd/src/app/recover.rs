@@ -57,6 +57,10 @@ fn attempt(config: &Config, args: &RecoverArgs, disk: &Arc<dyn Disk>) -> Result<
     }
     let (data_dir, contents) =
         DataDir::open(data_dir, config.node.name.as_deref(), &host_name(), &config.cluster.name).map_err(StartError::from)?;
+    if contents.left.is_some() {
+        let why = "its member has left its cluster for good, and what it has is of before\n  → name a survivor's; only if there is none, remove `left.json` from it";
+        return Err(refused(format!("data directory {}: {why}", data_dir.path().display())));
+    }
     let Some(marker) = contents.marker else {
         let why = "it is not part of a cluster, so there is none to recover\n  → name a survivor's with --data-dir or --config";
         return Err(refused(format!("data directory {}: {why}", data_dir.path().display())));

@@ -124,7 +124,11 @@ fn discovery(config: &Config, problems: &mut Vec<Problem>) {
         let why = format!("{} names are too many: each is asked for again and again", discovery.dns.len());
         problems.push(Problem::of("discovery.dns", why, format!("use at most {DNS_NAMES_MAX}; one name may have many addresses")));
     }
-    let named = [("kubernetes_service", &discovery.kubernetes_service), ("kubernetes_namespace", &discovery.kubernetes_namespace)];
+    let named = [
+        ("kubernetes_service", &discovery.kubernetes_service),
+        ("kubernetes_stateful_set", &discovery.kubernetes_stateful_set),
+        ("kubernetes_namespace", &discovery.kubernetes_namespace),
+    ];
     for (key, name) in named {
         if let Some(name) = name.as_ref().filter(|name| !is_label(name)) {
             let why =
@@ -138,16 +142,31 @@ fn discovery(config: &Config, problems: &mut Vec<Problem>) {
         let why = format!("`{port}` is neither the name of a port of the Service nor a number from 1 to 65535");
         problems.push(Problem::of("discovery.kubernetes_port", why, "use the number at which members listen, 7421 unless it was changed"));
     }
-    if discovery.kubernetes_service.is_none() {
+    if let Some(stateful_set) = &discovery.kubernetes_stateful_set {
+        if config.pod_ordinal().is_none() {
+            let name = config.node.name.as_deref().unwrap_or("without a name");
+            let why = format!("no pod of `{stateful_set}` is called as this member is: {name}");
+            let remedy = "set node.name to the pod's name, which ends with its number, or leave this key out";
+            problems.push(Problem::of("discovery.kubernetes_stateful_set", why, remedy).beside(&["node.name"]));
+        }
+    }
+    if discovery.kubernetes_service.is_none() && *port != usual.kubernetes_port {
+        let why = "it says where endpoints answer members, but not of which Service";
+        problems.push(Problem::of("discovery.kubernetes_port", why, "set discovery.kubernetes_service, or leave it out"));
+    }
+    if discovery.kubernetes_service.is_none() && discovery.kubernetes_stateful_set.is_none() {
         let said = [
             ("kubernetes_namespace", discovery.kubernetes_namespace.is_some()),
-            ("kubernetes_port", *port != usual.kubernetes_port),
             ("kubernetes_api", discovery.kubernetes_api.is_some()),
             ("kubernetes_account", discovery.kubernetes_account != usual.kubernetes_account),
         ];
         for (key, _) in said.iter().filter(|(_, said)| *said) {
-            let why = "it says how to ask Kubernetes, but not for which Service";
-            problems.push(Problem::of(format!("discovery.{key}"), why, "set discovery.kubernetes_service, or leave it out"));
+            let why = "it says how to ask Kubernetes, but not for what";
+            problems.push(Problem::of(
+                format!("discovery.{key}"),
+                why,
+                "set discovery.kubernetes_service or kubernetes_stateful_set, or leave it out",
+            ));
         }
     }
 }

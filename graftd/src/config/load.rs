@@ -479,6 +479,12 @@ mod tests {
             ),
             ("discovery.kubernetes_namespace = \"graft-\"", "discovery.kubernetes_namespace: `graft-` is no name in"),
             ("discovery.kubernetes_port = \"70000\"", "discovery.kubernetes_port: `70000` is neither"),
+            (
+                "discovery.kubernetes_stateful_set = \"graft\"\nnode.name = \"graftd-1\"",
+                "discovery.kubernetes_stateful_set: no pod of `graft` is called as this member is: graftd-1",
+            ),
+            ("discovery.kubernetes_stateful_set = \"a_b\"", "discovery.kubernetes_stateful_set: `a_b` is no name in"),
+            ("discovery.kubernetes_port = \"7422\"", "discovery.kubernetes_port: it says where endpoints answer"),
             ("discovery.kubernetes_api = \"10.0.0.1:443\"", "discovery.kubernetes_api: it says how to ask Kubernetes"),
             ("discovery.dns_every = \"10ms\"", "discovery.dns_every: 10ms is too small"),
             ("[cluster]\nexpect = 3\npeers = [\"127.0.0.1:1\", \"127.0.0.1:2\"]", "node.name: members of a cluster are told apart by name"),

@@ -240,7 +240,11 @@ pub struct Discovery {
     /// Name of a Service of Kubernetes whose endpoints are members, ready or not: its EndpointSlices are watched. The pod's service account
     /// must be allowed to get, list and watch `endpointslices` (`discovery.k8s.io`), nothing else.
     pub kubernetes_service: Option<String>,
-    /// Its namespace. When it is left out: that of the service account.
+    /// Name of the StatefulSet of Kubernetes whose pod this member is, as its name says (`graft-2` of `graft`). When this member is told to end, it
+    /// asks whether that is to have such a pod any more; if not, it leaves the cluster for good before it ends, and begins anew when it is
+    /// started again. The pod's service account must be allowed to get that one of the `statefulsets` (`apps`).
+    pub kubernetes_stateful_set: Option<String>,
+    /// The namespace of both. When it is left out: that of the service account.
     pub kubernetes_namespace: Option<String>,
     /// At which port its endpoints answer members: the name of a port of the Service, or a number.
     pub kubernetes_port: String,
@@ -418,6 +422,13 @@ impl Config {
         !self.cluster.peers.is_empty() || !dns.is_empty() || *mdns || kubernetes_service.is_some()
     }
 
+    /// The number with which the name of this pod of `discovery.kubernetes_stateful_set` ends; `None`: it is no pod of one.
+    pub fn pod_ordinal(&self) -> Option<u64> {
+        let (pod, stateful_set) = (self.node.name.as_ref()?, self.discovery.kubernetes_stateful_set.as_ref()?);
+        let number = pod.strip_prefix(stateful_set.as_str())?.strip_prefix('-')?;
+        number.parse().ok().filter(|ordinal: &u64| ordinal.to_string() == number)
+    }
+
     /// How many members form the cluster.
     pub fn expect(&self) -> u32 {
         self.cluster.expect.unwrap_or(1)
@@ -481,6 +492,7 @@ impl Default for Discovery {
             dns_every: Span::from_millis(5_000),
             mdns: false,
             kubernetes_service: None,
+            kubernetes_stateful_set: None,
             kubernetes_namespace: None,
             kubernetes_port: PEER_PORT.to_string(),
             kubernetes_api: None,

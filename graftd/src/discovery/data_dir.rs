@@ -5,6 +5,7 @@
 //! identity       raft id and name, written once, when the directory is formatted
 //! promise.json   the proposal that this member has promised itself to
 //! cluster.json   the marker: member of a formed cluster
+//! left.json      the marker again: it has left that cluster for good, and begins anew when it is started
 //! log.redb       consensus: entries, vote
 //! state.redb     the machine's tables
 //! ```
@@ -26,10 +27,11 @@ const LOCK: &str = "lock";
 const IDENTITY: &str = "identity";
 const PROMISE: &str = "promise.json";
 const MARKER: &str = "cluster.json";
+const LEFT: &str = "left.json";
 const LOG: &str = "log.redb";
 const STATE: &str = "state.redb";
 /// What may stand in a directory that is formatted: our lock, and what a file system makes by itself.
-const NOT_FOREIGN: &[&str] = &[LOCK, "lost+found"];
+const NOT_FOREIGN: &[&str] = &[LOCK, LEFT, "lost+found"];
 
 /// What only a member has: beside it there must be its identity.
 const OURS: &[&str] = &[PROMISE, MARKER, LOG, STATE];
@@ -50,6 +52,8 @@ pub struct Contents {
     pub promise: Option<Proposal>,
     /// Its marker, if it is a member.
     pub marker: Option<Marker>,
+    /// The marker of the cluster that it has left for good, if it has.
+    pub left: Option<Marker>,
 }
 
 /// Why a data directory cannot be used.
@@ -160,7 +164,7 @@ impl DataDir {
             Some(identity) => identity,
             None => this.format(name.unwrap_or(fallback))?,
         };
-        let contents = Contents { identity, promise: this.read(PROMISE)?, marker: this.read(MARKER)? };
+        let contents = Contents { identity, promise: this.read(PROMISE)?, marker: this.read(MARKER)?, left: this.read(LEFT)? };
         this.check(&contents, name, cluster_name)?;
         Ok((this, contents))
     }
@@ -189,12 +193,13 @@ impl DataDir {
     }
 
     fn check(&self, contents: &Contents, name: Option<&str>, cluster_name: &str) -> Result<(), DataDirError> {
-        let Contents { identity, promise, marker } = contents;
+        let Contents { identity, promise, marker, left } = contents;
         let damaged = |file, why: String, remedy| DataDirError::Damaged { path: self.shown(), file, why, remedy };
         let formats = [
             (IDENTITY, Some(identity.format)),
             (PROMISE, promise.as_ref().map(|promise| promise.format)),
             (MARKER, marker.as_ref().map(|marker| marker.format)),
+            (LEFT, left.as_ref().map(|left| left.format)),
         ];
         for (file, format) in formats {
             if let Some(format) = format.filter(|format| *format != FORMAT) {
@@ -243,6 +248,30 @@ impl DataDir {
     /// The marker; on disk when it returns.
     pub fn write_marker(&self, marker: &Marker) -> io::Result<()> {
         self.write(MARKER, marker)
+    }
+
+    /// Says that the member of this marker has left its cluster for good; on disk when it returns.
+    pub fn write_left(&self, marker: &Marker) -> io::Result<()> {
+        self.write(LEFT, marker)
+    }
+
+    /// Forgets all that a member which has left knew, and formats the directory for one with a new raft id. Broken off, it is done again.
+    pub fn begin_anew(&self, name: &str) -> Result<Contents, DataDirError> {
+        // The marker first, since it vouches for the rest; what says that all may go goes last.
+        for file in [MARKER, PROMISE, LOG, STATE, IDENTITY] {
+            self.remove(file)?;
+        }
+        let identity = self.format(name)?;
+        self.remove(LEFT)?;
+        Ok(Contents { identity, promise: None, marker: None, left: None })
+    }
+
+    fn remove(&self, file: &str) -> Result<(), DataDirError> {
+        let removed = match fs::remove_file(self.path.join(file)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other,
+        };
+        removed.and_then(|()| File::open(&self.path)?.sync_all()).map_err(|e| self.failed("remove a file of a member that has left", e))
     }
 
     /// The promise; on disk when it returns.
@@ -380,6 +409,37 @@ mod tests {
             data.write_marker(&Marker { raft_id: 7, ..marker(&contents.identity) }).unwrap();
         }
         assert!(matches!(open(dir.path(), None), Err(DataDirError::Damaged { file: MARKER, .. })));
+    }
+
+    #[test]
+    fn who_has_left_begins_anew_also_after_it_was_broken_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = {
+            let (data, contents) = open(dir.path(), Some("a")).unwrap();
+            fs::write(data.log_path(), "old").unwrap();
+            fs::write(data.state_path(), "old").unwrap();
+            data.write_marker(&marker(&contents.identity)).unwrap();
+            data.write_left(&marker(&contents.identity)).unwrap();
+            contents.identity
+        };
+        {
+            let (data, contents) = open(dir.path(), Some("a")).unwrap();
+            assert_eq!(contents.left.as_ref(), contents.marker.as_ref(), "nothing is gone before somebody asks for it");
+            // It came as far as this.
+            data.remove(MARKER).unwrap();
+            data.remove(IDENTITY).unwrap();
+            data.remove(LOG).unwrap();
+            data.remove(STATE).unwrap();
+        }
+        let (data, contents) = open(dir.path(), Some("a")).unwrap();
+        assert!(contents.left.is_some());
+        let anew = data.begin_anew("a").unwrap();
+        assert!(anew.left.is_none() && anew.marker.is_none());
+        assert_ne!(anew.identity.raft_id, old.raft_id);
+        drop(data);
+        let (data, contents) = open(dir.path(), Some("a")).unwrap();
+        assert_eq!((contents.identity, contents.left), (anew.identity, None));
+        assert!(!data.log_path().exists() && !data.state_path().exists());
     }
 
     #[test]

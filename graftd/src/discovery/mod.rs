@@ -16,6 +16,8 @@
 //!
 //! The rules are synchronous and decide from what was seen; [`rounds`] does the waiting. A leaf: it knows no floor of the house, and what
 //! consensus has to do is returned to the caller as a value.
+//!
+//! In Kubernetes a member that is told to end also asks whether it is to come back ([`stateful_set`]): the one case in which it leaves by itself.
 
 pub mod data_dir;
 pub mod formation;
@@ -24,4 +26,6 @@ pub mod join_policy;
 pub mod protocol;
 pub mod records;
 pub mod rounds;
+pub mod service_account;
 pub mod sources;
+pub mod stateful_set;

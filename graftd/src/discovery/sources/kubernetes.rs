@@ -14,7 +14,6 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use kube::api::{Api, ApiResource, DynamicObject};
 use kube::client::{Client, ClientBuilder};
-use kube::config::AuthInfo;
 use kube::runtime::watcher::{self, Event, watcher};
 use tokio::sync::Mutex;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
@@ -24,6 +23,7 @@ use tower::util::MapFutureLayer;
 use super::endpoint_slices::{EndpointSlices, PeerPort, SliceEvent};
 use super::patience::{Pauses, chance};
 use super::{Patience, Provider, Says, Source};
+use crate::discovery::service_account::{ServiceAccount, innermost};
 
 /// The label by which a slice names its Service.
 const OF_SERVICE: &str = "kubernetes.io/service-name";
@@ -108,31 +108,9 @@ impl Kubernetes {
     /// A client that speaks as the account.
     fn api(&self) -> Result<Api<DynamicObject>, String> {
         let KubernetesOptions { server, account, namespace, patience, .. } = &self.options;
-        let server =
-            server.as_ref().ok_or("this is no pod (KUBERNETES_SERVICE_HOST is not set), and discovery.kubernetes_api names no server")?;
-        let namespace = match namespace {
-            Some(namespace) => namespace.clone(),
-            None => {
-                let file = account.join("namespace");
-                let read = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-                read.trim().to_owned()
-            }
-        };
-        let encrypted = server.starts_with("https:");
-        // What kube says of a file that is not there does not name the file.
-        for file in [Some("token"), encrypted.then_some("ca.crt")].into_iter().flatten().map(|file| account.join(file)) {
-            std::fs::metadata(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-        }
-        let mut config = kube::Config::new(server.parse().map_err(|error| format!("{server}: {error}"))?);
-        config.auth_info = AuthInfo { token_file: Some(account.join("token").display().to_string()), ..AuthInfo::default() };
-        config.connect_timeout = Some(patience.answer);
-        // What is tried again, and when, is decided in one place.
-        config.default_retry = false;
-        if encrypted {
-            // Nobody else's authority counts; the file is read by kube, and again when it changes.
-            config.root_cert = Some(Vec::new());
-            config.root_cert_file = Some(account.join("ca.crt"));
-        }
+        let account =
+            ServiceAccount { server: server.clone(), account: account.clone(), namespace: namespace.clone(), answer: patience.answer };
+        let (config, namespace) = (account.config()?, account.namespace()?);
         let mut pace = interval(PACE);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let pace = Arc::new(Mutex::new(pace));
@@ -171,15 +149,6 @@ impl Anew {
             None => Self::Failed(innermost(&error)),
         }
     }
-}
-
-/// The cause that nothing stands behind, since those above it only say that there is one.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(cause) = error.source() {
-        error = cause;
-    }
-    error.to_string()
 }
 
 impl SliceEvent {
