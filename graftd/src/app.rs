@@ -390,7 +390,8 @@ impl Daemon {
     /// acknowledged is lost by it.
     pub async fn shutdown(self) {
         let begun = Instant::now();
-        let deadline = begun + self.in_force.grace();
+        let grace = self.in_force.grace();
+        let deadline = begun + grace;
         // It holds consensus, too, which has to end below.
         drop(self.in_force);
         let Floors {
@@ -409,7 +410,7 @@ impl Daemon {
         scheduler.stop_dispatch();
         discovery_stop.cancel();
         if let Some(pod) = &self.pod {
-            leaving::leave(pod, &consensus, &self.formation, &self.data_dir, begun + self.grace.mul_f32(LEAVING_PART)).await;
+            leaving::leave(pod, &consensus, &self.formation, &self.data_dir, begun + grace.mul_f32(LEAVING_PART)).await;
         }
         late(deadline, "handing over leadership", consensus.resign()).await;
         api_stop.cancel();

@@ -100,6 +100,10 @@ pub(crate) enum Cluster {
         graft cluster log-level --reset"
     )]
     LogLevel(LogLevelArgs),
+    /// Start a workflow of one step, work it off in this process, and wait for its end: whether the cluster does what it is for. It is deleted an
+    /// hour later.
+    #[command(after_help = "Examples:\n  graft cluster try\n  graft cluster try --wait=10s --addr http://127.0.0.1:7420 -q")]
+    Try(TryArgs),
     /// Name the first members of a cluster that is not formed yet, to one of them; it forms by itself then. Only where cluster.bootstrap is
     /// manual.
     #[command(after_help = "Examples:\n  graft cluster bootstrap --members graft-0,graft-1,graft-2 --dry-run\n  \
@@ -152,6 +156,14 @@ pub(crate) struct DebugBundle {
     /// Where it goes: a directory that is empty or not there.
     #[arg(value_name = "DIR")]
     pub(crate) dir: PathBuf,
+}
+
+/// Arguments of `graft cluster try`.
+#[derive(Debug, Args)]
+pub(crate) struct TryArgs {
+    /// How long it may take.
+    #[arg(long, default_value = "30s", value_parser = value::some_time, value_name = "DURATION")]
+    pub(crate) wait: std::time::Duration,
 }
 
 /// Arguments of `graft cluster bootstrap`.

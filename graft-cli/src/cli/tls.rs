@@ -70,6 +70,9 @@ pub(crate) struct TlsIssueClient {
 pub(crate) struct TlsMade {
     #[command(flatten)]
     pub(crate) place: TlsPlace,
+    /// Where ca.pem and ca.key are, if that is somewhere else than where the files go.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) authority: Option<PathBuf>,
     /// How long it is good, in days from now.
     #[arg(long, default_value_t = CERTIFICATE_DAYS, value_parser = clap::value_parser!(u32).range(1..=i64::from(CERTIFICATE_DAYS_MAX)))]
     pub(crate) days: u32,

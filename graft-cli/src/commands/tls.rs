@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use graft_proto::peer_identity::{NAME_BYTES_MAX, is_name};
 use graftd::tls::authority::{Authority, AuthorityError, Issued, Subject};
 
-use crate::cli::tls::{Tls, TlsInit, TlsIssue, TlsIssueClient, TlsMade, TlsPlace};
+use crate::cli::tls::{Tls, TlsInit, TlsIssue, TlsIssueClient, TlsMade};
 use crate::error::{CliError, CliResult};
 use crate::output::{note, shell_word};
 
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &Tls) -> CliResult {
 
 fn init(TlsInit { place, keep }: &TlsInit) -> CliResult {
     checked("--cluster", &place.cluster)?;
-    let files = Files::of(place, "ca");
+    let files = Files::of(&place.dir, "ca");
     if *keep && files.both_there() {
         note(&format!("{} and {} are there already, and stay.", files.cert.display(), files.key.display()));
         return Ok(());
@@ -71,13 +71,13 @@ fn issue_client(TlsIssueClient { name, made }: &TlsIssueClient) -> CliResult {
 
 /// Makes a certificate and its key; the files of the authority, and those.
 fn made_for(what: &str, name: &str, made: &TlsMade, subject: impl FnOnce(String) -> Subject) -> CliResult<(Files, Files)> {
-    let TlsMade { place, days, replace, keep } = made;
+    let TlsMade { place, authority, days, replace, keep } = made;
     checked("--cluster", &place.cluster)?;
     checked(what, name)?;
     if name == "ca" {
         return Err(CliError::Usage("nobody can be called ca here: the files would be the authority's".to_owned()));
     }
-    let ca = Files::of(place, "ca");
+    let ca = Files::of(authority.as_ref().unwrap_or(&place.dir), "ca");
     let authority = Authority::read(&ca.read()?).map_err(|error| {
         CliError::Usage(format!(
             "{} and {} are no authority: {error}\n  Make one with: graft tls init",
@@ -85,7 +85,7 @@ fn made_for(what: &str, name: &str, made: &TlsMade, subject: impl FnOnce(String)
             ca.key.display()
         ))
     })?;
-    let files = Files::of(place, name);
+    let files = Files::of(&place.dir, name);
     if *keep && files.both_there() {
         note(&format!("{} and {} are there already, and stay.", files.cert.display(), files.key.display()));
         return Ok((ca, files));
@@ -120,8 +120,8 @@ struct Files {
 }
 
 impl Files {
-    fn of(place: &TlsPlace, name: &str) -> Self {
-        let dir = place.dir.clone();
+    fn of(dir: &Path, name: &str) -> Self {
+        let dir = dir.to_owned();
         Self { cert: dir.join(format!("{name}.pem")), key: dir.join(format!("{name}.key")), dir }
     }
 

@@ -43,6 +43,15 @@ async fn an_authority_is_made_once_and_certificates_are_replaced_only_if_that_is
     let left: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 4, "nothing half-made stays: {left:?}");
 
+    // Where the authority may only be read, and the files go elsewhere.
+    let elsewhere = folder.path().join("elsewhere");
+    let issued =
+        graft(&["tls", "issue", "m2", "--cluster", "demo", "--authority", dir.to_str().unwrap(), "--dir", elsewhere.to_str().unwrap()])
+            .await;
+    assert_eq!(issued.code, 0, "{}", issued.stderr);
+    assert!(issued.stderr.contains(&format!("peer_ca = {:?}", dir.join("ca.pem").to_str().unwrap())), "{}", issued.stderr);
+    assert!(elsewhere.join("m2.pem").exists() && elsewhere.join("m2.key").exists() && !dir.join("m2.pem").exists());
+
     for (member, why) in [("a b", "is no name"), ("", "is no name"), ("ca", "the authority's")] {
         let refused = tls(&["issue", member]).await;
         assert!(refused.code == 2 && refused.stderr.contains(why), "{member}: {}", refused.stderr);

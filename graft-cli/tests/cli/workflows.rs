@@ -185,3 +185,21 @@ async fn the_environment_names_server_and_namespace_and_flags_win() {
     assert_eq!(flag.code, 0, "a flag wins over a variable that makes no sense: {}", flag.stderr);
     here.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_cluster_is_tried_with_a_workflow_and_a_worker_of_its_own() {
+    let here = Here::start().await;
+    let tried = here.json(&["cluster", "try"]).await;
+    assert_eq!(tried["status"], "completed", "{tried}");
+    // Nobody takes a task while the limit is 1 and somebody else holds it: then it is not done in time, and nothing of it stays.
+    here.json(&["limit", "set", "--cluster", "--max", "1"]).await;
+    here.json(&["workflow", "start", "held", "--node", "hold"]).await;
+    here.holds(1).await;
+    let late = here.graft(&["cluster", "try", "--wait", "200ms"]).await;
+    assert_eq!(late.code, 7, "{}", late.stderr);
+    let listed = here.json(&["workflow", "list", "--prefix", "try-"]).await;
+    let mut states: Vec<&str> = listed["workflows"].as_array().unwrap().iter().map(|one| one["status"].as_str().unwrap()).collect();
+    states.sort_unstable();
+    assert_eq!(states, ["completed", "terminated"], "{listed}");
+    here.stop().await;
+}

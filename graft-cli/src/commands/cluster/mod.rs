@@ -8,6 +8,7 @@ mod members;
 mod order;
 pub(super) mod snapshot;
 mod status;
+mod trial;
 mod upgrade;
 
 use crate::cli::Global;
@@ -22,6 +23,7 @@ pub(super) async fn run(session: &Session, global: &Global, verb: Cluster) -> Cl
         Cluster::Members(watching) => members::run(session, &watching).await,
         Cluster::Doctor => doctor::run(session, global).await,
         Cluster::LogLevel(args) => log_level::run(session, global, &args).await,
+        Cluster::Try(args) => trial::run(session, &args).await,
         Cluster::Bootstrap(args) => bootstrap::run(session, args).await,
         Cluster::JoinToken(JoinToken::Create(args)) => join_token::create(session, args).await,
         Cluster::JoinToken(JoinToken::List) => join_token::list(session).await,

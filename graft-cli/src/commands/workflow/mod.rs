@@ -37,7 +37,7 @@ fn verdict(id: &str, status: WorkflowStatus, reason: &str) -> CliResult {
 }
 
 /// Waits for the end of a run and shows it. What is `wanted` beside completion is no failure.
-pub(super) async fn ended(session: &Session, workflow: &WorkflowHandle, wait: Wait, wanted: &[WorkflowStatus]) -> CliResult {
+pub(in crate::commands) async fn ended(session: &Session, workflow: &WorkflowHandle, wait: Wait, wanted: &[WorkflowStatus]) -> CliResult {
     let ended = match wait {
         Wait::Forever => Some(workflow.wait().await?),
         Wait::AtMost(time) => workflow.wait_for(time).await?,
