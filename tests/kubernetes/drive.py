@@ -1,104 +1,28 @@
 """Forms a cluster of three graftd that know nothing of each other but the name of a Service, and moves one of them.
 
-Arguments: a folder, and the binaries kube-apiserver, graftd and graft. Runs in a network namespace and a process namespace of its own, so that
-nothing of it outlives this script. Ends with 0 only if everything was as it should be.
+Arguments: a folder, that of kube-apiserver, and the binaries graftd and graft. Runs in a network namespace and a process namespace of its own, so
+that nothing of it outlives this script. Ends with 0 only if everything was as it should be.
 """
 
 import json
 import pathlib
-import ssl
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 
-PATIENCE_S = 90
-API = "127.0.0.1:6443"
-ADMIN = "the-administrator"
+from lab import Lab
+
 # Endpoints may not be on loopback, so every member has an address of its own; the last one is where graft-2 moves to.
 ADDRESSES = {"graft-0": "10.77.0.10", "graft-1": "10.77.0.11", "graft-2": "10.77.0.12", "moved": "10.77.0.22"}
 PEER_PORT = 7421
 
-work, apiserver, graftd, graft = pathlib.Path(sys.argv[1]), *sys.argv[2:5]
+work, programs = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+graftd, graft = sys.argv[3:5]
 account = work / "account"
-started: dict[str, subprocess.Popen] = {}
-begun = time.monotonic()
-
-
-def say(text: str) -> None:
-    print(f"{time.monotonic() - begun:6.1f} s  {text}", flush=True)
-
-
-def start(name: str, command: list[str], **environment: str) -> None:
-    log = open(work / f"{name}.log", "a")
-    env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **environment}
-    started[name] = subprocess.Popen(command, cwd=work, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env)
-
-
-def end(name: str) -> None:
-    process = started.pop(name)
-    process.terminate()
-    assert process.wait(PATIENCE_S) == 0, f"{name} did not drain"
-
-
-def until(what: str, look):
-    """Looks until `look` answers something true; what it last said otherwise stands in the message."""
-    deadline, seen = time.monotonic() + PATIENCE_S, None
-    while time.monotonic() < deadline:
-        for name, process in started.items():
-            if process.poll() is not None:
-                sys.exit(f"{name} has ended: {(work / f'{name}.log').read_text()[-2000:]}")
-        done, seen = look()
-        if done:
-            return seen
-        time.sleep(0.05)
-    logs = "\n".join(f"--- {path.name}\n{path.read_text()[-3000:]}" for path in work.glob("graft-*.log"))
-    sys.exit(f"waited {PATIENCE_S} s for {what}; last seen: {seen}\n{logs}")
-
-
-def api(method: str, path: str, body=None, token: str = ADMIN) -> tuple[int, dict]:
-    """What the API server answers."""
-    trust = ssl.create_default_context(cafile=str(work / "certs/apiserver.crt"))
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(f"https://{API}{path}", data=data, method=method, headers=headers)
-    def read(answer) -> dict:
-        text = answer.read()
-        return json.loads(text) if text.startswith(b"{") else {"text": text.decode()}
-
-    try:
-        with urllib.request.urlopen(request, timeout=10, context=trust) as answer:
-            return answer.status, read(answer)
-    except urllib.error.HTTPError as error:
-        return error.code, read(error)
-
-
-def make(path: str, body: dict) -> dict:
-    code, answer = api("POST", path, body)
-    assert code == 201, (path, code, answer)
-    return answer
-
-
-def control_plane() -> None:
-    subprocess.run(["openssl", "genrsa", "-out", "sa.key", "2048"], cwd=work, check=True, capture_output=True)
-    (work / "tokens.csv").write_text(f"{ADMIN},admin,admin,system:masters\n")
-    clients = "http://127.0.0.1:2379"
-    start("etcd", ["etcd", "--data-dir", "etcd", "--unsafe-no-fsync", "--listen-client-urls", clients, "--advertise-client-urls", clients,
-                   "--listen-peer-urls", "http://127.0.0.1:2380"])
-    start("apiserver", [apiserver, f"--etcd-servers={clients}", "--bind-address=127.0.0.1", "--advertise-address=10.77.0.1",
-                        "--secure-port=6443", "--cert-dir=certs", "--service-account-issuer=https://lab", "--service-account-key-file=sa.key",
-                        "--service-account-signing-key-file=sa.key", "--service-cluster-ip-range=10.96.0.0/16",
-                        "--authorization-mode=RBAC", "--token-auth-file=tokens.csv", "--endpoint-reconciler-type=none"])
-
-    def ready():
-        try:
-            code, _ = api("GET", "/readyz")
-            return code == 200, code
-        except OSError as error:
-            return False, error
-
-    until("the API server", ready)
+lab = Lab(work, programs, "127.0.0.1")
+say, start, end, until, api, make = lab.say, lab.start, lab.end, lab.until, lab.api, lab.make
 
 
 def objects() -> None:
@@ -114,10 +38,8 @@ def objects() -> None:
         "metadata": {"name": "graft-headless", "namespace": "lab"},
         "spec": {"clusterIP": "None", "publishNotReadyAddresses": True, "ports": [{"name": "peer", "port": PEER_PORT}]},
     })
-    request = {"spec": {"expirationSeconds": 3600, "audiences": ["https://lab"]}}
-    token = make("/api/v1/namespaces/lab/serviceaccounts/graft/token", request)["status"]["token"]
     account.mkdir()
-    (account / "token").write_text(token)
+    (account / "token").write_text(lab.token("lab", "graft"))
     (account / "ca.crt").write_bytes((work / "certs/apiserver.crt").read_bytes())
     (account / "namespace").write_text("lab")
 
@@ -166,8 +88,7 @@ kubernetes_service = "graft-headless"
 kubernetes_port = "peer"
 kubernetes_account = "{account}"
 """)
-    host, api_port = API.split(":")
-    start(name, [graftd, "--config", f"{name}.toml"], KUBERNETES_SERVICE_HOST=host, KUBERNETES_SERVICE_PORT=api_port)
+    start(name, [graftd, "--config", f"{name}.toml"], KUBERNETES_SERVICE_HOST=lab.address, KUBERNETES_SERVICE_PORT="6443")
 
 
 def get(port: int, path: str) -> tuple[int, str]:
@@ -200,7 +121,7 @@ def drive() -> None:
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     for ip in ADDRESSES.values():
         subprocess.run(["ip", "address", "add", f"{ip}/32", "dev", "lo"], check=True)
-    control_plane()
+    lab.control_plane()
     say("the API server is ready")
     objects()
     subprocess.run([graft, "tls", "init", "--cluster", "lab", "--dir", "tls"], cwd=work, check=True, capture_output=True)
@@ -248,7 +169,7 @@ def drive() -> None:
     # Absence removes nobody: without any slice, and without the server, the cluster goes on.
     for name in ("graft-headless-a", "graft-headless-b"):
         assert api("DELETE", f"/apis/discovery.k8s.io/v1/namespaces/lab/endpointslices/{name}")[0] == 200
-    started.pop("apiserver").kill()
+    lab.started.pop("apiserver").kill()
 
     def failing():
         text = get(7420, "/metrics")[1]
