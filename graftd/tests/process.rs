@@ -1,12 +1,16 @@
 //! The real binary: its first lines, its log, its exit codes.
 
+use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use graftd::auth::token::{Kind, Token};
+use nix::fcntl::OFlag;
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -321,16 +325,15 @@ fn on_sighup_it_takes_over_what_it_can_and_says_what_needs_a_restart() {
     };
     assert_eq!(counted(&daemon), ("1".into(), ["0".into(), "0".into()]));
 
-    write("[raft]\nheartbeat = \"45ms\"\n[log]\nlevel = \"trace\"\n");
+    write("[raft]\nheartbeat = \"45ms\"\n[log]\nlevel = \"info,graftd::app=debug\"\n");
     daemon.signal(Signal::SIGHUP);
     let waits = daemon.logged("raft.heartbeat stays");
     assert_eq!((&waits["level"], &waits["was"], &waits["now"]), (&"warn".into(), &"\"40ms\"".into(), &"\"45ms\"".into()), "{waits}");
     assert!(waits["said_in"].as_str().unwrap().ends_with("graftd.toml:2"), "{waits}");
     let taken = daemon.logged("log.level is");
-    assert_eq!((&taken["was"], &taken["now"]), (&"\"info\"".into(), &"\"trace\"".into()), "{taken}");
+    assert_eq!((&taken["was"], &taken["now"]), (&"\"info\"".into(), &"\"info,graftd::app=debug\"".into()), "{taken}");
     let done = daemon.logged("the configuration was read again");
     assert_eq!((&done["level"], &done["changed"], &done["waiting"]), (&"info".into(), &1.into(), &1.into()), "{done}");
-    daemon.logged_as("a line below info", |line| line["level"] == "trace");
 
     // Another level, and a key that is none: nothing of it is taken over.
     write("[raft]\nhearbeat = \"45ms\"\n[log]\nlevel = \"error\"\n");
@@ -339,13 +342,19 @@ fn on_sighup_it_takes_over_what_it_can_and_says_what_needs_a_restart() {
     assert_eq!(refused["level"], "error");
     assert!(refused["msg"].as_str().unwrap().contains("did you mean `raft.heartbeat`?"), "{refused}");
     assert_eq!(counted(&daemon), ("0".into(), ["1".into(), "1".into()]));
-    daemon.logged_as("a line below info still", |line| line["level"] == "trace");
 
     write("[raft]\nheartbeat = \"40ms\"\n");
     daemon.signal(Signal::SIGHUP);
+    // The level that was taken over is in force still.
+    let debug = daemon.logged_as("a line below info", |line| line["level"] == "debug");
+    assert_eq!(debug["files"], file.to_str().unwrap(), "{debug}");
     let done = daemon.logged("the configuration was read again");
     assert_eq!((&done["changed"], &done["waiting"]), (&1.into(), &0.into()), "{done}");
     assert_eq!(counted(&daemon), ("1".into(), ["2".into(), "1".into()]));
+    daemon.signal(Signal::SIGHUP);
+    let next =
+        daemon.logged_as("the next line of a reload, or one below info", |line| line["level"] == "debug" || line.get("waiting").is_some());
+    assert_eq!(next["level"], "info", "the level is the first one again: {next}");
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.ended().0, Some(0));
 }
@@ -354,15 +363,19 @@ fn on_sighup_it_takes_over_what_it_can_and_says_what_needs_a_restart() {
 #[test]
 fn it_ends_with_the_terminal_on_which_it_was_started() {
     let dir = tempfile::tempdir().unwrap();
-    let terminal = nix::pty::openpty(None, None).unwrap();
+    // No process that is started meanwhile holds it open.
+    let terminal = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).unwrap();
+    grantpt(&terminal).and_then(|()| unlockpt(&terminal)).unwrap();
     let mut command = graftd(&dir.path().join("data"), &[]);
-    command.stdin(terminal.slave);
+    let other_side =
+        OpenOptions::new().read(true).write(true).custom_flags(OFlag::O_NOCTTY.bits()).open(ptsname_r(&terminal).unwrap()).unwrap();
+    command.stdin(other_side);
     let mut daemon = Running::start(command);
     daemon.logged("ready after");
     // It is a terminal still.
     daemon.signal(Signal::SIGHUP);
     daemon.logged("the configuration was read again");
-    drop(terminal.master);
+    drop(terminal);
     daemon.signal(Signal::SIGHUP);
     daemon.logged("SIGHUP, and the terminal is gone: draining");
     assert_eq!(daemon.ended().0, Some(0));
@@ -397,18 +410,19 @@ fn a_member_says_how_it_is_and_its_level_can_be_changed_while_it_runs() {
     assert!(said["readiness"].as_str().unwrap().contains("[+]ready"), "{said}");
     assert!(!said.to_string().contains(secret.rsplit('.').next().unwrap()), "a secret is told");
 
-    let (status, changed) = answered(&daemon, "PUT /api/v1/cluster/log-level\n{\"level\":\"trace\"}");
+    let more = "info,graftd::app=debug";
+    let (status, changed) = answered(&daemon, &format!("PUT /api/v1/cluster/log-level\n{{\"level\":\"{more}\"}}"));
     assert_eq!(
         (status, &changed["level"], &changed["before"], &changed["configured"]),
-        (200, &"trace".into(), &"info".into(), &"info".into())
+        (200, &more.into(), &"info".into(), &"info".into())
     );
-    daemon.logged_as("a line below info", |line| line["level"] == "trace");
     let (status, refused) = answered(&daemon, "PUT /api/v1/cluster/log-level\n{\"level\":\"loud\"}");
     assert_eq!((status, &refused["code"]), (400, &"GR0001".into()), "{refused}");
     assert!(refused["detail"].as_str().unwrap().contains("`loud` is no level"), "{refused}");
-    assert_eq!(answered(&daemon, "GET /api/v1/cluster/log-level").1["level"], "trace");
-    // What was configured holds again when the configuration is read again.
+    assert_eq!(answered(&daemon, "GET /api/v1/cluster/log-level").1["level"], more);
+    // What was configured holds again when the configuration is read again; until then the level is the one that was asked for.
     daemon.signal(Signal::SIGHUP);
+    daemon.logged_as("a line below info", |line| line["level"] == "debug");
     daemon.logged("the configuration was read again");
     assert_eq!(answered(&daemon, "GET /api/v1/cluster/log-level").1["level"], "info");
     assert_eq!(answered(&daemon, "PUT /api/v1/cluster/log-level\n{\"level\":\"error\"}").1["level"], "error");

@@ -1,6 +1,6 @@
 //! REST for who asks, API tokens and the list of acts, at a member that asks everybody who he is.
 
-use graftd::auth::{Auth, AuthOptions, root_hash};
+use graftd::auth::{Asked, Auth, AuthOptions, root_hash};
 use serde_json::{Value, json};
 
 use crate::http::Answer;
@@ -11,7 +11,8 @@ const TOKENS: &str = "/api/v1/access/tokens";
 
 async fn guarded() -> Member {
     let root = Some(root_hash(ROOT).expect("long enough"));
-    Member::start_with_auth(Auth::new(AuthOptions { required: true, root, ..AuthOptions::default() })).await
+    let asked = Asked { required: true, root, ..Asked::default() };
+    Member::start_with_auth(Auth::new(AuthOptions { asked, provider: None })).await
 }
 
 /// Asks with a token; with an empty one, without.
