@@ -10,7 +10,7 @@
 //! | `DeadLetters` | those of them that are dead letters |
 //! | `StatusCounts` | every record of `Workflows`, counted |
 //! | `AttemptEvents` | every event of a failed or lost attempt that is still kept |
-//! | `Counters`, but for the last run | every record of `Tasks`, by what it waits for, and of `Timers`, counted for the whole cluster |
+//! | `Counters`, those of [`CounterName::DERIVED`] | every record of `Tasks`, by what it waits for, and of `Timers`, counted for the whole cluster |
 
 use crate::event::{Event, Happened};
 use crate::ids::{EventPos, TaskId};

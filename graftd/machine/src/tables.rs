@@ -177,7 +177,7 @@ tables! {
     Sessions = 17: SessionKey => Session;
     /// Concurrency limits.
     Limits = 18: LimitKey => Limit;
-    /// Numbers of the whole cluster. All but the last run are derived.
+    /// Numbers of the whole cluster; [`CounterName::DERIVED`] says which are derived.
     Counters = 19: CounterKey => Counter;
     /// Who this cluster is, and what time it is.
     Meta = 20: MetaKey => MetaRecord;
