@@ -75,7 +75,7 @@ pub(super) fn auth(config: &Config) -> Result<AuthOptions, StartError> {
         let (audience, name_claim) = (oidc_audience.clone().unwrap_or_default(), oidc_name_claim.clone());
         let source = match oidc_jwks_file {
             Some(file) => keys::Source::File(file.clone()),
-            None => keys::Source::Issuer(issuer.clone(), Outside::trusting(oidc_ca.as_deref())?),
+            None => keys::Source::Issuer(issuer.clone(), Box::new(Outside::trusting(oidc_ca.as_deref())?)),
         };
         let keys = Keys::new(source).map_err(|cause| {
             let path = oidc_jwks_file.as_ref().map_or(String::new(), |file| file.display().to_string());

@@ -23,7 +23,7 @@ pub enum Source {
     /// A file with a JSON Web Key Set.
     File(PathBuf),
     /// What `ISSUER/.well-known/openid-configuration` names.
-    Issuer(String, Outside),
+    Issuer(String, Box<Outside>),
 }
 
 impl Source {

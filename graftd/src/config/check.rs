@@ -142,13 +142,13 @@ fn discovery(config: &Config, problems: &mut Vec<Problem>) {
         let why = format!("`{port}` is neither the name of a port of the Service nor a number from 1 to 65535");
         problems.push(Problem::of("discovery.kubernetes_port", why, "use the number at which members listen, 7421 unless it was changed"));
     }
-    if let Some(stateful_set) = &discovery.kubernetes_stateful_set {
-        if config.pod_ordinal().is_none() {
-            let name = config.node.name.as_deref().unwrap_or("without a name");
-            let why = format!("no pod of `{stateful_set}` is called as this member is: {name}");
-            let remedy = "set node.name to the pod's name, which ends with its number, or leave this key out";
-            problems.push(Problem::of("discovery.kubernetes_stateful_set", why, remedy).beside(&["node.name"]));
-        }
+    if let Some(stateful_set) = &discovery.kubernetes_stateful_set
+        && config.pod_ordinal().is_none()
+    {
+        let name = config.node.name.as_deref().unwrap_or("without a name");
+        let why = format!("no pod of `{stateful_set}` is called as this member is: {name}");
+        let remedy = "set node.name to the pod's name, which ends with its number, or leave this key out";
+        problems.push(Problem::of("discovery.kubernetes_stateful_set", why, remedy).beside(&["node.name"]));
     }
     if discovery.kubernetes_service.is_none() && *port != usual.kubernetes_port {
         let why = "it says where endpoints answer members, but not of which Service";
