@@ -16,7 +16,6 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -51,18 +50,16 @@ REFUSED = [
     (["replicas=4", "cluster.allowEven=true"], "an odd number of members forms a cluster"),
     (["replicas=1", "tls.mode=off"], "in the clear, to whoever asks; say `insecure` as well"),
     (["tls.clients=false"], "in the clear, to whoever asks; say `insecure` as well"),
-    (["tls.callers=optional"], "could do anything; say `insecure` as well"),
+    (["tls.callers=optional"], "could do anything; say config.auth.required"),
     (["replicas=3", "tls.mode=off", "insecure=true"], "members always speak TLS to each other"),
     (["tls.mode=existingSecret"], "name the Secret in tls.existingSecret"),
     (["tls.mode=certManager"], "name an Issuer or ClusterIssuer"),
     (["config.cluster.bootstrap=manual", "cluster.expect=3"], "only one of the two can form the cluster"),
-    (["config.node.name=m1"], "additional properties 'name' not allowed"),
+    (["config.cluster.name=m1"], "additional properties 'name' not allowed"),
     (["config.raft.heartbeet=1s"], "additional properties 'heartbeet' not allowed"),
     (["config.raft.heartbeat=soon"], "does not match pattern"),
     (["image.tag=latest"], "'not' failed"),
     (["replica=3"], "additional properties 'replica' not allowed"),
-    (["monitoring.rules.enabled=true"], "carries no rules"),
-    (["monitoring.dashboards.enabled=true"], "carries no dashboards"),
 ]
 
 
@@ -328,7 +325,7 @@ def refused_by_others(checks: Checks, lines: list[str]) -> None:
 
 def compare(checks: Checks, path: pathlib.Path, text: str) -> None:
     if UPDATE:
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         return
     there = path.read_text() if path.exists() else ""
@@ -372,32 +369,23 @@ def lint(checks: Checks) -> None:
 
 
 def files_are_carried(checks: Checks) -> None:
-    """Rules and dashboards stand in the chart as they stand in `deploy`, since a chart reads nothing else; and what is in there is rendered."""
-    pairs = [("prometheus/graft-rules.yaml", "graft-rules.yaml")]
-    pairs += [(f"grafana/{path.name}", f"dashboards/{path.name}") for path in (ROOT / "deploy/grafana").glob("*.json")]
-    for original, copy in pairs:
-        original, copy = ROOT / "deploy" / original, CHART / "files" / copy
-        if original.exists() and (not copy.exists() or copy.read_bytes() != original.read_bytes()):
-            if UPDATE:
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(original, copy)
-            else:
-                checks.complain(str(copy.relative_to(ROOT)), f"is not {original.relative_to(ROOT)}; UPDATE=1 copies it")
-    with tempfile.TemporaryDirectory() as folder:
-        chart = pathlib.Path(folder) / "graft"
-        shutil.copytree(CHART, chart)
-        (chart / "files/dashboards").mkdir(parents=True, exist_ok=True)
-        rules = {"groups": [{"name": "graft", "rules": [{"alert": "A", "expr": "up == 0", "annotations": {"summary": "{{ $labels.pod }}"}}]}]}
-        (chart / "files/graft-rules.yaml").write_text(yaml.safe_dump(rules))
-        (chart / "files/dashboards/overview.json").write_text('{"title": "Graft {{instance}}"}\n')
-        ran = checks.template("--set", "monitoring.rules.enabled=true,monitoring.dashboards.enabled=true", chart=chart)
-        found = {named(one): one for one in objects(ran.stdout)} if ran.returncode == 0 else {}
-        if found.get("PrometheusRule/graft", {}).get("spec") != rules:
-            checks.complain("rules", f"are not rendered as they stand: {ran.stderr}")
-        board = found.get("ConfigMap/graft-dashboard-overview", {})
-        shown = {"overview.json": '{"title": "Graft {{instance}}"}\n'}
-        if board.get("data") != shown or board["metadata"]["labels"].get("grafana_dashboard") != "1":
-            checks.complain("dashboards", f"are not rendered as they stand: {ran.stderr}")
+    """Rules and dashboards stand in the chart as they stand in `deploy`, since a chart reads nothing else, and are rendered as they stand."""
+    carried = {CHART / "files/graft-rules.yaml": ROOT / "deploy/prometheus/graft-rules.yaml"}
+    carried |= {CHART / "files/dashboards" / path.name: path for path in (ROOT / "deploy/grafana").glob("*.json")}
+    for copy, original in carried.items():
+        compare(checks, copy, original.read_text())
+    there = set((CHART / "files").rglob("*.*"))
+    if there != carried.keys():
+        checks.complain("files", f"of the chart are {sorted(there)}, and there should be {sorted(carried)}")
+    ran = checks.template("--set", "monitoring.rules.enabled=true,monitoring.dashboards.enabled=true")
+    found = {named(one): one for one in objects(ran.stdout)}
+    rules = yaml.safe_load((ROOT / "deploy/prometheus/graft-rules.yaml").read_text())
+    if found.get("PrometheusRule/graft", {}).get("spec") != rules:
+        checks.complain("rules", f"are not rendered as they stand: {ran.stderr}")
+    for path in (ROOT / "deploy/grafana").glob("*.json"):
+        board = found.get(f"ConfigMap/graft-dashboard-{path.stem}", {"metadata": {"labels": {}}})
+        if board.get("data") != {path.name: path.read_text()} or board["metadata"]["labels"].get("grafana_dashboard") != "1":
+            checks.complain(path.name, f"is not rendered as it stands: {ran.stderr}")
 
 
 def schema_is_generated(checks: Checks) -> None:

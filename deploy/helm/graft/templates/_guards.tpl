@@ -22,8 +22,8 @@
 {{- if and (not (include "graft.clientsTls" .)) (not .Values.insecure) -}}
 {{- fail "clients would be served in the clear, to whoever asks; say `insecure` as well if that is meant" -}}
 {{- end -}}
-{{- if and (include "graft.clientsTls" .) (eq $tls.callers "optional") (not .Values.insecure) -}}
-{{- fail "tls.callers is optional: whoever reaches the members could do anything; say `insecure` as well if that is meant" -}}
+{{- if and (include "graft.clientsTls" .) (eq $tls.callers "optional") (not .Values.insecure) (not (dig "auth" "required" false .Values.config)) -}}
+{{- fail "tls.callers is optional: whoever reaches the members could do anything; say config.auth.required, or `insecure` if that is meant" -}}
 {{- end -}}
 {{- if and (eq $tls.mode "existingSecret") (not $tls.existingSecret) -}}
 {{- fail "tls.mode is existingSecret: name the Secret in tls.existingSecret" -}}
