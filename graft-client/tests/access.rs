@@ -80,7 +80,7 @@ struct Running {
 
 impl Running {
     /// That it is refused, and ends by itself with these words.
-    async fn is_refused(self, code: ErrorCode, words: &str) {
+    async fn into_refusal(self, code: ErrorCode, words: &str) {
         let ended = tokio::time::timeout(PATIENCE, self.ended).await.expect("it ends by itself");
         let error = ended.unwrap().unwrap_err();
         assert!(error.code() == code.name() && error.to_string().contains(words), "{error}");
@@ -117,8 +117,8 @@ async fn a_worker_executes_the_nodes_that_its_token_is_for_and_no_others() {
     let picker = here.worker("worker", "pick");
     executed(&client, "a", "pick").await;
     picker.stop().await;
-    here.worker("worker", "charge").is_refused(ErrorCode::NotAllowed, "node \"charge\"").await;
-    here.worker("operator", "pick").is_refused(ErrorCode::NotAllowed, "may not execute").await;
+    here.worker("worker", "charge").into_refusal(ErrorCode::NotAllowed, "node \"charge\"").await;
+    here.worker("operator", "pick").into_refusal(ErrorCode::NotAllowed, "may not execute").await;
     // Who executes may not start, and the other way round.
     let refused = here.client("worker").start("b").node_named("pick", ()).await.unwrap_err();
     assert!(refused.code() == "GR0031" && refused.has_no_side_effects() && refused.remedy().contains("graft whoami"), "{refused}");
@@ -133,7 +133,7 @@ async fn a_worker_executes_the_nodes_that_its_token_is_for_and_no_others() {
     assert!(ids.contains(&operator) && ids.len() == 2);
     until("a token that was revoked is refused", &client, |me| me.is_err_and(|error| error.code() == "GR0030")).await;
     until("and so is the other", &here.client("worker"), |me| me.is_err()).await;
-    here.worker("worker", "pick").is_refused(ErrorCode::Unauthenticated, "revoked").await;
+    here.worker("worker", "pick").into_refusal(ErrorCode::Unauthenticated, "revoked").await;
     let missing = here.client("root").revoke_token(&operator).await.unwrap_err();
     assert_eq!(missing.code(), ErrorCode::TokenNotFound.name());
     let acts = here.client("root").acts(0, 0).await.unwrap();
