@@ -106,7 +106,7 @@ async fn reflection_tells_the_public_protocol_and_health_in_both_versions_and_no
     let mut answers = Older::new(member.channel().await).server_reflection_info(open).await.expect("a stream").into_inner();
     let answer = within(answers.message()).await.expect("an answer").expect("one").message_response;
     let Some(OlderResponse::ListServicesResponse(list)) = answer else { panic!("no list") };
-    assert_eq!(list.service.len(), 9);
+    assert_eq!(list.service.len(), 10);
     member.begin_stop();
     assert_eq!(within(answers.message()).await.expect("it ends cleanly"), None);
     member.stop().await;

@@ -361,9 +361,9 @@ async fn a_server_that_is_not_there_yet_and_an_account_that_is_not_there_yet_are
         let failed = heard.wait_for(|report| report.failure.as_ref().is_some_and(|failure| failure.contains(part)));
         comes(part, failed).await.expect("it runs");
     };
-    fails("namespace: No such file or directory").await;
-    std::fs::write(account.path().join("namespace"), "ns").unwrap();
     fails("token: No such file or directory").await;
+    std::fs::write(account.path().join("token"), "first").unwrap();
+    fails("namespace: No such file or directory").await;
     write_account(account.path(), "first");
     fails("Connection refused").await;
     let listener = TcpListener::bind(address).await.unwrap();
