@@ -1,13 +1,15 @@
 //! The list of administrative acts: each is noted before it is done, and how it ended afterwards, in the replicated state and in the log (target
-//! `audit`). So nothing is done unnoted, and one that a member did not live to finish stands there without an end.
+//! `audit`). So nothing is done unnoted; one that a member did not live to finish, or whose member it took out, stands there without an end.
 //!
 //! An act goes on when its caller has gone, so that its end is known.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use graft_machine::command::{ACCESS_FROM, BeginAct, Command, EndAct, Envelope};
 use graft_machine::reply::Reply;
 use graft_proto::errors::{ErrorCode, Fault, cut};
+use tokio::time::timeout;
 use tonic::{Response, Status};
 
 use super::Shared;
@@ -15,6 +17,8 @@ use crate::auth::caller::Caller;
 
 /// Most bytes of what was asked that are noted.
 const SAID_BYTES_MAX: usize = 1 << 10;
+/// Longest time for an answer to wait until it is noted. A member that was just taken out finds nobody who would note it.
+const END_WAIT: Duration = Duration::from_secs(2);
 
 /// Does what is asked, noted. `said` is the request in words: none holds a secret.
 pub(super) async fn noted<T: Send + 'static>(
@@ -29,8 +33,13 @@ pub(super) async fn noted<T: Send + 'static>(
         let answer = logged(&caller, method, said, act).await;
         if let Some(number) = number {
             let end = Command::EndAct(EndAct { number, outcome: outcome(&answer) });
-            if let Err(error) = shared.api.consensus.propose(Envelope::internal(who(&caller), end)).await {
-                tracing::warn!(target: "audit", number, %error, "how the act ended could not be noted");
+            let noting = shared.api.consensus.propose(Envelope::internal(who(&caller), end));
+            let unnoted = match timeout(END_WAIT, noting).await {
+                Ok(noted) => noted.err().map(|error| error.to_string()),
+                Err(_) => Some(format!("nobody has noted it within {END_WAIT:?}")),
+            };
+            if let Some(error) = unnoted {
+                tracing::warn!(target: "audit", number, error, "how the act ended could not be noted");
             }
         }
         answer

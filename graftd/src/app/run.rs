@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 
-use super::error::{EXIT_CONFIG, Failure, StartError};
+use super::error::{EXIT_CONFIG, EXIT_REMOVED, Failure, StartError};
 use super::{Daemon, Prepared};
 use crate::config::{Flags, Loaded, LogFormat, Sources, load};
 use crate::observability::logging::{self, ProcessLog, Signature};
@@ -88,9 +88,14 @@ async fn serve(flags: &Flags, loaded: Loaded, disk: Arc<dyn Disk>, log: ProcessL
         // Nobody was served yet, so there is nothing to drain.
         _ = signals.next() => return Ok(()),
     };
-    let name = tokio::select! {
-        name = attend(&daemon, &mut signals, &signature, started) => name?,
-        () = reload_until_hung_up(&daemon, &mut hangups, flags) => "SIGHUP, and the terminal is gone",
+    let (name, outcome) = tokio::select! {
+        ended = attend(&daemon, &mut signals, &signature, started) => match ended {
+            Ok(name) => (name, Ok(())),
+            // Who asked for it may have asked here, and waits for the answer.
+            Err(removed) if removed.exit_code == EXIT_REMOVED => ("taken out of the cluster", Err(removed)),
+            Err(failure) => return Err(failure),
+        },
+        () = reload_until_hung_up(&daemon, &mut hangups, flags) => ("SIGHUP, and the terminal is gone", Ok(())),
     };
     tracing::info!("{name}: draining");
     tokio::select! {
@@ -101,7 +106,7 @@ async fn serve(flags: &Flags, loaded: Loaded, disk: Arc<dyn Disk>, log: ProcessL
         }
     }
     tracing::info!("drained");
-    Ok(())
+    outcome
 }
 
 /// A panic anywhere in the daemon ends it at once: what is acknowledged is on disk, and a member that goes on with a broken invariant is
