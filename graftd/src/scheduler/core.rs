@@ -12,6 +12,7 @@ use graft_machine::ids::{AttemptRef, Lease, Run};
 use graft_machine::session::Session;
 use graft_machine::tables::LimitKey;
 
+use super::claims::Claim;
 use super::figures::Tally;
 use super::leases::{DeadlineKind, Leases, Phase};
 use super::limits::Limits;
@@ -80,6 +81,8 @@ pub struct Core {
     pub(super) timers: Timers,
     /// Results of attempts that nobody holds here, being decided.
     pub(super) foreign: BTreeMap<AttemptRef, Foreign>,
+    /// What workers have said and the state is asked about, one entry for each [`Read::Scopes`].
+    pub(super) questioned: VecDeque<Vec<Claim>>,
     /// Queues that have a task, a taker, and room in the node's limit.
     pub(super) runnable: BTreeSet<QueueId>,
     pub(super) last_queue: QueueId,
@@ -111,6 +114,7 @@ impl Core {
             sessions: Sessions::default(),
             timers: Timers::new(options.timers_window),
             foreign: BTreeMap::new(),
+            questioned: VecDeque::new(),
             runnable: BTreeSet::new(),
             last_queue: 0,
             cancelling: BTreeSet::new(),
@@ -318,6 +322,7 @@ impl Core {
         match found {
             Found::Tasks(tasks) => self.loaded(tasks),
             Found::Standings(standings) => self.judged(standings),
+            Found::Scopes(scopes) => self.claims_judged(scopes),
             Found::Cancelling(runs) => {
                 for (run, name) in runs {
                     self.end_cancelled(run, name);

@@ -6,7 +6,7 @@ use graft_machine::ids::{AttemptRef, Run};
 use graft_machine::reply::Answer;
 
 use super::queues::{Place, Waiting};
-use super::reads::{Loaded, Standing};
+use super::reads::{Loaded, Scope, Standing};
 use super::recovery::Recovered;
 use super::{FromWorker, SessionHello, ToWorker};
 use crate::consensus::ProposeError;
@@ -67,6 +67,8 @@ pub enum Read {
     Tasks(Vec<AttemptRef>),
     /// Whether these attempts, which workers report to hold, are still wanted.
     Standings(Vec<AttemptRef>),
+    /// What these attempts, which workers name, are of.
+    Scopes(Vec<AttemptRef>),
     /// What these runs are called, if they are being cancelled.
     Cancelling(Vec<Run>),
     /// The next ready tasks of a node after a place in its order.
@@ -91,6 +93,8 @@ pub enum Found {
     Tasks(Vec<(AttemptRef, Option<Loaded>)>),
     /// See [`Read::Standings`].
     Standings(Vec<(AttemptRef, Standing)>),
+    /// See [`Read::Scopes`], in its order; `None`: of nothing that is there.
+    Scopes(Vec<Option<Scope>>),
     /// See [`Read::Cancelling`]: namespace and id; `None`: it is not being cancelled.
     Cancelling(Vec<(Run, Option<(String, String)>)>),
     /// See [`Read::ReadyPage`].

@@ -5,7 +5,7 @@
 //!
 //! - the **core** ([`core::Core`]) decides. It is a synchronous value without clock or waiting: inputs go in with the time, outputs come
 //!   out. It lives for one term. Ready tasks (`queues`), credit (`matching`), leases (`leases`), sessions (`sessions`), limits
-//!   (`limits`), timers (`timers`), results (`results`), the take-over of a term (`recovery`) and what is told in metrics (`figures`) each have a
+//!   (`limits`), timers (`timers`), results (`results`), what workers say of attempts that they were not given here (`claims`), the take-over of a term (`recovery`) and what is told in metrics (`figures`) each have a
 //!   file.
 //! - the **driver** (`driver`) waits. One task per member: it keeps the workers' streams across terms, feeds a core while this member
 //!   leads, and does what it says. It never waits for a proposal: many inputs make one turn, and a turn makes one proposal.
@@ -13,6 +13,7 @@
 //! What is certain is in the log; what is here may be lost at any moment. A lease is a promise of the leader alone, the fence is the
 //! attempt's number in the machine. So a mistake here can cost work, but no correctness: a result counts once, or not at all.
 
+mod claims;
 pub mod core;
 mod driver;
 pub mod figures;

@@ -169,6 +169,11 @@ impl Queues {
         id
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.list.len()
+    }
+
     pub(super) fn get(&self, id: QueueId) -> &Queue {
         &self.list[id]
     }

@@ -57,11 +57,21 @@ pub enum Standing {
     Gone,
 }
 
+/// What an attempt is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// The namespace of its workflow.
+    pub namespace: String,
+    /// Its node; `None`: its task is resolved, and nothing can come of it any more.
+    pub node: Option<String>,
+}
+
 /// Reads what is asked for.
 pub fn read<S: StateRead>(state: &S, read: Read) -> Found {
     match read {
         Read::Tasks(attempts) => Found::Tasks(attempts.into_iter().map(|at| (at, load(state, at))).collect()),
         Read::Standings(attempts) => Found::Standings(attempts.into_iter().map(|at| (at, standing(state, at))).collect()),
+        Read::Scopes(attempts) => Found::Scopes(attempts.into_iter().map(|at| scope(state, at)).collect()),
         Read::Cancelling(runs) => Found::Cancelling(runs.into_iter().map(|run| (run, cancelling(state, run))).collect()),
         Read::ReadyPage { namespace, node, after } => {
             let (rows, complete) = ready_page(state, &namespace, &node, Some(after), REFILL_PAGE);
@@ -145,6 +155,14 @@ fn standing<S: StateRead>(state: &S, at: AttemptRef) -> Standing {
         StatusKind::Cancelling => Standing::Cancelling,
         _ => Standing::Ended,
     }
+}
+
+/// A task that is to come would be there when its result is decided: it has none yet.
+fn scope<S: StateRead>(state: &S, at: AttemptRef) -> Option<Scope> {
+    let workflow = state.get::<Workflows>(&RunKey { run: at.run })?;
+    let task = state.get::<Tasks>(&TaskKey { run: at.run, task: at.task });
+    let node = task.map(|task| task.node.clone());
+    (node.is_some() || at.task < workflow.next_task).then(|| Scope { namespace: workflow.namespace.clone(), node })
 }
 
 fn cancelling<S: StateRead>(state: &S, run: Run) -> Option<(String, String)> {

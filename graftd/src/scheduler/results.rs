@@ -2,7 +2,7 @@
 //!
 //! The machine's fence decides about a result; the scheduler answers on its own only where it knows better: when the same attempt has a
 //! higher lease by now. A result of a lease that is not known here (a repeat after a reconnection, an attempt of an earlier term) is
-//! proposed like any other, and while it is being decided its attempt is not handed out.
+//! compared with the state ([`super::claims`]) and then proposed like any other; while it is being decided its attempt is not handed out.
 //!
 //! A worker hears nothing about a result whose outcome is unknown. Its stream is closed, so that it comes again, says what it holds, and
 //! repeats it.
@@ -13,6 +13,7 @@ use graft_machine::command::{Command, FailTask, FailureKind, LostReason};
 use graft_machine::ids::{AttemptRef, Lease};
 use graft_machine::reply::{Answer, Reply, Resolution};
 
+use super::claims::Claim;
 use super::core::{Core, Own, Pending};
 use super::leases::Phase;
 use super::message::{Output, Read};
@@ -33,42 +34,91 @@ pub(super) struct Foreign {
     pub(super) offer: Option<(QueueId, Place, Waiting)>,
 }
 
+/// What is known here of the attempt of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    /// The session holds it, under that lease.
+    Held,
+    /// The same, and an earlier copy of the result is being decided: the answer to that will do.
+    UnderWay,
+    /// Somebody else has it by now.
+    Late,
+    /// Nothing.
+    Not,
+}
+
 impl Core {
     /// A worker reports results.
     pub(super) fn results(&mut self, session: SessionId, results: Vec<TaskResult>) {
-        let mut stale = Vec::new();
-        for mut result in results {
-            let (at, lease) = result.of();
-            let mut foreign = false;
-            if let TaskResult::HandedBack { progress, .. } = &mut result
-                && progress.is_empty()
-                && let Some(held) = self.leases.get(at).filter(|held| held.lease == lease)
-            {
-                progress.clone_from(&held.progress);
+        let (mut late, mut claims) = (Vec::new(), Vec::new());
+        for result in results {
+            match self.known(session, &result) {
+                Known::Held => self.decide(session, result, false),
+                Known::UnderWay => {}
+                Known::Late => late.push(result.of()),
+                Known::Not => claims.push(Claim::Result(session, result)),
             }
-            match self.leases.get_mut(at) {
-                Some(held) if held.session == session && held.lease == lease => match held.phase {
-                    Phase::Running => held.phase = Phase::Resolving,
-                    // A repeat, while the first is being decided: the answer to that will do.
-                    Phase::Resolving => continue,
-                    Phase::Losing | Phase::Loading { .. } => {}
-                },
-                Some(held) if held.lease > lease => {
-                    stale.push((at, lease, Resolution::Stale));
-                    continue;
-                }
-                Some(_) => {}
-                None => {
-                    foreign = true;
+        }
+        self.too_late(session, late);
+        self.question(claims);
+    }
+
+    /// A result whose attempt is of what the session serves. `false`: it comes too late.
+    pub(super) fn result_checked(&mut self, session: SessionId, result: TaskResult) -> bool {
+        match self.known(session, &result) {
+            Known::Late => return false,
+            Known::UnderWay => {}
+            Known::Held => self.decide(session, result, false),
+            Known::Not => {
+                let (at, lease) = result.of();
+                let foreign = self.leases.get(at).is_none();
+                if foreign {
                     self.begin_foreign(at, lease);
                 }
+                self.decide(session, result, foreign);
             }
-            let worker = self.sessions.incarnation(session).to_owned();
-            let command = result.into_command(worker.clone());
-            self.propose_result(format!("worker:{worker}"), command, Pending::Result { session, at, lease, foreign });
         }
-        self.tally.results[Resolution::Stale as usize] += stale.len() as u64;
-        self.acknowledge(session, stale);
+        true
+    }
+
+    /// What is known here of the attempt that a result is of.
+    fn known(&mut self, session: SessionId, result: &TaskResult) -> Known {
+        let (at, lease) = result.of();
+        match self.leases.get_mut(at) {
+            Some(held) if held.session == session && held.lease == lease => match held.phase {
+                Phase::Running => {
+                    held.phase = Phase::Resolving;
+                    Known::Held
+                }
+                Phase::Resolving => Known::UnderWay,
+                Phase::Losing | Phase::Loading { .. } => Known::Held,
+            },
+            // Of this term, the newest lease of an attempt is the one that is known here.
+            Some(held) if held.lease > lease || lease.term >= self.term => Known::Late,
+            // Nobody has given it out yet.
+            None if lease.term > self.term => Known::Late,
+            Some(_) | None => Known::Not,
+        }
+    }
+
+    /// Lets the machine decide.
+    fn decide(&mut self, session: SessionId, mut result: TaskResult, foreign: bool) {
+        let (at, lease) = result.of();
+        if let TaskResult::HandedBack { progress, .. } = &mut result
+            && progress.is_empty()
+            && let Some(held) = self.leases.get(at).filter(|held| held.lease == lease)
+        {
+            progress.clone_from(&held.progress);
+        }
+        let worker = self.sessions.incarnation(session).to_owned();
+        let command = result.into_command(worker.clone());
+        self.propose_result(format!("worker:{worker}"), command, Pending::Result { session, at, lease, foreign });
+    }
+
+    /// Answers results that change nothing any more.
+    pub(super) fn too_late(&mut self, session: SessionId, late: Vec<(AttemptRef, Lease)>) {
+        self.tally.results[Resolution::Stale as usize] += late.len() as u64;
+        self.acknowledge(session, late.into_iter().map(|(at, lease)| (at, lease, Resolution::Stale)).collect());
     }
 
     fn begin_foreign(&mut self, at: AttemptRef, lease: Lease) {

@@ -10,12 +10,18 @@ use graft_machine::command::{Command, LostReason};
 use graft_machine::ids::{AttemptRef, Lease};
 use graft_machine::session::{Session, SessionNode};
 
+use super::claims::Claim;
 use super::core::{Core, Own};
 use super::leases::{DeadlineKind, Held, Phase};
-use super::message::{Output, Read, StreamId};
+use super::message::{Output, StreamId};
 use super::queues::{QueueId, Queues};
 use super::reads::Standing;
 use super::{FromWorker, Held as HeldByWorker, LiveSessions, SessionHello, StopReason, ToWorker};
+
+/// Most sessions at once.
+const SESSIONS_MAX: usize = 100_000;
+/// Most nodes of all namespaces that sessions may have named in a term; tasks that wait for others are not counted.
+const QUEUES_MAX: usize = 1_000_000;
 
 /// Names a session within a term.
 pub(super) type SessionId = u64;
@@ -119,6 +125,27 @@ impl Sessions {
     /// `sent_ms` of the heartbeat from which the session's leases count.
     pub(super) fn echo(&self, session: SessionId) -> u64 {
         self.entries.get(&session).map_or(0, |entry| entry.echo)
+    }
+
+    /// Whether the session serves that namespace and node; `None`: some node of it.
+    pub(super) fn serves(&self, session: SessionId, namespace: &str, node: Option<&str>) -> bool {
+        self.entries.get(&session).is_some_and(|Entry { record, .. }| {
+            record.namespace == namespace && node.is_none_or(|node| record.nodes.iter().any(|served| served.node == node))
+        })
+    }
+
+    /// Whether the greeting can be of the process that has the session. Until it has said what it holds, the nodes of the record are what it is
+    /// taken to serve: then the greeting has to name them all.
+    fn is_of(&self, session: SessionId, hello: &SessionHello) -> bool {
+        self.entries.get(&session).is_some_and(|Entry { record, silent, .. }| {
+            let named = |served: &SessionNode| hello.nodes.iter().any(|(node, ..)| *node == served.node);
+            record.namespace == hello.namespace && (!silent || record.nodes.iter().all(named))
+        })
+    }
+
+    /// The queue of a node that the session serves.
+    pub(super) fn queue_of(&self, session: SessionId, queues: &mut Queues, node: &str) -> QueueId {
+        queues.id(self.entries.get(&session).map_or("", |entry| &entry.record.namespace), node)
     }
 
     /// Whether the session can be served and takes one more of the node.
@@ -238,6 +265,10 @@ impl Core {
     /// A worker's stream is there.
     pub(super) fn connected(&mut self, stream: StreamId, hello: SessionHello) {
         if let Some(id) = self.sessions.by_incarnation.get(&hello.incarnation).copied() {
+            if !self.sessions.is_of(id, &hello) {
+                self.close_stream(stream, "another worker has this incarnation: use one of your own");
+                return;
+            }
             if let Some(Entry { stage: Stage::Closing { .. }, next, .. }) = self.sessions.entries.get_mut(&id) {
                 if let Some(older) = next.replace(stream) {
                     self.close_stream(older, "another stream of the same process has come");
@@ -255,6 +286,11 @@ impl Core {
                 self.set_shares(id);
                 self.propose_open(id);
             }
+            return;
+        }
+        if self.sessions.entries.len() >= SESSIONS_MAX || self.queues.count() >= QUEUES_MAX {
+            let full = format!("there are {SESSIONS_MAX} sessions or {QUEUES_MAX} nodes of namespaces already: connect again later");
+            self.close_stream(stream, full);
             return;
         }
         let record = self.record_of(&hello);
@@ -349,22 +385,13 @@ impl Core {
             return;
         }
         entry.known = true;
-        let namespace = entry.record.namespace.clone();
         for share in entry.shares.values_mut() {
             (share.window, share.assigned, share.sequence) = (0, 0, None);
         }
         self.sessions.renew(session, now);
         self.take_lease_time(session);
-        let mut listed = BTreeSet::new();
-        let mut adopted = Vec::new();
-        for HeldByWorker { at, lease, node, progress } in held {
-            listed.insert(at);
-            if self.claim(session, at, lease) {
-                let queue = self.queues.id(&namespace, &node);
-                self.adopt(session, at, lease, queue, progress);
-                adopted.push(at);
-            }
-        }
+        let listed: BTreeSet<AttemptRef> = held.iter().map(|held| held.at).collect();
+        self.question(held.into_iter().map(|held| Claim::Holding(session, held)).collect());
         self.hear(session);
         // What was assigned but is not there never arrived.
         let entry = &self.sessions.entries[&session];
@@ -373,9 +400,6 @@ impl Core {
             if self.leases.get(at).is_some_and(|held| held.phase == Phase::Running) {
                 self.lose(at, LostReason::HandedBack);
             }
-        }
-        if !adopted.is_empty() {
-            self.output(Output::Read(Read::Standings(adopted)));
         }
         self.refresh_takers(session);
     }
@@ -394,7 +418,7 @@ impl Core {
     }
 
     /// Whether a claim of an attempt is a new one to be taken over. The higher lease wins; what loses is told so.
-    fn claim(&mut self, session: SessionId, at: AttemptRef, lease: Lease) -> bool {
+    pub(super) fn claim(&mut self, session: SessionId, at: AttemptRef, lease: Lease) -> bool {
         if let Some(held) = self.leases.get(at) {
             let (holder, live, told, loading) = (held.session, held.lease, held.told, matches!(held.phase, Phase::Loading { .. }));
             if holder == session && live == lease {
@@ -403,7 +427,7 @@ impl Core {
                 }
                 return false;
             }
-            if live >= lease || loading {
+            if live >= lease || lease.term >= self.term || loading {
                 self.tell_to_stop(session, at, lease, StopReason::LeaseLost);
                 return false;
             }
@@ -419,7 +443,7 @@ impl Core {
         true
     }
 
-    fn adopt(&mut self, session: SessionId, at: AttemptRef, lease: Lease, queue: QueueId, progress: String) {
+    pub(super) fn adopt(&mut self, session: SessionId, at: AttemptRef, lease: Lease, queue: QueueId, progress: String) {
         if let Some((queue, place, waiting)) = self.queues.forget_attempt(at) {
             if waiting.attempt == at.attempt {
                 self.refresh(queue);

@@ -1,5 +1,6 @@
 //! The core against a real machine in memory: a world of one member whose clock stands until it is moved.
 
+mod claims;
 mod dispatch;
 mod figures;
 mod holding;
@@ -184,8 +185,13 @@ impl World {
 
     /// The stream of a worker process, not yet heard of what it holds.
     fn attach(&mut self, stream: StreamId, name: &str, nodes: &[(&str, u32, u32)]) {
+        self.attach_in("default", stream, name, nodes);
+    }
+
+    /// The same, of a namespace.
+    fn attach_in(&mut self, namespace: &str, stream: StreamId, name: &str, nodes: &[(&str, u32, u32)]) {
         let nodes = nodes.iter().map(|(node, capacity, limit)| ((*node).to_owned(), *capacity, *limit)).collect();
-        let (worker, namespace) = (name.to_owned(), "default".to_owned());
+        let (worker, namespace) = (name.to_owned(), namespace.to_owned());
         let hello = SessionHello { incarnation: name.to_owned(), worker, namespace, nodes, build: String::new() };
         self.input(Input::Connected(stream, hello));
     }
