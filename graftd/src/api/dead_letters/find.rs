@@ -78,10 +78,14 @@ impl Query {
         let look = Look { query: self, state, take, after, examined, first: true, bytes: 0, workflows: LastWorkflow::default() };
         match self.filter.workflow() {
             None => look.in_namespace(),
-            Some((id, run)) => match look.after.as_ref().map(|key| key.run).or_else(|| self.run(state, id, run)) {
-                Some(run) => look.in_run(run),
-                None => Next::Nothing,
-            },
+            Some((id, run)) => {
+                // A cursor says in which run to go on, and it is only a text that somebody sends: whose run that is, the state knows.
+                let run = look.after.as_ref().map_or(run, |key| key.run);
+                match self.run(state, id, run) {
+                    Some(run) => look.in_run(run),
+                    None => Next::Nothing,
+                }
+            }
         }
     }
 
@@ -255,6 +259,23 @@ mod tests {
         assert_eq!(pages(&state, &query(timed), 100).0, [(2, 5)]);
         let nobody = v1::DeadLetterFilter { workflow_id: "nobody".into(), ..Default::default() };
         assert_eq!(pages(&state, &query(nobody), 100), (Vec::new(), 1));
+    }
+
+    /// A cursor is a text that anybody can write.
+    #[test]
+    fn a_cursor_shows_nothing_of_another_run_than_the_workflow_s() {
+        let mut state = state(3, 3, 0);
+        let foreign = Workflow { namespace: "other".into(), id: "w-2".into(), run: 2, ..Workflow::default() };
+        state.state.put::<Workflows>(RunKey { run: 2 }, foreign);
+        for id in ["w-1", "w-2"] {
+            let query = query(v1::DeadLetterFilter { workflow_id: id.into(), ..Default::default() });
+            for run in [2, 3] {
+                let key = DeadLetterKey { namespace: "default".into(), at: 0, run, task: 0 };
+                let cursor = cursors::make(&query.question("dead letters"), &key.to_bytes());
+                let page = query.page(&state, &cursor, 10).expect("a page");
+                assert_eq!((page.dead_letters, page.next_cursor.as_str()), (vec![], ""), "{id} {run}");
+            }
+        }
     }
 
     #[test]
