@@ -8,16 +8,19 @@ use std::time::Duration;
 
 use daemons::{Daemons, waits_because};
 use graft_proto::peer::v1::peer_service_client::PeerServiceClient;
-use graft_proto::peer::v1::{PeerHeader, PeerHello, RaftKind, RaftMessage};
+use graft_proto::peer::v1::{
+    ChangeRequest, DrainRequest, JoinRequest, PeerHeader, PeerHello, ProposeRequest, RaftKind, RaftMessage, ReadIndexRequest,
+};
 use graft_proto::peer_identity::MemberIdentity;
 use graft_proto::v1;
 use graft_proto::v1::cluster_service_client::ClusterServiceClient;
+use graft_proto::v1::membership_service_client::MembershipServiceClient;
 use graft_proto::v1::workflow_service_client::WorkflowServiceClient;
 use graftd::app::{Daemon, StartError};
 use graftd::config::Config;
 use graftd::discovery::data_dir::DataDirError;
 use graftd::discovery::protocol::PROTOCOL;
-use graftd::tls::authority::Authority;
+use graftd::tls::authority::{Authority, Subject};
 use graftd::tls::members::{LinkOptions, MaterialFiles, PeerSecurity};
 use tonic::Code;
 
@@ -147,6 +150,32 @@ async fn members_with_certificates_form_a_cluster_and_strangers_are_not_heard() 
     assert_eq!(client.call(vote("graft-0")).await.unwrap_err().code(), Code::PermissionDenied);
     // As itself it is heard: what it says then makes no sense, and is refused as that.
     assert_eq!(client.call(vote("graft-1")).await.unwrap_err().code(), Code::InvalidArgument);
+
+    // A certificate of the cluster makes nobody a member: who was never taken in may ask to be, and nothing else.
+    let stranger = MemberIdentity { cluster: "graft".into(), member: "graft-9".into() };
+    let issued = three.authority.as_ref().unwrap().issue(&Subject::member(&stranger), 1).unwrap();
+    let files = MaterialFiles { ca: file("ca.pem"), cert: file("graft-9.pem"), key: file("graft-9.key") };
+    fs::write(&files.cert, issued.cert).unwrap();
+    fs::write(&files.key, issued.key).unwrap();
+    let dialed = PeerSecurity::tls(files, stranger).unwrap().dial(&member("graft-2").peer_address, Some("graft-2"), link).unwrap();
+    let mut client = PeerServiceClient::new(dialed.channel.clone());
+    let header = |from: u64| PeerHeader { from, ..vote("graft-1").header.unwrap() };
+    for from in [77, member("graft-1").raft_id] {
+        let header = Some(header(from));
+        let mut refused = vec![
+            client.propose(ProposeRequest { header: header.clone(), commands: vec![] }).await.err(),
+            client.change(ChangeRequest { header: header.clone(), ..ChangeRequest::default() }).await.err(),
+            client.drain(DrainRequest { header: header.clone(), ..DrainRequest::default() }).await.err(),
+            client.read_index(ReadIndexRequest { header: header.clone() }).await.err(),
+            client.join(JoinRequest { header, from: Some(PeerHello::default()), token: String::new() }).await.err(),
+        ];
+        refused.push(ClusterServiceClient::new(dialed.channel.clone()).snapshot(v1::SnapshotRequest {}).await.err());
+        let grant = MembershipServiceClient::new(dialed.channel.clone()).create_join_token(v1::CreateJoinTokenRequest::default()).await;
+        refused.push(grant.err());
+        for (at, refused) in refused.into_iter().enumerate() {
+            assert_eq!(refused.map(|status| status.code()), Some(Code::PermissionDenied), "{from} {at}");
+        }
+    }
     for daemon in [zero, one, two] {
         daemon.shutdown().await;
     }

@@ -5,8 +5,11 @@
 //! request goes round. It carries the name of its caller, as the member that was asked first has found it, and waits no longer than its caller
 //! does.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::State;
+use axum::middleware::Next;
 use graft_proto::v1;
 use graft_proto::v1::cluster_service_client::ClusterServiceClient;
 use graft_proto::v1::limit_service_client::LimitServiceClient;
@@ -90,6 +93,22 @@ impl Caller {
             }
         }
     }
+}
+
+/// Lets through what a member asks at the port for members. A certificate of this cluster alone is not enough, once there is a membership: who was
+/// taken out has one, and who was never taken in.
+pub(super) async fn of_a_member(
+    State(shared): State<Arc<Shared>>,
+    request: axum::extract::Request,
+    next: Next,
+) -> axum::response::Response {
+    if let Some(PeerCaller::Member(shown)) = request.extensions().get::<PeerCaller>() {
+        let members = shared.api.consensus.members();
+        if !members.is_empty() && !members.iter().any(|member| member.name == shown.member) {
+            return Status::permission_denied(format!("{shown} is not part of this cluster, or not yet")).into_http();
+        }
+    }
+    next.run(request).await
 }
 
 /// At most 8 digits and a unit.

@@ -27,7 +27,7 @@ use super::tasks::Tasks;
 use super::tokens::Access;
 use super::worker::Workers;
 use super::workflows::Workflows;
-use super::{Shared, http, methods, reflection, timed};
+use super::{Shared, forward, http, methods, reflection, timed};
 
 /// A service whose methods are asked for their right first.
 fn guarded<S>(shared: &Arc<Shared>, service: S) -> Guarded<S> {
@@ -44,10 +44,11 @@ macro_rules! bounded {
 /// What other members ask of this one: figures that only the leader has, the stream of a worker that cannot reach it, and the first members. The member
 /// that was asked first has asked what the caller may do.
 pub(super) fn for_members(shared: &Arc<Shared>) -> Routes {
-    Routes::new(bounded!(ClusterServiceServer, Cluster { shared: shared.clone() }))
+    let routes = Routes::new(bounded!(ClusterServiceServer, Cluster { shared: shared.clone() }))
         .add_service(bounded!(MembershipServiceServer, Membership { shared: shared.clone() }))
         .add_service(bounded!(LimitServiceServer, Limits { shared: shared.clone() }))
-        .add_service(bounded!(WorkerServiceServer, Workers { shared: shared.clone() }))
+        .add_service(bounded!(WorkerServiceServer, Workers { shared: shared.clone() }));
+    routes.into_axum_router().layer(middleware::from_fn_with_state(shared.clone(), forward::of_a_member)).into()
 }
 
 /// What probes and scrapers ask: health over HTTP and gRPC, and metrics. Nothing else is there.

@@ -99,6 +99,20 @@ impl Peers {
         }
     }
 
+    /// The same, of what only members may ask: the membership here knows the caller, once it knows anybody. A certificate of this cluster alone is not
+    /// enough: who was taken out has one, and who was never taken in.
+    fn admit_member(&self, header: Option<&PeerHeader>, caller: &Extensions) -> Result<(), Status> {
+        self.admit(header, caller)?;
+        let from = header.map_or(0, |header| header.from);
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        if membership.nodes().next().is_none() || membership.get_node(&from).is_some() {
+            return Ok(());
+        }
+        Err(Status::permission_denied(format!("raft id {from} is none of a member here: it was taken out, or is not taken in yet")))
+    }
+
     /// Takes the rest of a snapshot, and puts it in the place of the state.
     async fn arrive(
         &self,
@@ -188,7 +202,7 @@ impl PeerService for Peers {
         let passed_on = header.is_some();
         match &header {
             // The member that passes it on has looked at the certificate.
-            Some(_) => self.admit(header.as_ref(), &caller)?,
+            Some(_) => self.admit_member(header.as_ref(), &caller)?,
             None => speaks(&caller, |caller| caller.is_called(&from.cluster_name, &from.member_name))?,
         }
         let certified = matches!(caller.get::<PeerCaller>(), Some(PeerCaller::Member(_)));
@@ -228,13 +242,13 @@ impl PeerService for Peers {
     }
 
     async fn drain(&self, request: Request<DrainRequest>) -> Result<Response<DrainResponse>, Status> {
-        self.admit(request.get_ref().header.as_ref(), request.extensions())?;
+        self.admit_member(request.get_ref().header.as_ref(), request.extensions())?;
         orders::drain_here(&self.registrar, request.get_ref().undo, &request.get_ref().principal).await;
         Ok(Response::new(DrainResponse {}))
     }
 
     async fn change(&self, request: Request<ChangeRequest>) -> Result<Response<ChangeResponse>, Status> {
-        self.admit(request.get_ref().header.as_ref(), request.extensions())?;
+        self.admit_member(request.get_ref().header.as_ref(), request.extensions())?;
         let order = Order::of_request(request.get_ref()).ok_or_else(|| malformed("the order makes no sense"))?;
         let outcome = orders::here(&self.registrar, order, &request.get_ref().principal).await;
         Ok(Response::new(orders::answer(order, outcome)))
@@ -298,7 +312,7 @@ impl PeerService for Peers {
 
     async fn propose(&self, request: Request<ProposeRequest>) -> Result<Response<ProposeResponse>, Status> {
         let (_, caller, ProposeRequest { header, commands }) = request.into_parts();
-        self.admit(header.as_ref(), &caller)?;
+        self.admit_member(header.as_ref(), &caller)?;
         // A command that is not known here would stop every member that applies it.
         for command in &commands {
             let envelope = Envelope::decode(command.clone()).map_err(malformed)?;
@@ -338,7 +352,7 @@ impl PeerService for Peers {
     }
 
     async fn read_index(&self, request: Request<ReadIndexRequest>) -> Result<Response<ReadIndexResponse>, Status> {
-        self.admit(request.get_ref().header.as_ref(), request.extensions())?;
+        self.admit_member(request.get_ref().header.as_ref(), request.extensions())?;
         Ok(Response::new(match read_index(&self.raft).await {
             Ok(index) => ReadIndexResponse { index, refused: String::new() },
             Err(refused) => ReadIndexResponse { index: 0, refused },
