@@ -138,7 +138,7 @@ pub fn joining(time: u64, rng: &mut Rng) -> Command {
 
 /// Something that administrators do: few tokens and few acts, so that many concern the same.
 pub fn administering(time: u64, rng: &mut Rng) -> Command {
-    let id = format!("token-{}", rng.below(4));
+    let id = format!("token-{}", rng.below(2));
     match rng.below(8) {
         0 | 1 => Command::CreateApiToken(CreateApiToken {
             id,
@@ -154,7 +154,7 @@ pub fn administering(time: u64, rng: &mut Rng) -> Command {
             object: format!("limit {}", rng.below(9)),
             member: "m1".to_owned(),
         }),
-        _ => Command::EndAct(EndAct { number: rng.between(1, 12), outcome: "ok".to_owned() }),
+        _ => Command::EndAct(EndAct { number: rng.between(1, 2), outcome: "ok".to_owned() }),
     }
 }
 
