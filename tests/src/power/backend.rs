@@ -126,6 +126,7 @@ impl StorageBackend for LossyFileBackend {
         std::thread::sleep(slowness);
         let mut unsynced = self.lock();
         let unsynced = &mut *unsynced;
+        unsynced.tearing.breaks()?;
         if unsynced.tearing.lies() {
             return Ok(());
         }

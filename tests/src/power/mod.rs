@@ -14,8 +14,8 @@
 //! The system keeps what a killed process has written, so a kill alone never shows who forgets to sync: on a lossy disk, `kill -9` is a power cut.
 //! What is *synced* is written to the file, and not synced again: nobody takes the power from the machine that runs the tests. A sync takes
 //! its time in the middle, so that a kill can tear it. The variables [`DISK`], [`SEED`] and [`CONTROL`] put a daemon on such a disk
-//! ([`main_from_args`]); the control file says, at any time, how long a sync takes (`sync_ms=250`), and whether it is one (`lies`: a broken
-//! disk, with which tests are tested).
+//! ([`main_from_args`]); the control file says, at any time, how long a sync takes (`sync_ms=250`), whether it is one (`lies`: a broken
+//! disk, with which tests are tested), and whether it fails (`breaks`: with an IO error; `panics`: with a panic of the thread that asked for it).
 
 pub mod backend;
 pub mod disk;

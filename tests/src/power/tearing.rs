@@ -1,8 +1,8 @@
 //! What of the unsynced reaches the file before its time, and how long a sync takes: drawn from a seed, and told by the control file.
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
+use std::{fs, io};
 
 use crate::loop_sim::rng::Rng;
 
@@ -14,6 +14,9 @@ const EARLY_SECTORS_PERMILLE: u64 = 300;
 const PAUSE_PERMILLE: u64 = 250;
 /// The longest of those moments, in microseconds.
 const PAUSE_US_MAX: u64 = 2_000;
+
+/// What a system says of a disk that does not work, on Linux.
+const EIO: i32 = 5;
 
 /// See the module.
 #[derive(Debug)]
@@ -62,6 +65,14 @@ impl Tearing {
     /// Whether syncs only say that they have been done.
     pub fn lies(&self) -> bool {
         self.said().lines().any(|line| line.trim() == "lies")
+    }
+
+    /// Fails, if syncs fail now, as those of a disk that is broken; panics, if the code above is to be the broken thing.
+    pub fn breaks(&self) -> io::Result<()> {
+        let said = self.said();
+        let says = |word: &str| said.lines().any(|line| line.trim() == word);
+        assert!(!says("panics"), "the control file asks for it");
+        if says("breaks") { Err(io::Error::from_raw_os_error(EIO)) } else { Ok(()) }
     }
 
     fn said(&self) -> String {
