@@ -203,13 +203,11 @@ pub async fn soak(asks: Asks) -> Soaked {
             soaked.wrong.push(format!("{} came back after {} ms only", ended.member, ended.back_after_ms));
         }
     }
-    // Workflows still time out and are deleted: all have to come to the same place in the end.
-    wait::until("the members to come to one index, and to rest", REST_WITHIN, || async {
+    // Workflows still time out, and what is remembered of requests runs out: that goes on for long, but nobody lags behind.
+    wait::until("the members to come to one index", REST_WITHIN, || async {
         let applied: Vec<u64> = cluster.members.iter().map(|member| member.metric(APPLIED) as u64).collect();
-        tokio::time::sleep(KEPT).await;
-        let later: Vec<u64> = cluster.members.iter().map(|member| member.metric(APPLIED) as u64).collect();
-        let rest = applied == later && applied.iter().all(|index| *index == applied[0]);
-        if rest { Ok(()) } else { Err(format!("{applied:?}, then {later:?}")) }
+        let together = applied.iter().all(|index| *index == applied[0]);
+        if together { Ok(()) } else { Err(format!("{applied:?}")) }
     })
     .await;
     soaked
