@@ -149,7 +149,8 @@ Exit codes:
   76   this member was taken out of its cluster, or left behind by a recovery
   77   the data are of another cluster
   78   the configuration, or what it points to, is refused
-  130  ended at once by a second signal";
+  130  ended at once by a second signal
+  134  (SIGABRT) it met a broken invariant of its own; the log says which";
 
 const RECOVER_EXAMPLES: &str = "\
 Examples:

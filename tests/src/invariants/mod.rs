@@ -1,7 +1,7 @@
 //! What must never be otherwise: one file for each invariant, named after what it says.
 //!
 //! An invariant is judged from plain data: what was applied, answered, dispatched, executed, voted, kept; never from the types of whoever
-//! produces it. So the simulation uses these checks as it runs, and whoever records a history of real processes can play it to the same ones.
+//! produces it. So the simulation uses these checks as it runs; what real processes do is judged by the torture test's own oracle.
 //! An observer tells [`Invariants`] everything in the order in which it became true; the first sentence that is broken is the verdict, with
 //! the id and the name of the invariant in front.
 //!
@@ -43,7 +43,7 @@
 //! | D4 | `a_snapshot_holds_what_it_says` |
 //! | D5 | `a_raft_id_is_used_once`, `a_grant_admits_no_more_than_it_says` |
 //! | D6 | `a_member_opens_after_any_crash` |
-//! | L1 to L9 | one file each below [`calm`] |
+//! | L1 to L9 | one file each (L4 and L8 share one) below [`calm`] |
 
 pub mod calm;
 mod facts;
