@@ -24,6 +24,7 @@
 pub mod auth;
 pub mod clock;
 pub mod config;
+pub mod crowd;
 pub mod discovery;
 pub mod observability;
 pub mod shutdown;

@@ -7,8 +7,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::routing::get;
 use axum::{Json, Router};
+use daemons::Daemons;
 use graft_proto::v1;
 use graft_proto::v1::access_service_client::AccessServiceClient;
+use graft_proto::v1::event_service_client::EventServiceClient;
 use graftd::app::{Daemon, Prepared};
 use graftd::config::{Config, Flags, Size, Sources, load};
 use graftd::tls::authority::{Authority, CERTIFICATE_DAYS, Subject};
@@ -26,6 +28,7 @@ use tokio_rustls::TlsAcceptor;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
+mod daemons;
 #[path = "fixtures/signing.rs"]
 mod signing;
 
@@ -87,6 +90,30 @@ async fn the_root_token_of_a_file_does_everything_where_callers_have_to_show_who
         refused.contains("auth.root_token_file") && refused.contains("at least 32 characters") && !refused.contains("short"),
         "{refused}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_token_is_known_to_every_member_as_soon_as_it_was_made_at_one() {
+    let daemons = Daemons::new(3);
+    let all = futures::future::join_all((0..3).map(|i| daemons.start(i, "expect = 3"))).await;
+    let mut asked = Vec::new();
+    for daemon in &all {
+        daemons::ready(daemon).await;
+        asked.push(access(daemon).await);
+    }
+    // As often as it takes for a member that has not heard of one yet to be asked.
+    for turn in 0..30 {
+        let new = v1::CreateTokenRequest { name: "new".to_owned(), grants: vec!["viewer".to_owned()], ttl_ms: 0 };
+        let secret = asked[turn % 3].create_token(new).await.expect("anybody may").into_inner().secret;
+        for next in 1..3 {
+            let known = who(&mut asked[(turn + next) % 3], Some(&secret)).await;
+            assert_eq!(known.unwrap_or_else(|refused| panic!("turn {turn}: {refused:?}")).name, "new");
+        }
+    }
+    let stranger = format!("graft-api.nobody.{}", "0".repeat(64));
+    let refused = who(&mut asked[0], Some(&stranger)).await.expect_err("nobody has made it");
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    futures::future::join_all(all.into_iter().map(Daemon::shutdown)).await;
 }
 
 #[test]
@@ -168,7 +195,21 @@ async fn what_callers_are_asked_changes_when_the_configuration_is_read_again() {
     };
     let guarded = format!("[auth]\nrequired = true\nroot_token_file = {:?}\n", file.display().to_string());
     let of = |key: &str| (key.to_owned(), true);
+    let mut events = EventServiceClient::connect(format!("http://{}", daemon.client_address())).await.expect("it answers");
+    let mut told = events.subscribe(v1::SubscribeRequest::default()).await.expect("anybody may").into_inner();
+    assert_eq!(reload(""), Ok(vec![]));
+    let still = tokio::time::timeout(std::time::Duration::from_secs(3), told.message()).await;
+    assert!(!matches!(still, Ok(Err(_) | Ok(None))), "the same is asked as before: {still:?}");
     assert_eq!(reload(&guarded), Ok(vec![of("auth.required"), of("auth.root_token_file")]));
+    let ended = async {
+        loop {
+            if let Err(status) = told.message().await {
+                return status;
+            }
+        }
+    };
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(30), ended).await.expect("what was begun by nobody ends");
+    assert_eq!(ended.code(), Code::Unauthenticated, "{ended:?}");
     assert_eq!(who(&mut access, None).await.expect_err("it has to").code(), Code::Unauthenticated);
     who(&mut access, Some(ROOT)).await.expect("it is the root token");
     // The file alone has another one.

@@ -9,15 +9,16 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[(&str, &[&str])] = &[
     ("clock.rs", &[]),
     ("shutdown.rs", &[]),
-    ("auth", &["tls"]),
+    ("crowd.rs", &[]),
+    ("auth", &["crowd", "tls"]),
     ("config", &["auth", "observability", "tls"]),
     ("observability", &[]),
-    ("tls", &[]),
+    ("tls", &["crowd"]),
     ("discovery", &["auth", "observability", "tls"]),
     ("storage", &["observability"]),
     ("consensus", &["storage", "clock", "observability", "discovery", "tls", "auth"]),
     ("scheduler", &["consensus", "clock", "observability"]),
-    ("api", &["scheduler", "consensus", "storage", "clock", "observability", "discovery", "tls", "auth"]),
+    ("api", &["scheduler", "consensus", "storage", "clock", "crowd", "observability", "discovery", "tls", "auth"]),
     ("app", &["api", "scheduler", "consensus", "storage", "clock", "observability", "discovery", "tls", "auth", "config", "shutdown"]),
 ];
 
@@ -33,7 +34,23 @@ const SPELLED_IN: &[(&str, &[&str])] = &[
     ("tonic::", &["api", "consensus", "discovery", "tls", "app.rs"]),
     ("graft_proto::v1", &["api"]),
     ("SystemTime::now", &["clock.rs"]),
-    ("tokio::", &["auth", "consensus", "scheduler", "api", "discovery", "tls", "observability", "shutdown.rs", "app", "app.rs", "main.rs"]),
+    (
+        "tokio::",
+        &[
+            "auth",
+            "consensus",
+            "scheduler",
+            "api",
+            "discovery",
+            "tls",
+            "observability",
+            "shutdown.rs",
+            "crowd.rs",
+            "app",
+            "app.rs",
+            "main.rs",
+        ],
+    ),
 ];
 
 /// Longest file, in lines. A file that tells one story is shorter.

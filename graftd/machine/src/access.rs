@@ -115,6 +115,11 @@ impl Grant {
             && (self.nodes.is_empty() || self.nodes.iter().any(|pattern| matches(pattern, node)))
     }
 
+    /// Whether whoever holds it may hand out any.
+    pub fn hands_out(&self) -> bool {
+        matches!(self.role, Role::NamespaceAdmin | Role::ClusterAdmin)
+    }
+
     /// Whether whoever holds it may hand this one out: it gives nothing that the holder could not do, and needs an admin.
     pub fn covers(&self, other: &Self) -> bool {
         match (self.role, &self.namespace, &other.namespace) {

@@ -12,6 +12,7 @@ use std::future::{Ready, ready};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
@@ -22,6 +23,7 @@ use futures::future::{BoxFuture, Either};
 use graft_machine::names::check_name;
 use http::{HeaderMap, HeaderValue, header};
 use prometheus::IntCounter;
+use tokio::time::timeout;
 use tonic::{Code, Status};
 use tower::Service;
 
@@ -31,7 +33,7 @@ use super::methods::{self, START};
 use super::requests::CLIENT_METADATA;
 use super::standing::Standing;
 use crate::auth::caller::Caller;
-use crate::auth::{Refused, Shown};
+use crate::auth::{Refused, Shown, UNKNOWN};
 use crate::tls::clients::CertName;
 use graft_proto::errors::{ErrorCode, Fault, grpc_name, quoted};
 
@@ -39,6 +41,8 @@ use graft_proto::errors::{ErrorCode, Fault, grpc_name, quoted};
 const OPEN: [&str; 4] = ["/", "/livez", "/readyz", "/healthz"];
 /// So is what lies below: `grpc.health.v1`.
 const OPEN_BELOW: &str = "/grpc.health.v1.";
+/// Longest time for a member to catch up, before it says that it does not know a token.
+const CATCH_UP_MAX: Duration = Duration::from_secs(1);
 
 /// See the module. Cheap to clone.
 #[derive(Clone)]
@@ -91,26 +95,70 @@ impl Gate {
         response
     }
 
+    fn shown<'a>(&'a self, headers: &'a HeaderMap) -> Shown<'a> {
+        let authorization = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+        Shown { authorization, certificate: self.shown.as_ref().map(CertName::as_str), from: self.from }
+    }
+
     /// Who asks; `None`: it does not matter.
-    fn caller(&self, path: &str, headers: &HeaderMap) -> Result<Option<Caller>, Fault> {
+    fn caller(&self, path: &str, headers: &HeaderMap) -> Result<Option<Caller>, Refused> {
         if !self.asks || OPEN.contains(&path) || path.starts_with(OPEN_BELOW) {
             return Ok(None);
         }
-        let authorization = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-        let shown = Shown { authorization, certificate: self.shown.as_ref().map(CertName::as_str), from: self.from };
-        self.shared.api.auth.identify(shown, &*self.shared).map(Some).map_err(|refused| {
-            self.shared.api.metrics.api.auth_failures.with_label_values(&[refused.reason()]).inc();
-            tracing::info!(from = %self.from, path, ?refused, "a caller was not let in");
-            fault_of(refused)
-        })
+        self.shared.api.auth.identify(self.shown(headers), &*self.shared).map(Some)
+    }
+
+    /// The same, of one who shows a token that nobody has told this member of: another may have made it a moment ago.
+    async fn caller_again(&self, headers: &HeaderMap) -> Result<Option<Caller>, Refused> {
+        // Who cannot catch up knows what it knows.
+        let _ = timeout(CATCH_UP_MAX, self.shared.linearizable()).await;
+        self.shared.api.auth.identify_again(self.shown(headers), &*self.shared).map(Some)
+    }
+
+    fn refuse(&self, refused: Refused, path: &str, headers: &HeaderMap) -> Response {
+        self.shared.api.metrics.api.auth_failures.with_label_values(&[refused.reason()]).inc();
+        if let Some(left_out) = self.shared.refusals.now() {
+            tracing::info!(from = %self.from, path = quoted(path), ?refused, left_out, "a caller was not let in");
+        }
+        refusal(fault_of(refused), path, headers)
+    }
+
+    /// Who asks is settled: on with its request, if it may.
+    fn pass<B>(&mut self, mut request: Request<B>, caller: Result<Option<Caller>, Refused>) -> Passing
+    where
+        B: HttpBody<Data = bytes::Bytes, Error: Into<axum::BoxError>> + Send + 'static,
+    {
+        let path = request.uri().path();
+        match caller {
+            Err(refused) => Either::Left(ready(Ok(self.refuse(refused, path, request.headers())))),
+            Ok(_) if self.has_no_time(path) => Either::Left(ready(Ok(self.no_time()))),
+            Ok(None) => Either::Right(Either::Left(self.router.call(request))),
+            Ok(Some(caller)) => {
+                if let Some(name) = caller.name.as_deref().and_then(|name| HeaderValue::from_str(name).ok()) {
+                    request.headers_mut().insert(CLIENT_METADATA, name);
+                }
+                let is_grpc = methods::is_grpc(request.headers());
+                request.extensions_mut().insert(caller.clone());
+                let answering = self.router.call(request);
+                let shared = self.shared.clone();
+                Either::Right(Either::Right(Box::pin(async move {
+                    Ok(answering.await?.map(|body| Standing::answer(body, caller, shared, is_grpc)))
+                })))
+            }
+        }
     }
 }
+
+/// A request on its way: answered at once, or by the router, or with something before or after.
+type Passing =
+    Either<Ready<Result<Response, Infallible>>, Either<RouteFuture<Infallible>, BoxFuture<'static, Result<Response, Infallible>>>>;
 
 fn fault_of(refused: Refused) -> Fault {
     match refused {
         Refused::Nothing => {
             Fault::new(ErrorCode::Unauthenticated, "the caller", "shows neither a token nor a certificate that is known here")
         }
+        Refused::Unknown => Fault::new(ErrorCode::Unauthenticated, "the token", UNKNOWN),
         Refused::Bad(why) => Fault::new(ErrorCode::Unauthenticated, "the token", why),
         Refused::TooOften(wait) => {
             let detail = "has failed too often to show who it is";
@@ -139,34 +187,22 @@ where
 {
     type Response = Response;
     type Error = Infallible;
-    type Future =
-        Either<Ready<Result<Response, Infallible>>, Either<RouteFuture<Infallible>, BoxFuture<'static, Result<Response, Infallible>>>>;
+    type Future = Passing;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let path = request.uri().path();
-        match self.caller(path, request.headers()) {
-            Err(fault) => Either::Left(ready(Ok(refusal(fault, path, request.headers())))),
-            Ok(_) if self.has_no_time(path) => Either::Left(ready(Ok(self.no_time()))),
-            Ok(None) => Either::Right(Either::Left(self.router.call(request))),
-            Ok(Some(caller)) => {
-                if let Some(name) = caller.name.as_deref().and_then(|name| HeaderValue::from_str(name).ok()) {
-                    request.headers_mut().insert(CLIENT_METADATA, name);
-                }
-                let is_grpc = methods::is_grpc(request.headers());
-                request.extensions_mut().insert(caller.clone());
-                let answering = self.router.call(request);
-                if !caller.may_end() {
-                    return Either::Right(Either::Left(answering));
-                }
-                let shared = self.shared.clone();
-                Either::Right(Either::Right(Box::pin(async move {
-                    Ok(answering.await?.map(|body| Standing::answer(body, caller, shared, is_grpc)))
-                })))
-            }
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let caller = self.caller(request.uri().path(), request.headers());
+        if caller != Err(Refused::Unknown) {
+            return self.pass(request, caller);
         }
+        let mut gate = self.clone();
+        Either::Right(Either::Right(Box::pin(async move {
+            let (head, body) = request.into_parts();
+            let caller = gate.caller_again(&head.headers).await;
+            gate.pass(Request::from_parts(head, body), caller).await
+        })))
     }
 }

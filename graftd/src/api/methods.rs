@@ -99,6 +99,8 @@ pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request, n
     let response = match method {
         None => unknown(&shared, request.uri().path()).into_http(),
         Some(method) if request.version() < Version::HTTP_2 => return needs_http2(method, request.uri().path()),
+        // A page can make a browser send anything but this type without being asked first.
+        Some(method) if !is_grpc(request.headers()) => return needs_type(method, request.uri().path()),
         Some(method) if method.starts_with(REFLECTION) => {
             with_detail(next.run(request.map(|body| reflection::until_stop(body, shared.shutdown.clone()))).await)
         }
@@ -121,6 +123,12 @@ fn unknown(shared: &Shared, path: &str) -> Status {
     services.dedup();
     let detail = format!("is not spoken here: graftd {} speaks {}", shared.api.info.version, services.join(", "));
     Fault::new(ErrorCode::UnknownMethod, format!("method {}", quoted(path)), detail).into()
+}
+
+fn needs_type(method: &str, path: &str) -> Response {
+    let fault = Fault::invalid(format!("method {method}"), "is of gRPC, which needs the content type application/grpc");
+    let refusal = Refusal::from(fault.remedy("say it, or use the same verb of REST below /api/v1"));
+    refusal.with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE).response(path)
 }
 
 fn needs_http2(method: &str, path: &str) -> Response {

@@ -74,6 +74,7 @@ use graft_machine::view;
 use crate::auth::{Auth, Tokens};
 use crate::clock::Clock;
 use crate::consensus::Consensus;
+use crate::crowd::Seldom;
 use crate::discovery::formation::Formation;
 use crate::observability::logging::ProcessLog;
 use crate::observability::metrics::Metrics;
@@ -148,6 +149,8 @@ pub(crate) struct Shared {
     pub(crate) bodies: bodies::Room,
     /// Room for bodies of many lines.
     pub(crate) lines: bodies::Room,
+    /// Refusals of callers that are not known, for the log.
+    pub(crate) refusals: Seldom,
     /// Under which names REST answers.
     pub(crate) hosts: http::Hosts,
     /// Cancelled when the server stops: streams end with a reason.
@@ -199,6 +202,7 @@ impl Shared {
             bulk: start_many::Bulk::new(),
             bodies: bodies::Room::for_messages(),
             lines: bodies::Room::for_lines(),
+            refusals: Seldom::default(),
             shutdown,
         })
     }

@@ -20,14 +20,21 @@ use super::first_bytes::{self, Speaks};
 use super::gate::Gate;
 use super::unread::Unread;
 use super::{Api, Shared, grpc_health, router};
+use crate::crowd::{Place, Places, Seldom};
 use crate::tls::clients::{CertName, ClientTls};
 
 /// Most connections at once; more wait to be accepted.
 pub const CONNECTIONS_MAX: usize = 16_384;
+/// Most connections of one address; those beyond are closed, so that there is always room for somebody else.
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 12_288;
 /// Most connections of probes and scrapers, where they have a listener of their own.
 const PROBES_MAX: usize = 256;
 /// Most TLS handshakes at a time; whoever comes beyond waits.
 const HANDSHAKES_MAX: usize = 256;
+/// Most TLS handshakes of one address at a time.
+const HANDSHAKES_PER_ADDRESS_MAX: usize = 64;
+/// Longest time for a TLS handshake with the wait for its turn.
+const HANDSHAKE_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Longest time for a connection's first byte, and for the head of an HTTP/1.1 request.
 const HEADER_READ_MAX: Duration = Duration::from_secs(10);
 /// An HTTP/2 connection is pinged when it has been silent for so long.
@@ -86,6 +93,8 @@ impl Server {
             tls,
             take_max,
             places: Arc::new(Semaphore::new(connections_max)),
+            each: Places::new(CONNECTIONS_PER_ADDRESS_MAX.min(connections_max), HANDSHAKES_PER_ADDRESS_MAX),
+            refusals: Seldom::default(),
             handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
             shutdown: shutdown.clone(),
         };
@@ -110,6 +119,9 @@ struct Door {
     tls: Option<ClientTls>,
     take_max: Duration,
     places: Arc<Semaphore>,
+    /// Of those, the part of each address.
+    each: Arc<Places>,
+    refusals: Seldom,
     handshakes: Arc<Semaphore>,
     shutdown: CancellationToken,
 }
@@ -136,8 +148,15 @@ impl Door {
                 () = shutdown.cancelled() => break,
             };
             while connections.try_join_next().is_some() {}
+            let Some(of_address) = self.each.enter(peer.ip()) else {
+                if let Some(left_out) = self.refusals.now() {
+                    tracing::warn!(%peer, left_out, "closed a connection: its address has {CONNECTIONS_PER_ADDRESS_MAX} already");
+                }
+                continue;
+            };
             let connection = Connection {
                 peer,
+                place: of_address,
                 take_max: self.take_max,
                 http: builder(),
                 gate: self.gate.clone(),
@@ -180,6 +199,8 @@ type Failed = Box<dyn std::error::Error + Send + Sync>;
 /// A connection that has been accepted.
 struct Connection {
     peer: SocketAddr,
+    /// Kept as long as the connection lasts.
+    place: Place,
     take_max: Duration,
     http: auto::Builder<TokioExecutor>,
     gate: Gate,
@@ -201,10 +222,13 @@ impl Connection {
             (Speaks::Http1, None) => self.talk(stream, false, None).await,
             (Speaks::Http2, None) => self.talk(stream, true, None).await,
             (Speaks::Tls, Some(tls)) => {
-                let shaken = {
+                let shaken = tokio::time::timeout(HANDSHAKE_WAIT_MAX, async {
+                    // First among those of its own address.
+                    let _own = self.place.handshake().await;
                     let _place = self.handshakes.acquire().await;
-                    tls.accept(stream).await?
-                };
+                    tls.accept(stream).await
+                });
+                let shaken = shaken.await.map_err(|_| format!("no handshake within {HANDSHAKE_WAIT_MAX:?}"))??;
                 self.talk(shaken.stream, shaken.http2, shaken.caller).await
             }
             (Speaks::Nothing, _) => Ok(()),
@@ -219,7 +243,7 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { peer, take_max, http, gate, watcher, .. } = self;
+        let Self { peer, place: _place, take_max, http, gate, watcher, .. } = self;
         let http = if http2 { http.http2_only() } else { http.http1_only() };
         let service = TowerToHyperService::new(gate.of(cert, peer.ip())?);
         watcher.watch(http.serve_connection(TokioIo::new(Unread::new(stream, take_max)), service).into_owned()).await

@@ -1,4 +1,5 @@
-//! Answers that last (watches, subscriptions, a worker's stream) end when their caller may no longer ask: its token was revoked, or has expired.
+//! Answers that last (watches, subscriptions, a worker's stream) end when their caller may no longer ask: its token was revoked, or has expired, or
+//! callers are asked for something else than when it was let in. Whoever comes again is looked at anew.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -65,7 +66,8 @@ impl HttpBody for Standing {
             if !self.is_grpc {
                 return Poll::Ready(None);
             }
-            let fault = Fault::new(ErrorCode::Unauthenticated, "the token", "was revoked, or has expired");
+            let detail = "may not go on: its token was revoked or has expired, or callers have to show something else by now";
+            let fault = Fault::new(ErrorCode::Unauthenticated, "the caller", detail);
             let mut trailers = Status::from(fault).into_http::<Body>().into_parts().0.headers;
             trailers.remove(header::CONTENT_TYPE);
             return Poll::Ready(Some(Ok(Frame::trailers(trailers))));

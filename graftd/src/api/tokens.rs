@@ -19,6 +19,7 @@ use super::Shared;
 use super::access::Asker;
 use super::list::page_limit;
 use super::requests::{Identity, payload_hash, principal};
+use crate::auth::ROOT;
 use crate::auth::caller::Caller;
 use crate::auth::token::{Kind, Token};
 use crate::consensus::View;
@@ -54,6 +55,9 @@ impl AccessService for Access {
         let v1::CreateTokenRequest { name, grants, ttl_ms } = request.into_inner();
         self.is_in_force()?;
         let name = names::named("name of the token", name)?;
+        if name == ROOT {
+            return Err(Fault::invalid("the name of the token", "is the one of the root token: acts could not be told apart").into());
+        }
         if !(1..=GRANTS_PER_TOKEN_MAX).contains(&grants.len()) {
             let detail = format!("are {}; at least 1 and at most {GRANTS_PER_TOKEN_MAX} are allowed", grants.len());
             return Err(Fault::invalid("the grants", detail).remedy("say what the token allows, as in operator@billing").into());

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use graft_machine::access::{Grant, Place, Right, Role};
+use graft_machine::access::{Grant, Place, Right};
 
 /// How somebody has shown who it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,19 +47,11 @@ pub struct Caller {
     pub grants: Arc<[Grant]>,
     /// From where.
     pub from: IpAddr,
+    /// In which turn of what is asked of callers: see [`super::Auth::still`].
+    pub asked: u64,
 }
 
 impl Caller {
-    /// Somebody who shows nothing where nobody has to, and may do everything.
-    pub fn anybody(from: IpAddr) -> Self {
-        Self { name: None, shown_by: ShownBy::Nothing, grants: Arc::new([Grant::everywhere(Role::ClusterAdmin)]), from }
-    }
-
-    /// Whether what it has shown may cease to hold while it is answered.
-    pub fn may_end(&self) -> bool {
-        matches!(self.shown_by, ShownBy::Token(_) | ShownBy::Jwt { .. })
-    }
-
     /// Whether one of its grants lets it do this there.
     pub fn may(&self, right: Right, place: Place<'_>) -> bool {
         self.grants.iter().any(|grant| grant.allows(right, place))
@@ -68,6 +60,11 @@ impl Caller {
     /// Whether one of its grants lets it execute this node there.
     pub fn serves(&self, namespace: &str, node: &str) -> bool {
         self.grants.iter().any(|grant| grant.serves(namespace, node))
+    }
+
+    /// Whether one of its grants lets it hand out any.
+    pub fn is_admin(&self) -> bool {
+        self.grants.iter().any(Grant::hands_out)
     }
 
     /// Whether one of its grants lets it hand this one out.

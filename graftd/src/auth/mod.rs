@@ -22,6 +22,7 @@ pub mod token;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,8 @@ use self::token::{Kind, Token, same};
 pub const KEPT_FOR: Duration = Duration::from_secs(1);
 /// Tokens that something is kept of; with more, all is looked up again.
 const KEPT_MAX: usize = 10_000;
+/// What is said of a token that is not known, whether it is the id or the secret that is wrong: that is nobody's business.
+pub const UNKNOWN: &str = "is not known: it was revoked, or never made here";
 /// Name of whoever shows the root token.
 pub const ROOT: &str = "root";
 
@@ -78,6 +81,8 @@ pub struct Auth {
     provider: Option<(Provider, Keys)>,
     attempts: Attempts,
     kept: Mutex<HashMap<[u8; 32], Kept>>,
+    /// How often something else was asked.
+    turns: AtomicU64,
 }
 
 /// What is known of a token, by the hash of its text.
@@ -100,6 +105,8 @@ struct Known {
 pub enum Refused {
     /// It has shown nothing.
     Nothing,
+    /// It has shown an API token whose id nobody has told this member of, yet: see [`Auth::identify_again`].
+    Unknown,
     /// What it has shown is not good: a fragment that reads after "the token".
     Bad(String),
     /// It has failed too often, and is listened to again after so long.
@@ -111,7 +118,7 @@ impl Refused {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Nothing => "nothing_shown",
-            Self::Bad(_) => "bad_token",
+            Self::Unknown | Self::Bad(_) => "bad_token",
             Self::TooOften(_) => "too_often",
         }
     }
@@ -132,12 +139,25 @@ impl Auth {
     /// As it is configured.
     pub fn new(options: AuthOptions) -> Self {
         let AuthOptions { asked, provider } = options;
-        Self { asked: RwLock::new(Arc::new(asked)), provider, attempts: Attempts::default(), kept: Mutex::default() }
+        Self {
+            asked: RwLock::new(Arc::new(asked)),
+            provider,
+            attempts: Attempts::default(),
+            kept: Mutex::default(),
+            turns: AtomicU64::new(0),
+        }
     }
 
-    /// From now on something else is asked of callers. Who was believed a moment ago is looked at again.
+    /// From now on something else is asked of callers. Who was believed a moment ago is looked at again, and what is being answered for long
+    /// ends: who asks again is asked anew.
     pub fn ask(&self, asked: Asked) {
-        *self.asked.write().expect("nobody panics while it is held") = Arc::new(asked);
+        let mut now = self.asked.write().expect("nobody panics while it is held");
+        if **now == asked {
+            return;
+        }
+        *now = Arc::new(asked);
+        drop(now);
+        self.turns.fetch_add(1, Ordering::AcqRel);
         self.kept.lock().expect("nobody panics while holding it").clear();
     }
 
@@ -153,56 +173,84 @@ impl Auth {
     /// Who asks.
     ///
     /// # Errors
-    /// If it shows something that is not good, or nothing where it has to.
+    /// If it shows something that is not good, or nothing where it has to. A token that is unknown here may be so new that only other members
+    /// know of it.
     pub fn identify(&self, shown: Shown<'_>, tokens: &impl Tokens) -> Result<Caller, Refused> {
         let Shown { authorization, certificate, from } = shown;
         let Some(authorization) = authorization else { return self.without_token(certificate, from) };
         let now = Instant::now();
         let told: [u8; 32] = Sha256::digest(authorization).into();
         if let Some(known) = self.kept(&told, now) {
-            return Ok(known.from(from));
+            return Ok(self.caller(known, from));
         }
-        // Who was believed a moment ago is not shut out because somebody else at that address guesses.
-        self.attempts.may_try(from, now).map_err(Refused::TooOften)?;
-        match self.look_at(authorization, tokens) {
-            Ok(known) => {
+        // Who has a token that we have made is not shut out because somebody else at that address guesses: ours cannot be guessed.
+        let listened_to = self.attempts.may_try(from, now);
+        let found = match listened_to {
+            Ok(()) => self.look_at(authorization, tokens),
+            Err(wait) => api_token(authorization).map_or(Err(Refused::TooOften(wait)), |token| of_api_token(&token, tokens)),
+        };
+        match (found, listened_to) {
+            (Ok(known), _) => {
                 self.keep(told, &known, now);
-                Ok(known.from(from))
+                Ok(self.caller(known, from))
             }
-            Err(why) => {
+            (Err(_), Err(wait)) => Err(Refused::TooOften(wait)),
+            (Err(why), Ok(())) => {
                 self.attempts.failed(from, now);
-                Err(Refused::Bad(why))
+                Err(why)
             }
         }
     }
 
-    /// Whether a caller that was identified may go on, on a stream that lasts.
+    /// Who shows a token that was unknown here, once this member has caught up with what was acknowledged before. The attempt has been counted;
+    /// it is forgiven if the token is good after all.
+    ///
+    /// # Errors
+    /// As [`Self::identify`].
+    pub fn identify_again(&self, shown: Shown<'_>, tokens: &impl Tokens) -> Result<Caller, Refused> {
+        let Shown { authorization, certificate, from } = shown;
+        let Some(authorization) = authorization else { return self.without_token(certificate, from) };
+        let known = self.look_at(authorization, tokens)?;
+        self.attempts.forgive(from);
+        self.keep(Sha256::digest(authorization).into(), &known, Instant::now());
+        Ok(self.caller(known, from))
+    }
+
+    /// Whether a caller that was identified may go on, on a stream that lasts: what it has shown holds, and callers are asked for the same as then.
     pub fn still(&self, caller: &Caller, tokens: &impl Tokens) -> bool {
-        match &caller.shown_by {
+        let holds = match &caller.shown_by {
             ShownBy::Token(id) => tokens.token(id).is_some_and(|token| token.stands(tokens.now())),
             ShownBy::Jwt { until } => tokens.now() / 1_000 < *until,
             ShownBy::Nothing | ShownBy::Certificate | ShownBy::RootToken => true,
-        }
+        };
+        holds && caller.asked == self.turns.load(Ordering::Acquire)
+    }
+
+    fn caller(&self, Known { name, shown_by, grants }: Known, from: IpAddr) -> Caller {
+        Caller { name: Some(name), shown_by, grants, from, asked: self.turns.load(Ordering::Acquire) }
     }
 
     fn without_token(&self, certificate: Option<&str>, from: IpAddr) -> Result<Caller, Refused> {
         let everything: fn() -> Arc<[Grant]> = || Arc::new([Grant::everywhere(Role::ClusterAdmin)]);
+        let turn = self.turns.load(Ordering::Acquire);
         let asked = self.asked();
         match certificate {
             None if asked.required => Err(Refused::Nothing),
-            None => Ok(Caller::anybody(from)),
+            None => Ok(Caller { name: None, shown_by: ShownBy::Nothing, grants: everything(), from, asked: turn }),
             Some(name) => {
                 let grants = if asked.required { asked.rules.of_certificate(name) } else { everything() };
-                Ok(Caller { name: Some(name.into()), shown_by: ShownBy::Certificate, grants, from })
+                Ok(Caller { name: Some(name.into()), shown_by: ShownBy::Certificate, grants, from, asked: turn })
             }
         }
     }
 
-    fn look_at(&self, authorization: &[u8], tokens: &impl Tokens) -> Result<Known, String> {
-        let text = std::str::from_utf8(authorization).map_err(|_| "holds characters that no token has".to_owned())?;
-        let (scheme, secret) = text.split_once(' ').ok_or("is missing: the header authorization has to be `Bearer TOKEN`")?;
+    fn look_at(&self, authorization: &[u8], tokens: &impl Tokens) -> Result<Known, Refused> {
+        let bad = |why: &str| Refused::Bad(why.to_owned());
+        let missing = || bad("is missing: the header authorization has to be `Bearer TOKEN`");
+        let text = std::str::from_utf8(authorization).map_err(|_| bad("holds characters that no token has"))?;
+        let (scheme, secret) = text.split_once(' ').ok_or_else(missing)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err("is missing: the header authorization has to be `Bearer TOKEN`".to_owned());
+            return Err(missing());
         }
         let secret = secret.trim();
         let asked = self.asked();
@@ -219,16 +267,18 @@ impl Auth {
             return of_api_token(&token, tokens);
         }
         let Some((provider, keys)) = &self.provider else {
-            return Err("is neither an API token nor the root token, and no identity provider is configured".to_owned());
+            return Err(bad("is neither an API token nor the root token, and no identity provider is configured"));
         };
         let claims = provider.check(&keys.now(), secret).map_err(|error| {
             if error == NotTaken::UnknownKey {
                 keys.look_again();
             }
-            error.to_string()
+            Refused::Bad(error.to_string())
         })?;
-        if check_name(&claims.name).is_err() {
-            return Err(format!("names its holder in the claim `{}` in a way that no history can hold", provider.name_claim));
+        if check_name(&claims.name).is_err() || claims.name == ROOT {
+            let why =
+                format!("names its holder in the claim `{}` in a way that no history can hold, or as the root token", provider.name_claim);
+            return Err(Refused::Bad(why));
         }
         let grants = asked.rules.of_claims(&claims.all);
         Ok(Known { name: claims.name.into(), shown_by: ShownBy::Jwt { until: claims.until }, grants })
@@ -248,22 +298,19 @@ impl Auth {
     }
 }
 
-impl Known {
-    fn from(self, from: IpAddr) -> Caller {
-        let Self { name, shown_by, grants } = self;
-        Caller { name: Some(name), shown_by, grants, from }
-    }
+/// The API token that a header shows, if it does.
+fn api_token(authorization: &[u8]) -> Option<Token> {
+    let (scheme, secret) = std::str::from_utf8(authorization).ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| Token::parse(Kind::Api, secret.trim()).ok()).flatten()
 }
 
-fn of_api_token(token: &Token, tokens: &impl Tokens) -> Result<Known, String> {
-    // Whether it is the id or the secret that is wrong is nobody's business.
-    let unknown = || "is not known: it was revoked, or never made here".to_owned();
-    let stands = tokens.token(&token.id).ok_or_else(unknown)?;
+fn of_api_token(token: &Token, tokens: &impl Tokens) -> Result<Known, Refused> {
+    let stands = tokens.token(&token.id).ok_or(Refused::Unknown)?;
     if !same(&stands.secret_hash, &token.secret_hash()) {
-        return Err(unknown());
+        return Err(Refused::Bad(UNKNOWN.to_owned()));
     }
     if !stands.stands(tokens.now()) {
-        return Err("has expired".to_owned());
+        return Err(Refused::Bad("has expired".to_owned()));
     }
     // What a newer version of the machine grants is nothing here.
     let grants = stands.grants.iter().filter_map(|grant| grant.parse().ok()).collect();

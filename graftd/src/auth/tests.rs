@@ -63,6 +63,7 @@ fn required(options: AuthOptions) -> Auth {
 fn refused(auth: &Auth, text: &str, tokens: &Known) -> String {
     match auth.identify(shown(Some(text)), tokens) {
         Err(Refused::Bad(why)) => why,
+        Err(Refused::Unknown) => UNKNOWN.to_owned(),
         other => panic!("{text}: {other:?}"),
     }
 }
@@ -117,6 +118,25 @@ fn what_is_no_good_token_is_refused_even_where_nobody_has_to_show_any() {
 }
 
 #[test]
+fn a_token_that_was_not_known_yet_is_no_guess() {
+    let (auth, tokens, elsewhere) = (required(AuthOptions::default()), Known::default(), Known::default());
+    let fresh = elsewhere.make(&["viewer"], 0);
+    let text = bearer(&fresh.reveal());
+    for _ in 0..2 * FAILURES_MAX {
+        assert_eq!(auth.identify(shown(Some(&text)), &tokens), Err(Refused::Unknown));
+        let caller = auth.identify_again(shown(Some(&text)), &elsewhere).expect("word of it has come");
+        assert_eq!(said(&caller).0, Some("deploy"));
+        auth.kept.lock().expect("not poisoned").clear();
+    }
+    // One that stays unknown was one.
+    for _ in 0..FAILURES_MAX {
+        assert_eq!(auth.identify(shown(Some(&text)), &tokens), Err(Refused::Unknown));
+        assert_eq!(auth.identify_again(shown(Some(&text)), &tokens), Err(Refused::Unknown));
+    }
+    assert!(matches!(auth.identify(shown(Some(&text)), &tokens), Err(Refused::TooOften(_))));
+}
+
+#[test]
 fn who_guesses_is_not_listened_to_and_who_was_believed_is() {
     let (auth, tokens) = (required(AuthOptions::default()), Known::default());
     let good = bearer(&tokens.make(&["viewer"], 0).reveal());
@@ -128,7 +148,7 @@ fn who_guesses_is_not_listened_to_and_who_was_believed_is() {
     assert!(matches!(late, Err(Refused::TooOften(wait)) if wait <= attempts::GIVEN_BACK), "{late:?}");
     auth.identify(shown(Some(&good)), &tokens).expect("it was believed a moment ago");
     let elsewhere = Shown { from: "10.0.0.7".parse().expect("an address"), ..shown(Some("Bearer graft-api.a.b")) };
-    assert!(matches!(auth.identify(elsewhere, &tokens), Err(Refused::Bad(_))));
+    assert_eq!(auth.identify(elsewhere, &tokens), Err(Refused::Unknown));
 }
 
 #[test]

@@ -46,6 +46,8 @@ enum Needs {
     Viewer,
     Operator,
     NamespaceAdmin,
+    /// To be an admin of any namespace.
+    AnyAdmin,
     /// A role in all namespaces.
     ViewerOfAll,
     ClusterAdmin,
@@ -108,9 +110,9 @@ fn table() -> Vec<(&'static str, Vec<u8>, Needs)> {
         ("graft.v1.MembershipService/RaiseMachineVersion", vec![], Needs::ClusterAdmin),
         ("graft.v1.AccessService/WhoAmI", vec![], Needs::Known),
         // What may be handed out depends on what is asked for: see `nobody_hands_out_more_than_he_has`.
-        ("graft.v1.AccessService/CreateToken", vec![], Needs::Known),
+        ("graft.v1.AccessService/CreateToken", vec![], Needs::AnyAdmin),
         ("graft.v1.AccessService/ListTokens", vec![], Needs::Known),
-        ("graft.v1.AccessService/RevokeToken", vec![], Needs::Known),
+        ("graft.v1.AccessService/RevokeToken", vec![], Needs::AnyAdmin),
         ("graft.v1.AccessService/ListActs", vec![], Needs::ClusterAdmin),
         ("grpc.health.v1.Health/Check", vec![], Needs::Nothing),
         ("grpc.health.v1.Health/Watch", vec![], Needs::Nothing),
@@ -125,7 +127,7 @@ fn limit(namespace: &str, node: &str) -> Vec<u8> {
 
 /// Every role, everywhere and in one namespace, with what of the table it meets.
 fn roles() -> Vec<(&'static str, Vec<Needs>)> {
-    use Needs::{ClusterAdmin, Known, NamespaceAdmin, Nothing, Operator, Viewer, ViewerOfAll};
+    use Needs::{AnyAdmin, ClusterAdmin, Known, NamespaceAdmin, Nothing, Operator, Viewer, ViewerOfAll};
     vec![
         ("viewer", vec![Nothing, Known, Viewer, ViewerOfAll]),
         ("viewer@a", vec![Nothing, Known, Viewer]),
@@ -135,10 +137,10 @@ fn roles() -> Vec<(&'static str, Vec<Needs>)> {
         ("operator@b", vec![Nothing, Known]),
         ("worker", vec![Nothing, Known]),
         ("worker@a=n", vec![Nothing, Known]),
-        ("namespace-admin", vec![Nothing, Known, Viewer, Operator, NamespaceAdmin, ViewerOfAll]),
-        ("namespace-admin@a", vec![Nothing, Known, Viewer, Operator, NamespaceAdmin]),
-        ("namespace-admin@b", vec![Nothing, Known]),
-        ("cluster-admin", vec![Nothing, Known, Viewer, Operator, NamespaceAdmin, ViewerOfAll, ClusterAdmin]),
+        ("namespace-admin", vec![Nothing, Known, Viewer, Operator, NamespaceAdmin, AnyAdmin, ViewerOfAll]),
+        ("namespace-admin@a", vec![Nothing, Known, Viewer, Operator, NamespaceAdmin, AnyAdmin]),
+        ("namespace-admin@b", vec![Nothing, Known, AnyAdmin]),
+        ("cluster-admin", vec![Nothing, Known, Viewer, Operator, NamespaceAdmin, AnyAdmin, ViewerOfAll, ClusterAdmin]),
     ]
 }
 
@@ -260,6 +262,12 @@ async fn nobody_hands_out_more_than_he_has() {
     let status = access.revoke_token(with(&admin, revoke(&other))).await.expect_err("it is not its own");
     assert_eq!(detail(&status).code, "GR0032", "{status:?}");
     access.revoke_token(with(&admin, revoke(&token.id))).await.expect("it could have made it");
+    // What anybody could write into the list of acts would push out the rest.
+    let (viewer, acts) = (make(&mut access, ROOT, "v", &["viewer"]).await.expect("made").secret, v1::ListActsRequest::default());
+    let noted = access.list_acts(with(ROOT, acts.clone())).await.expect("it may").into_inner().acts.len();
+    let status = access.revoke_token(with(&viewer, revoke(&token.id))).await.expect_err("it is no admin");
+    assert_eq!(detail(&status).code, "GR0031", "{status:?}");
+    assert_eq!(access.list_acts(with(ROOT, acts)).await.expect("it may").into_inner().acts.len(), noted);
     let status = access.revoke_token(with(ROOT, revoke(&token.id))).await.expect_err("it is gone");
     assert_eq!(detail(&status).code, "GR0032", "{status:?}");
     member.stop().await;
@@ -316,10 +324,13 @@ async fn a_revoked_token_lets_nobody_in_and_ends_what_it_began() {
 async fn who_guesses_is_told_to_wait() {
     let member = guarded().await;
     let mut access = AccessServiceClient::new(member.channel().await);
+    let made = make(&mut access, ROOT, "t", &["viewer"]).await.expect("made");
     for guess in 0..graftd::auth::attempts::FAILURES_MAX {
         let status = access.who_am_i(with(&format!("graft-api.x.{guess}"), v1::WhoAmIRequest {})).await.expect_err("a guess");
         assert_eq!(detail(&status).code, "GR0030", "{status:?}");
     }
+    // Who has a token that was made here is not shut out by whoever guesses at the same address.
+    access.who_am_i(with(&made.secret, v1::WhoAmIRequest {})).await.expect("it was made here");
     let status = access.who_am_i(with("graft-api.x.y", v1::WhoAmIRequest {})).await.expect_err("too often");
     let told = detail(&status);
     assert_eq!((status.code(), told.code.as_str()), (Code::ResourceExhausted, "GR0033"));

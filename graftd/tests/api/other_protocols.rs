@@ -1,11 +1,13 @@
 //! What else may knock at the port: probes, browsers, TLS clients, clients of other versions, and nonsense.
 
+use graft_proto::v1;
 use graft_proto::v1::cluster_service_client::ClusterServiceClient;
 use graftd::observability::readiness::Readiness;
 use http::uri::PathAndQuery;
+use prost::Message;
 use tonic::Code;
 
-use crate::member::{Member, refusal, start};
+use crate::member::{Member, get, refusal, start, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_protocol_gets_an_answer_that_says_what_this_port_speaks() {
@@ -26,6 +28,29 @@ async fn another_protocol_gets_an_answer_that_says_what_this_port_speaks() {
     let (code, answer) = member.get("/").await;
     assert_eq!(code, 200);
     assert!(answer.contains("graftd 1.2.3, member m1"), "{answer}");
+    member.stop().await;
+}
+
+/// What a page can make a browser send without being asked first: any method, any body, with these types or none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_page_of_another_origin_can_make_a_browser_send_is_no_call() {
+    let member = Member::start().await;
+    member.workflows().await.start(start("w", "n")).await.expect("started");
+    let mut channel = member.channel().await;
+    let message = v1::ControlRequest { workflow_id: "w".into(), ..Default::default() }.encode_to_vec();
+    let framed = [&[0][..], &u32::try_from(message.len()).expect("small").to_be_bytes(), &message].concat();
+    for kind in [None, Some("text/plain"), Some("application/x-www-form-urlencoded"), Some("multipart/form-data")] {
+        let mut request = http::Request::post("http://here/graft.v1.WorkflowService/Terminate").header("te", "trailers");
+        if let Some(kind) = kind {
+            request = request.header("content-type", kind);
+        }
+        let request = request.body(tonic::body::Body::new(axum::body::Body::from(framed.clone()))).expect("a request");
+        within(std::future::poll_fn(|cx| tower::Service::poll_ready(&mut channel, cx))).await.expect("it is there");
+        let answer = within(tower::Service::call(&mut channel, request)).await.expect("an answer");
+        assert_eq!(answer.status(), http::StatusCode::UNSUPPORTED_MEDIA_TYPE, "{kind:?}");
+    }
+    let found = member.workflows().await.get(get("w")).await.expect("there").into_inner().workflow.expect("a workflow");
+    assert_eq!(found.status(), v1::WorkflowStatus::Running);
     member.stop().await;
 }
 

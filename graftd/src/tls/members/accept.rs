@@ -12,22 +12,25 @@ use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
 use super::{PeerSecurity, PeerTls, verify};
+use crate::crowd::{Places, Seldom};
 
 /// Longest time that a handshake may take.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
-/// Most handshakes at a time; who comes beyond waits in the kernel's queue.
+/// Most handshakes at a time; who comes beyond waits.
 const HANDSHAKES_MAX: usize = 64;
+/// Most handshakes of one address at a time.
+const HANDSHAKES_PER_ADDRESS_MAX: usize = 16;
+/// Most connections of one address that wait for their handshake; those beyond are closed.
+const WAITING_PER_ADDRESS_MAX: usize = 64;
 /// Connections that have been accepted and are not yet served.
 const ACCEPTED_AHEAD: usize = 16;
-/// The log tells of one refused connection in so long.
-const SAY_EVERY: Duration = Duration::from_secs(1);
 /// After an error of the listener itself (no file handles left, say).
 const LISTENER_REST: Duration = Duration::from_millis(100);
 
@@ -133,10 +136,10 @@ pub fn incoming(listener: TcpListener, security: PeerSecurity) -> impl Stream<It
 }
 
 async fn accept(listener: TcpListener, security: PeerSecurity, accepted: mpsc::Sender<Accepted>) {
-    let places = Arc::new(Semaphore::new(HANDSHAKES_MAX));
-    let refusals = Arc::new(std::sync::Mutex::new(None::<Instant>));
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let each = Places::new(WAITING_PER_ADDRESS_MAX, HANDSHAKES_PER_ADDRESS_MAX);
+    let refusals = Arc::new(Seldom::default());
     loop {
-        let place = places.clone().acquire_owned().await.expect("nobody closes it");
         let stream = tokio::select! {
             stream = listener.accept() => stream,
             () = accepted.closed() => return,
@@ -149,18 +152,24 @@ async fn accept(listener: TcpListener, security: PeerSecurity, accepted: mpsc::S
                 continue;
             }
         };
-        let (security, accepted, refusals) = (security.clone(), accepted.clone(), refusals.clone());
+        let refused = move |refusals: &Seldom, why: &str| {
+            if let Some(left_out) = refusals.now() {
+                tracing::warn!(%from, why, left_out, "a connection for members was refused");
+            }
+        };
+        let Some(place) = each.enter(from.ip()) else {
+            refused(&refusals, "too many of its address wait for their handshake");
+            continue;
+        };
+        let (security, accepted, refusals, handshakes) = (security.clone(), accepted.clone(), refusals.clone(), handshakes.clone());
         tokio::spawn(async move {
-            let _place = place;
+            let turn = async { (place.handshake().await, handshakes.acquire().await) };
+            let Ok(_turn) = timeout(HANDSHAKE_MAX, turn).await else {
+                return refused(&refusals, "its handshake had to wait for too long");
+            };
             match welcomed(stream, &security).await {
                 Ok(stream) => drop(accepted.send(stream).await),
-                Err(why) => {
-                    let mut last = refusals.lock().expect("nobody panics while it is held");
-                    if last.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
-                        *last = Some(Instant::now());
-                        tracing::warn!(%from, why, "a connection for members was refused");
-                    }
-                }
+                Err(why) => refused(&refusals, &why),
             }
         });
     }
