@@ -257,7 +257,8 @@ impl Prepared {
             }
         }));
 
-        background.spawn(forming::form(consensus.clone(), formation.clone(), candidates.clone(), token, board.clone()));
+        let sentinel = options::sentinel(&config, options::told_by_kubernetes());
+        background.spawn(forming::form(consensus.clone(), formation.clone(), candidates.clone(), token, sentinel, board.clone()));
         background.spawn(presence::follow(consensus.clone(), formation.clone(), candidates));
         background.spawn(health::follow(consensus.clone(), board.clone(), replay));
         background.spawn(health::fatal(consensus.clone()));

@@ -14,11 +14,16 @@ use crate::discovery::formation::Formation;
 use crate::discovery::formation_rules::Facts;
 use crate::discovery::records::{Candidate, FIRST_EPOCH, Marker};
 use crate::discovery::rounds::{ROUND, Rounds, Step};
+use crate::discovery::sentinel::Sentinel;
 use crate::discovery::sources::Candidates;
 use crate::observability::readiness::ReadinessBoard;
 
 /// Between being taken in and looking whether the log has arrived.
 const LOG_ARRIVES: Duration = Duration::from_secs(1);
+/// How long an answer about clusters that were formed before is believed.
+const FORBIDS_FOR: Duration = Duration::from_secs(2);
+/// Between two attempts to note the cluster.
+const NOTE_AGAIN: Duration = Duration::from_secs(10);
 /// How often a wait is logged again although its reason is the same.
 const SAY_AGAIN: Duration = Duration::from_secs(10);
 
@@ -28,12 +33,13 @@ pub(super) async fn form(
     formation: Arc<Formation>,
     candidates: Arc<Candidates>,
     token: String,
+    sentinel: Option<Sentinel>,
     board: Arc<ReadinessBoard>,
 ) -> Result<(), Failure> {
     let new = formation.marker().is_none();
     if new {
         tokio::select! {
-            rounds = run_rounds(&consensus, &formation, candidates, token, &board) => rounds?,
+            rounds = run_rounds(&consensus, &formation, candidates, token, sentinel.as_ref(), &board) => rounds?,
             // The initiator's news came before the next round.
             _ = formation.settled() => {}
         }
@@ -44,8 +50,17 @@ pub(super) async fn form(
         tracing::info!(cluster = %marker.cluster_name, cluster_id = %marker.cluster_id, "the cluster is formed and this member is part of it");
     }
     board.update(|conditions| conditions.forming = None);
-    raise_epoch(&consensus, &marker).await;
+    tokio::join!(raise_epoch(&consensus, &marker), note(sentinel.as_ref(), &marker));
     Ok(())
+}
+
+/// Notes the cluster outside of all data directories, where that is asked for.
+async fn note(sentinel: Option<&Sentinel>, marker: &Marker) {
+    let Some(sentinel) = sentinel else { return };
+    while let Err(why) = sentinel.note(marker).await {
+        tracing::warn!(config_map = sentinel.config_map, "that this cluster was formed is not noted yet: {why}");
+        sleep(NOTE_AGAIN).await;
+    }
 }
 
 /// After a recovery by force the marker is ahead of the log: the member that went on alone tells the machine, when it leads.
@@ -73,12 +88,18 @@ async fn run_rounds(
     formation: &Arc<Formation>,
     candidates: Arc<Candidates>,
     token: String,
+    sentinel: Option<&Sentinel>,
     board: &ReadinessBoard,
 ) -> Result<(), Failure> {
     let rounds = Rounds::new(formation.clone(), candidates, token);
     let mut said = Said::default();
+    let (mut forbidden, mut looked) = (None, None::<Instant>);
     loop {
-        let step = rounds.next(|| facts(consensus)).await;
+        if let Some(sentinel) = sentinel.filter(|_| looked.is_none_or(|at| at.elapsed() > FORBIDS_FOR)) {
+            forbidden = sentinel.forbids().await;
+            looked = Some(Instant::now());
+        }
+        let step = rounds.next(async || Facts { forbidden: forbidden.clone(), ..facts(consensus).await }).await;
         match step.map_err(|e| Failure::fatal(format!("failed to write to the data directory while the cluster forms: {e}")))? {
             Step::Settled => return Ok(()),
             Step::Stop { why } => {

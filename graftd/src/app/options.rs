@@ -13,6 +13,7 @@ use crate::consensus::{ConsensusOptions, MemberInfo, MembershipRules};
 use crate::discovery::formation_rules::Bootstrap;
 use crate::discovery::join_policy::JoinPolicy;
 use crate::discovery::records::Candidate;
+use crate::discovery::sentinel::Sentinel;
 use crate::discovery::service_account::ServiceAccount;
 use crate::discovery::sources::{Dns, Kubernetes, KubernetesOptions, MDNS_PORT, Mdns, MdnsOptions, Patience, Source, StaticList};
 use crate::discovery::stateful_set::StatefulSetPod;
@@ -161,14 +162,23 @@ fn kubernetes(discovery: &Discovery, service: &str, in_pod: Option<HostPort>) ->
 
 /// The pod that this member is, if it leaves the cluster with it.
 pub(super) fn pod(config: &Config, in_pod: Option<HostPort>) -> Option<StatefulSetPod> {
-    let discovery = &config.discovery;
-    let account = ServiceAccount {
+    let stateful_set = config.discovery.kubernetes_stateful_set.clone()?;
+    Some(StatefulSetPod { stateful_set, ordinal: config.pod_ordinal()?, account: account(&config.discovery, in_pod) })
+}
+
+/// Where it is noted that a cluster was formed, if that is asked for.
+pub(super) fn sentinel(config: &Config, in_pod: Option<HostPort>) -> Option<Sentinel> {
+    let config_map = config.discovery.kubernetes_sentinel.clone()?;
+    Some(Sentinel { config_map, account: account(&config.discovery, in_pod) })
+}
+
+fn account(discovery: &Discovery, in_pod: Option<HostPort>) -> ServiceAccount {
+    ServiceAccount {
         server: api_server(discovery, in_pod),
         account: discovery.kubernetes_account.clone(),
         namespace: discovery.kubernetes_namespace.clone(),
         answer: Patience::default().answer,
-    };
-    Some(StatefulSetPod { stateful_set: discovery.kubernetes_stateful_set.clone()?, ordinal: config.pod_ordinal()?, account })
+    }
 }
 
 fn api_server(discovery: &Discovery, in_pod: Option<HostPort>) -> Option<String> {

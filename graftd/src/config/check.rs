@@ -127,6 +127,7 @@ fn discovery(config: &Config, problems: &mut Vec<Problem>) {
     let named = [
         ("kubernetes_service", &discovery.kubernetes_service),
         ("kubernetes_stateful_set", &discovery.kubernetes_stateful_set),
+        ("kubernetes_sentinel", &discovery.kubernetes_sentinel),
         ("kubernetes_namespace", &discovery.kubernetes_namespace),
     ];
     for (key, name) in named {
@@ -154,7 +155,8 @@ fn discovery(config: &Config, problems: &mut Vec<Problem>) {
         let why = "it says where endpoints answer members, but not of which Service";
         problems.push(Problem::of("discovery.kubernetes_port", why, "set discovery.kubernetes_service, or leave it out"));
     }
-    if discovery.kubernetes_service.is_none() && discovery.kubernetes_stateful_set.is_none() {
+    let asks = [&discovery.kubernetes_service, &discovery.kubernetes_stateful_set, &discovery.kubernetes_sentinel];
+    if asks.iter().all(|asked| asked.is_none()) {
         let said = [
             ("kubernetes_namespace", discovery.kubernetes_namespace.is_some()),
             ("kubernetes_api", discovery.kubernetes_api.is_some()),
@@ -165,7 +167,7 @@ fn discovery(config: &Config, problems: &mut Vec<Problem>) {
             problems.push(Problem::of(
                 format!("discovery.{key}"),
                 why,
-                "set discovery.kubernetes_service or kubernetes_stateful_set, or leave it out",
+                "set discovery.kubernetes_service, kubernetes_stateful_set or kubernetes_sentinel, or leave it out",
             ));
         }
     }

@@ -244,7 +244,11 @@ pub struct Discovery {
     /// asks whether that is to have such a pod any more; if not, it leaves the cluster for good before it ends, and begins anew when it is
     /// started again. The pod's service account must be allowed to get that one of the `statefulsets` (`apps`).
     pub kubernetes_stateful_set: Option<String>,
-    /// The namespace of both. When it is left out: that of the service account.
+    /// Name of a ConfigMap of Kubernetes, empty at first, in which it is noted that the cluster was formed. A fresh member that finds it noted there
+    /// forms no other one, and waits for help: when all volumes are lost at once, nobody goes on with an empty cluster as if nothing had
+    /// happened. The pod's service account must be allowed to get and patch that one of the `configmaps`.
+    pub kubernetes_sentinel: Option<String>,
+    /// The namespace of all three. When it is left out: that of the service account.
     pub kubernetes_namespace: Option<String>,
     /// At which port its endpoints answer members: the name of a port of the Service, or a number.
     pub kubernetes_port: String,
@@ -493,6 +497,7 @@ impl Default for Discovery {
             mdns: false,
             kubernetes_service: None,
             kubernetes_stateful_set: None,
+            kubernetes_sentinel: None,
             kubernetes_namespace: None,
             kubernetes_port: PEER_PORT.to_string(),
             kubernetes_api: None,

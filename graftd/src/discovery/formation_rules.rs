@@ -72,6 +72,8 @@ pub struct Facts {
     pub leads: bool,
     /// The cluster's id and epoch, if they have been replicated here.
     pub lineage: Option<(String, u64)>,
+    /// Why no cluster may be formed, whoever is there: something outside says so.
+    pub forbidden: Option<String>,
     /// The first members' names, if an operator has said them to this member.
     pub nominated: BTreeSet<String>,
 }
@@ -261,6 +263,9 @@ fn names_of(members: &[Candidate]) -> String {
 
 /// Nobody is a member yet.
 fn form(me: &Me, promise: Option<&Proposal>, facts: &Facts, ours: &BTreeMap<&String, &PeerHello>) -> Decision {
+    if let Some(why) = &facts.forbidden {
+        return needs_help(why.clone());
+    }
     for (address, hello) in ours {
         let ((mode, expect), mine) = ((hello.bootstrap.as_str(), hello.expect), me.bootstrap.told());
         if mode != mine.0 {

@@ -90,6 +90,17 @@ fn its_own_address_among_the_candidates_counts_once() {
 }
 
 #[test]
+fn where_something_outside_forbids_it_nothing_is_formed_and_who_finds_a_cluster_still_joins() {
+    let (a, b, c) = (me("a", 1), me("b", 2), me("c", 3));
+    let facts = || Facts { forbidden: Some("one was there before".into()), ..none() };
+    assert_eq!(why(decide(&a, &NEW, &facts(), &fresh(&[&b, &c]))), "one was there before");
+    let proposed = promised(&proposal(&[&a, &b, &c]));
+    assert_eq!(why(decide(&a, &proposed, &facts(), &fresh(&[&b, &c]))), "one was there before");
+    let formed = seen(&[hello(&b, "x"), hello(&c, "")]);
+    assert!(matches!(decide(&a, &NEW, &facts(), &formed), Decision::Join(_)));
+}
+
+#[test]
 fn a_single_member_needs_nobody() {
     let alone = Me { bootstrap: Bootstrap::Expect(1), ..me("a", 1) };
     assert_eq!(decide(&alone, &NEW, &none(), &BTreeMap::new()), Decision::Propose(vec![alone.candidate.clone()]));

@@ -17,8 +17,11 @@
 //! The rules are synchronous and decide from what was seen; [`rounds`] does the waiting. A leaf: it knows no floor of the house, and what
 //! consensus has to do is returned to the caller as a value.
 //!
-//! In Kubernetes a member that is told to end also asks whether it is to come back ([`stateful_set`]): the one case in which it leaves by itself.
+//! In Kubernetes a member that is told to end also asks whether it is to come back ([`stateful_set`]): the one case in which it leaves by itself. And
+//! what was formed is noted outside of all data directories ([`sentinel`]), so that nothing is formed when all of them are lost.
 
+#[cfg(test)]
+mod api_server;
 pub mod data_dir;
 pub mod formation;
 pub mod formation_rules;
@@ -26,6 +29,7 @@ pub mod join_policy;
 pub mod protocol;
 pub mod records;
 pub mod rounds;
+pub mod sentinel;
 pub mod service_account;
 pub mod sources;
 pub mod stateful_set;

@@ -3,7 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use kube::Client;
+use kube::api::{Api, ApiResource, DynamicObject};
 use kube::config::AuthInfo;
+use serde_json::Value;
+use tokio::time::timeout;
+
+/// What a server says of an object that is not there.
+const NOT_FOUND: u16 = 404;
 
 /// Whom to ask, and as whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +63,35 @@ impl ServiceAccount {
             config.root_cert_file = Some(self.account.join("ca.crt"));
         }
         Ok(config)
+    }
+
+    /// The objects of a kind, in the namespace that is meant.
+    pub(super) fn objects(&self, kind: &ApiResource) -> Result<Api<DynamicObject>, String> {
+        let client = Client::try_from(self.config()?).map_err(|error| innermost(&error))?;
+        Ok(Api::namespaced_with(client, &self.namespace()?, kind))
+    }
+
+    /// An object; `None`: there is none of that name.
+    pub(super) async fn get(&self, kind: &ApiResource, name: &str) -> Result<Option<Value>, String> {
+        let objects = self.objects(kind)?;
+        match self.in_time(objects.get(name)).await? {
+            Ok(found) => serde_json::to_value(found).map(Some).map_err(|error| error.to_string()),
+            Err(kube::Error::Api(status)) if status.code == NOT_FOUND => Ok(None),
+            Err(error) => Err(told(&error)),
+        }
+    }
+
+    /// What comes of a request, if that comes in time.
+    pub(super) async fn in_time<T>(&self, request: impl Future<Output = T>) -> Result<T, String> {
+        timeout(self.answer, request).await.map_err(|_| format!("no answer within {:?}", self.answer))
+    }
+}
+
+/// A request that has failed, in words.
+pub(super) fn told(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("{} {}", status.code, status.message),
+        error => innermost(error),
     }
 }
 

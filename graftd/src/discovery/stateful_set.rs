@@ -8,19 +8,16 @@
 
 use std::time::Duration;
 
-use kube::Client;
-use kube::api::{Api, ApiResource, DynamicObject};
+use kube::api::ApiResource;
 use serde_json::Value;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use super::service_account::{ServiceAccount, innermost};
+use super::service_account::ServiceAccount;
 
 /// How often it is asked before it is given up.
 const ATTEMPTS: u32 = 3;
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
-/// What a server says of an object that is not there.
-const NOT_FOUND: u16 = 404;
 
 /// A pod of a StatefulSet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,10 +38,9 @@ impl StatefulSetPod {
     pub async fn surplus(&self) -> Result<Option<u64>, String> {
         let mut attempt = 1;
         loop {
-            let failed = match timeout(self.account.answer, self.ask()).await {
-                Ok(Ok(found)) => return Ok(found.and_then(|found| surplus_of(&found, self.ordinal))),
-                Ok(Err(why)) => why,
-                Err(_) => format!("no answer within {:?}", self.account.answer),
+            let failed = match self.account.get(&kind(), &self.stateful_set).await {
+                Ok(found) => return Ok(found.and_then(|found| surplus_of(&found, self.ordinal))),
+                Err(why) => why,
             };
             if attempt == ATTEMPTS {
                 return Err(failed);
@@ -53,24 +49,15 @@ impl StatefulSetPod {
             sleep(PAUSE).await;
         }
     }
+}
 
-    /// The StatefulSet; `None`: there is none.
-    async fn ask(&self) -> Result<Option<Value>, String> {
-        let client = Client::try_from(self.account.config()?).map_err(|error| innermost(&error))?;
-        let resource = ApiResource {
-            group: "apps".to_owned(),
-            version: "v1".to_owned(),
-            api_version: "apps/v1".to_owned(),
-            kind: "StatefulSet".to_owned(),
-            plural: "statefulsets".to_owned(),
-        };
-        let api: Api<DynamicObject> = Api::namespaced_with(client, &self.account.namespace()?, &resource);
-        match api.get(&self.stateful_set).await {
-            Ok(found) => serde_json::to_value(found).map(Some).map_err(|error| error.to_string()),
-            Err(kube::Error::Api(status)) if status.code == NOT_FOUND => Ok(None),
-            Err(kube::Error::Api(status)) => Err(format!("{} {}", status.code, status.message)),
-            Err(error) => Err(innermost(&error)),
-        }
+fn kind() -> ApiResource {
+    ApiResource {
+        group: "apps".to_owned(),
+        version: "v1".to_owned(),
+        api_version: "apps/v1".to_owned(),
+        kind: "StatefulSet".to_owned(),
+        plural: "statefulsets".to_owned(),
     }
 }
 
@@ -87,9 +74,8 @@ fn surplus_of(stateful_set: &Value, ordinal: u64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
 
+    use super::super::api_server::{account, server, status};
     use super::*;
 
     #[test]
@@ -105,46 +91,11 @@ mod tests {
         assert_eq!(surplus_of(&json!({"spec": {}}), 2), None, "it says nothing");
     }
 
-    /// Answers one request after the other, each with the next of these; what was asked, with which token.
-    async fn server(answers: Vec<(u16, Value)>) -> (String, tokio::task::JoinHandle<Vec<String>>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let serving = tokio::spawn(async move {
-            let mut asked = Vec::new();
-            for (code, body) in answers {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                let mut head = Vec::new();
-                while !head.ends_with(b"\r\n\r\n") {
-                    head.push(stream.read_u8().await.unwrap());
-                }
-                let head = String::from_utf8(head).unwrap();
-                let token = head.lines().find_map(|line| line.strip_prefix("authorization: Bearer ")).unwrap();
-                asked.push(format!("{} as {token}", head.lines().next().unwrap()));
-                let body = body.to_string();
-                let answer = format!(
-                    "HTTP/1.1 {code} x\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-                    body.len()
-                );
-                stream.write_all(answer.as_bytes()).await.unwrap();
-            }
-            asked
-        });
-        (url, serving)
-    }
-
     async fn answered(answers: Vec<(u16, Value)>) -> (Result<Option<u64>, String>, Vec<String>) {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("token"), "secret").unwrap();
-        std::fs::write(folder.path().join("namespace"), "ns\n").unwrap();
         let (url, serving) = server(answers).await;
-        let answer = Duration::from_secs(30);
-        let account = ServiceAccount { server: Some(url), account: folder.path().to_owned(), namespace: None, answer };
+        let (_folder, account) = account(&url);
         let said = StatefulSetPod { stateful_set: "graft".into(), ordinal: 3, account }.surplus().await;
         (said, serving.await.unwrap())
-    }
-
-    fn status(code: u16, message: &str) -> (u16, Value) {
-        (code, json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "code": code}))
     }
 
     #[tokio::test]

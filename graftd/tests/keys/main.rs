@@ -57,7 +57,8 @@ const SHOWN: &[(&str, &str, &str)] = &[
         "src/discovery/sources/kubernetes_tests.rs",
         "a_list_is_followed_by_a_watch_and_a_watch_that_was_closed_is_taken_up_where_it_ended",
     ),
-    ("discovery.kubernetes_stateful_set", "tests/leaving.rs", "who_is_stopped_for_good_leaves_first_and_its_data_begin_anew"),
+    ("discovery.kubernetes_stateful_set", "tests/kubernetes.rs", "who_is_stopped_for_good_leaves_first_and_its_data_begin_anew"),
+    ("discovery.kubernetes_sentinel", "tests/kubernetes.rs", "nothing_is_formed_anew_when_all_data_are_lost"),
     (
         "discovery.kubernetes_namespace",
         "src/discovery/sources/kubernetes_tests.rs",

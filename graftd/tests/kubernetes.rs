@@ -1,11 +1,13 @@
-//! Pods of a StatefulSet that is made smaller: each leaves the cluster before it ends, and only then.
+//! Members in pods. Of a StatefulSet that is made smaller each leaves the cluster before it ends, and only then; and when all their data are lost, no
+//! cluster is formed in the place of the one that was there.
 
 mod daemons;
 
 use std::fs;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use daemons::{Daemons, ready, status, until, voters_and_learners};
 use graftd::app::Daemon;
@@ -13,7 +15,7 @@ use graftd::tls::authority::{Authority, Subject};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,13 +27,15 @@ const QUICK: &str = "promote_after = \"200ms\"\njoin = \"open\"";
 /// Of a member that only joins.
 const JOINS: &str = "bootstrap = \"manual\"";
 
-/// An API server that knows one StatefulSet, `graft` in the namespace `lab`.
+/// An API server that knows one StatefulSet, `graft` in the namespace `lab`, and one ConfigMap there, `graft-cluster`.
 struct Kubernetes {
     address: SocketAddr,
     account: TempDir,
     replicas: Arc<AtomicU64>,
-    /// With which code it answers.
+    /// With which code it answers who asks for the StatefulSet.
     code: Arc<AtomicU16>,
+    /// What stands in the ConfigMap.
+    noted: Arc<Mutex<Value>>,
     _serving: AbortOnDropHandle<()>,
 }
 
@@ -50,43 +54,81 @@ impl Kubernetes {
             fs::write(account.path().join(file), text).unwrap();
         }
         let (replicas, code) = (Arc::new(AtomicU64::new(replicas)), Arc::new(AtomicU16::new(200)));
-        let (address, says) = (listener.local_addr().unwrap(), (replicas.clone(), code.clone()));
+        let noted = Arc::new(Mutex::new(json!({})));
+        let (address, says, notes) = (listener.local_addr().unwrap(), (replicas.clone(), code.clone()), noted.clone());
         let serving = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (code, replicas) = (says.1.load(Ordering::SeqCst), says.0.load(Ordering::SeqCst));
-                let _ = answer(&acceptor, stream, code, replicas).await;
+                let _ = answer(&acceptor, stream, code, replicas, &notes).await;
             }
         });
-        Self { address, account, replicas, code, _serving: AbortOnDropHandle::new(serving) }
+        Self { address, account, replicas, code, noted, _serving: AbortOnDropHandle::new(serving) }
     }
 
-    /// Starts member `i` as a pod.
+    /// Starts member `i` as a pod, and waits for it to be ready.
     async fn pod(&self, daemons: &Daemons, i: usize, cluster: &str) -> Daemon {
-        let mut config = daemons.config(i, cluster);
-        config.discovery.kubernetes_stateful_set = Some("graft".into());
-        config.discovery.kubernetes_api = Some(self.address.to_string().parse().unwrap());
-        config.discovery.kubernetes_account = self.account.path().to_owned();
-        let daemon = Daemon::start(config).await.unwrap_or_else(|e| panic!("graft-{i} starts: {e}"));
+        let daemon = self.starting_pod(daemons, i, cluster).await;
         ready(&daemon).await;
         daemon
     }
+
+    /// Starts member `i` as a pod.
+    async fn starting_pod(&self, daemons: &Daemons, i: usize, cluster: &str) -> Daemon {
+        let mut config = daemons.config(i, cluster);
+        config.discovery.kubernetes_stateful_set = Some("graft".into());
+        config.discovery.kubernetes_sentinel = Some("graft-cluster".into());
+        config.discovery.kubernetes_api = Some(self.address.to_string().parse().unwrap());
+        config.discovery.kubernetes_account = self.account.path().to_owned();
+        Daemon::start(config).await.unwrap_or_else(|e| panic!("graft-{i} starts: {e}"))
+    }
+
+    /// The cluster that is noted in the ConfigMap.
+    fn noted(&self) -> Option<String> {
+        self.noted.lock().unwrap()["cluster_id"].as_str().map(str::to_owned)
+    }
+
+    /// Waits until a cluster is noted.
+    async fn has_noted(&self) -> String {
+        let noted = async {
+            loop {
+                if let Some(id) = self.noted() {
+                    return id;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), noted).await.expect("the cluster is noted")
+    }
 }
 
-async fn answer(acceptor: &TlsAcceptor, stream: TcpStream, code: u16, replicas: u64) -> std::io::Result<()> {
+async fn answer(acceptor: &TlsAcceptor, stream: TcpStream, code: u16, replicas: u64, noted: &Mutex<Value>) -> std::io::Result<()> {
     let mut stream = acceptor.accept(stream).await?;
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await?);
     }
     let head = String::from_utf8_lossy(&head);
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
+    let mut sent = vec![0; length];
+    stream.read_exact(&mut sent).await?;
+    let of_config_map = head.contains(" /api/v1/namespaces/lab/configmaps/graft-cluster?");
+    if of_config_map && head.starts_with("PATCH ") {
+        *noted.lock().unwrap() = serde_json::from_slice::<Value>(&sent)?["data"].take();
+    }
     let asked = head.starts_with("GET /apis/apps/v1/namespaces/lab/statefulsets/graft ") && head.contains("Bearer secret");
     let body = match (asked, code) {
+        _ if of_config_map => {
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "graft-cluster"}, "data": *noted.lock().unwrap()})
+        }
         (true, 200) => {
             json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "graft"}, "spec": {"replicas": replicas}})
         }
         _ => json!({"apiVersion": "v1", "kind": "Status", "status": "Failure", "message": "not allowed", "code": code}),
     };
-    let (body, code) = (body.to_string(), if asked { code } else { 400 });
+    let (body, code) = match of_config_map {
+        true => (body.to_string(), 200),
+        false => (body.to_string(), if asked { code } else { 400 }),
+    };
     let length = body.len();
     let text =
         format!("HTTP/1.1 {code} x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
@@ -137,4 +179,32 @@ async fn who_is_stopped_for_good_leaves_first_and_its_data_begin_anew() {
     third.shutdown().await;
     assert_eq!(status(&first).await.members.len(), 2);
     first.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_is_formed_anew_when_all_data_are_lost() {
+    let kubernetes = Kubernetes::start(1).await;
+    let mut daemons = Daemons::new(1);
+    daemons.cluster = QUICK.into();
+    let pod = kubernetes.pod(&daemons, 0, "expect = 1").await;
+    let noted = kubernetes.has_noted().await;
+    assert_eq!(noted, status(&pod).await.cluster_id);
+    pod.shutdown().await;
+
+    // With its data it goes on.
+    let pod = kubernetes.pod(&daemons, 0, "expect = 1").await;
+    pod.shutdown().await;
+
+    // Without them it waits for help, and says why.
+    fs::remove_dir_all(daemons.data(0)).unwrap();
+    let pod = kubernetes.starting_pod(&daemons, 0, "expect = 1").await;
+    let waits = until(&pod, "it waits", |now| now.not_ready_reason.contains("formed here before")).await;
+    assert!(waits.not_ready_reason.contains(&noted) && waits.cluster_id.is_empty(), "{waits:#?}");
+
+    // Somebody says that there is nothing to wait for.
+    *kubernetes.noted.lock().unwrap() = json!({});
+    ready(&pod).await;
+    assert_eq!(kubernetes.has_noted().await, status(&pod).await.cluster_id);
+    assert_ne!(kubernetes.noted(), Some(noted));
+    pod.shutdown().await;
 }
