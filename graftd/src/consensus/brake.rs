@@ -27,6 +27,8 @@ use super::apply::Shared;
 
 /// How often the runtime is looked at.
 const TICK: Duration = Duration::from_millis(20);
+/// The same while no worker is at work, when nothing pulls it: an idle daemon is not woken fifty times a second.
+const TICK_AT_REST: Duration = Duration::from_millis(200);
 /// A tick that comes so much after its time is late.
 const LATE: Duration = Duration::from_millis(20);
 /// So many late ticks in a row pull the brake.
@@ -121,7 +123,7 @@ impl Brake {
         let mut watch = Watch::default();
         let mut before = self.counts(&shared);
         loop {
-            let due = Instant::now() + TICK;
+            let due = Instant::now() + if watch.is_at_rest() { TICK_AT_REST } else { TICK };
             tokio::select! {
                 () = tokio::time::sleep_until(due) => {}
                 () = stop.cancelled() => return,
@@ -198,11 +200,21 @@ impl Default for Watch {
 }
 
 impl Watch {
+    /// Whether nothing could pull it now.
+    fn is_at_rest(&self) -> bool {
+        !self.pulled && !self.is_at_work()
+    }
+
+    /// Whether a worker has been at work lately.
+    fn is_at_work(&self) -> bool {
+        self.without_own < RELEASED_AFTER
+    }
+
     fn tick(&mut self, late: bool, counts: &Counts) -> Change {
         self.late_in_a_row = if late { self.late_in_a_row + 1 } else { 0 };
         self.quiet = if !late && counts.refused == 0 { self.quiet + 1 } else { 0 };
         self.without_own = if counts.own == 0 { self.without_own.saturating_add(1) } else { 0 };
-        let at_work = self.without_own < RELEASED_AFTER;
+        let at_work = self.is_at_work();
         if !self.pulled {
             self.pulled = self.late_in_a_row >= LATE_PULLS && at_work;
             return if self.pulled { Change::Pull } else { Change::Nothing };
@@ -249,6 +261,19 @@ mod tests {
             assert_eq!(watch.tick(false, &AT_WORK), Change::Nothing);
         }
         pulled();
+    }
+
+    #[test]
+    fn it_is_at_rest_while_no_worker_is_at_work_and_it_is_not_pulled() {
+        let mut watch = Watch::default();
+        assert!(watch.is_at_rest(), "at first");
+        watch.tick(false, &AT_WORK);
+        assert!(!watch.is_at_rest());
+        ticks(&mut watch, RELEASED_AFTER - 1, false, &NO_WORKER);
+        assert!(!watch.is_at_rest());
+        watch.tick(true, &NO_WORKER);
+        assert!(watch.is_at_rest());
+        assert!(!pulled().is_at_rest());
     }
 
     #[test]
