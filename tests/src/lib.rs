@@ -2,7 +2,7 @@
 //! [`workers`]) or a daemon in the test's own process ([`in_process`]), the load they are put under ([`load`]), waiting for conditions
 //! ([`wait`]), the simulations ([`loop_sim`], [`cluster_sim`]), what must never be otherwise ([`invariants`]), inputs that nobody would send
 //! ([`fuzz`]), disks that forget ([`power`]), and real clusters that are broken in every way that this machine can do, under load, with a
-//! judge ([`torture`]).
+//! judge ([`torture`]). [`footprint`] measures what a daemon costs that has nothing to do.
 //!
 //! The processes are built from this package's own binaries (`graftd-under-test` is the daemon's `main`, nothing else), so that a test never
 //! runs a stale one. Everything listens on loopback; every process is a child of the test and is killed with it.
@@ -22,6 +22,7 @@ pub mod bridge;
 pub mod cluster;
 pub mod cluster_sim;
 pub mod failover;
+pub mod footprint;
 pub mod fuzz;
 pub mod http;
 pub mod in_process;
