@@ -8,6 +8,7 @@ const kinds = {
   "monitoring.coreos.com/v1 PrometheusRule": "prometheus-operator",
   "cert-manager.io/v1 Certificate": "cert-manager",
   "keda.sh/v1alpha1 ScaledObject": "keda",
+  "keda.sh/v1alpha1 TriggerAuthentication": "keda",
   "gateway.networking.k8s.io/v1 HTTPRoute": "gateway-api",
   "gateway.networking.k8s.io/v1 GRPCRoute": "gateway-api",
 };

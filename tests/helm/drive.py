@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -115,9 +116,10 @@ class Work:
 def rights() -> None:
     """What the members may ask of Kubernetes, and what not."""
     may = {("discovery.k8s.io", "endpointslices", "list", ""), ("discovery.k8s.io", "endpointslices", "watch", ""),
-           ("apps", "statefulsets", "get", "graft")}
+           ("apps", "statefulsets", "get", "graft"), ("", "configmaps", "get", "graft-cluster"), ("", "configmaps", "patch", "graft-cluster")}
     may_not = {("", "secrets", "get", ""), ("", "secrets", "list", ""), ("", "pods", "list", ""), ("apps", "statefulsets", "get", "other"),
                ("apps", "statefulsets", "list", ""), ("apps", "statefulsets", "update", "graft"), ("", "configmaps", "get", ""),
+               ("", "configmaps", "get", "graft-config"), ("", "configmaps", "update", "graft-cluster"),
                ("discovery.k8s.io", "endpointslices", "delete", "")}
     for group, resource, verb, name in may | may_not:
         attributes = {"namespace": NAMESPACE, "group": group, "resource": resource, "verb": verb, "name": name}
@@ -133,8 +135,8 @@ def drive() -> None:
     lab.control_plane(controllers=True)
     lab.say("the API server is ready, and the controllers run")
     todo = sections()
-    install, reach, scale, change, come_back = (todo.pop(heading) for heading in (
-        "Install", "Reach it", "More and fewer members", "Change the configuration", "Uninstall, and come back"))
+    install, reach, scale, change, come_back, anew = (todo.pop(heading) for heading in (
+        "Install", "Reach it", "More and fewer members", "Change the configuration", "Uninstall, and come back", "When all volumes are lost"))
     assert not any(todo.values()), f"commands that nobody runs: {todo}"
 
     kubelet.run()
@@ -188,6 +190,21 @@ def drive() -> None:
         assert json.loads(run("graft workflow get kept -o json"))["status"] == "running"
         run("graft workflow terminate kept --reason 'it has been seen'")
     working.report()
+
+    # All volumes are lost: fresh members wait, until somebody says that there is nothing to wait for.
+    run("helm uninstall graft --namespace graft --wait --timeout 10m")
+    lab.until("the pods to be gone", lambda: (not pods(), pods()))
+    run("kubectl -n graft delete persistentvolumeclaims --all --wait=false")
+    for volume in (kubelet.home / "claims").glob("*"):
+        shutil.rmtree(volume)
+    run("helm install graft deploy/helm/graft --namespace graft")
+    lab.until("the members to wait", lambda: (any(f"cluster {cluster} was formed here before" in path.read_text()
+                                                  for path in work.glob("graft-log-graft-0-*.log")), "none says why"))
+    for block in anew:
+        run(block)
+    another = json.loads(run("graft cluster status -o json"))["cluster_id"]
+    assert another != cluster, "it is the same cluster, without volumes"
+    lab.say("with all volumes lost nothing is formed, until somebody wants it")
     run("helm uninstall graft --namespace graft --wait --timeout 10m")
     left = lab.until("the pods to be gone", lambda: (not pods(), pods()))
     assert not left

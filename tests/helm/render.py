@@ -37,11 +37,15 @@ CHART_DECIDES = {
     "node": {"name", "data_dir"},
     "client": {"listen", "advertise", "cert", "key", "callers_ca", "callers", "health_listen"},
     "cluster": {"name", "expect", "peers", "peer_listen", "peer_advertise", "peer_ca", "peer_cert", "peer_key"},
-    "discovery": {"dns", "mdns", "kubernetes_service", "kubernetes_stateful_set", "kubernetes_namespace", "kubernetes_port", "kubernetes_api",
-                  "kubernetes_account"},
+    "discovery": {"dns", "mdns", "kubernetes_service", "kubernetes_stateful_set", "kubernetes_sentinel", "kubernetes_namespace", "kubernetes_port",
+                  "kubernetes_api", "kubernetes_account"},
+    "auth": {"required", "root_token_file", "rules", "oidc_issuer", "oidc_audience", "oidc_name_claim", "oidc_jwks_file", "oidc_ca"},
     "security": {"insecure"},
     "shutdown": {"grace"},
 }
+
+WORKER = ["workers[0].name=w", "workers[0].image=w:1"]
+SCALED = ["workers[0].autoscaling.minReplicas=0", "workers[0].autoscaling.maxReplicas=5", "workers[0].autoscaling.nodes={ocr}"]
 
 # What contradicts itself, and what is said about it.
 REFUSED = [
@@ -50,10 +54,20 @@ REFUSED = [
     (["replicas=4", "cluster.allowEven=true"], "an odd number of members forms a cluster"),
     (["replicas=1", "tls.mode=off"], "in the clear, to whoever asks; say `insecure` as well"),
     (["tls.clients=false"], "in the clear, to whoever asks; say `insecure` as well"),
-    (["tls.callers=optional"], "could do anything; say config.auth.required"),
+    (["tls.callers=optional"], "could do anything; say auth.required"),
     (["replicas=3", "tls.mode=off", "insecure=true"], "members always speak TLS to each other"),
     (["tls.mode=existingSecret"], "name the Secret in tls.existingSecret"),
     (["tls.mode=certManager"], "name an Issuer or ClusterIssuer"),
+    (["auth.rules={certificate ann viewer}"], "mean nothing while whoever is let in may do everything"),
+    (["auth.rules={ann viewer}", "auth.required=true"], "does not match pattern"),
+    (["auth.required=true", "auth.oidc.issuer=https://id.example"], "say in auth.oidc.audience for whom"),
+    (["auth.oidc.issuer=http://id.example"], "does not match pattern"),
+    (["auth.required=true", *WORKER], "worker w is granted nothing"),
+    ([*WORKER, *SCALED], "name the Secret with which it shows who it is"),
+    ([*WORKER, *SCALED, "keda.existingSecret=k", "keda.mode=bearer"], "a token or a certificate, not both"),
+    ([*WORKER, *SCALED, "keda.existingSecret=k", "workers[0].autoscaling.maxReplicas=200"], "members tell of 1000 tasks at most"),
+    ([*WORKER, "workers[0].autoscaling.minReplicas=0", "workers[0].autoscaling.maxReplicas=1"], "'nodes'"),
+    (["config.auth.required=true"], "additional properties 'auth' not allowed"),
     (["config.cluster.bootstrap=manual", "cluster.expect=3"], "only one of the two can form the cluster"),
     (["config.cluster.name=m1"], "additional properties 'name' not allowed"),
     (["config.raft.heartbeet=1s"], "additional properties 'heartbeet' not allowed"),
@@ -155,6 +169,49 @@ def only_the_maker_sees_the_authority(way: str, found: list[dict]):
                 yield f"{name} {one['name']}"
 
 
+def secrets_stay_where_they_belong(way: str, found: list[dict]):
+    """The root token is seen by graftd alone, and a worker's token by that worker."""
+    for name, spec in pod_specs(found):
+        for one in containers(spec):
+            mounted = {mount["name"]: mount for mount in one.get("volumeMounts", [])}
+            if "auth" in mounted and (not name.startswith("StatefulSet") or one["name"] != "graftd" or not mounted["auth"]["readOnly"]):
+                yield f"{name} {one['name']} sees the root token"
+            shown = [variable["value"] for variable in one.get("env", []) if variable["name"] == "GRAFT_TOKEN_FILE"]
+            if ("token" in mounted) != (shown == ["/etc/graft-token/token"]):
+                yield f"{name} {one['name']}: the token is mounted and named, or neither"
+        asks = "[auth]" in config_of(found)["graftd.toml"]
+        if name.startswith("StatefulSet") and asks != any(volume["name"] == "auth" for volume in spec["volumes"]):
+            yield f"{name}: the root token"
+
+
+def callers_are_granted_something(way: str, found: list[dict]):
+    """Where callers have to show who they are, those of the release may do what they are for."""
+    config = config_of(found)["graftd.toml"]
+    if "[auth]" not in config:
+        return
+    rules = json.loads(next(line for line in config.splitlines() if line.startswith("rules = ")).removeprefix("rules = "))
+    granted = {rule.split()[1] for rule in rules}
+    if any(one["kind"] == "Pod" for one in found) and "helm-test" not in granted:
+        yield "helm test would be refused"
+    if any(one["kind"] == "TriggerAuthentication" for one in found) and "keda" not in granted:
+        yield "KEDA would be refused"
+    for one in found:
+        worker = one["metadata"]["labels"].get("app.kubernetes.io/component", "").removeprefix("worker-")
+        if one["kind"] == "Deployment" and worker not in granted:
+            if not any(volume["name"] == "token" for volume in one["spec"]["template"]["spec"]["volumes"]):
+                yield f"worker {worker} would be refused"
+
+
+def what_scales_is_asked(way: str, found: list[dict]):
+    """Each trigger that asks the members names an authentication that is there, where one is needed."""
+    there = {one["metadata"]["name"] for one in found if one["kind"] == "TriggerAuthentication"}
+    for one in (one for one in found if one["kind"] == "ScaledObject"):
+        for trigger in (trigger for trigger in one["spec"]["triggers"] if trigger["type"] == "metrics-api"):
+            secure = trigger["metadata"]["url"].startswith("https:")
+            if secure != ("authMode" in trigger["metadata"]) or secure != (trigger.get("authenticationRef", {}).get("name") in there):
+                yield f"{named(one)}: {trigger}"
+
+
 def selectors_choose_their_own(way: str, found: list[dict]):
     """What selects members finds their pods, and nothing else that the release makes."""
     labels = {}
@@ -213,12 +270,16 @@ def rights_are_least(way: str, found: list[dict]):
     """The token is there for who asks, the Role lists what is asked, and there is neither where nothing is."""
     spec = next(one for one in found if one["kind"] == "StatefulSet")["spec"]["template"]["spec"]
     discovery = config_of(found)["graftd.toml"]
-    asks = {"endpointslices": "kubernetes_service" in discovery, "statefulsets": "kubernetes_stateful_set" in discovery}
+    asks = {"endpointslices": "kubernetes_service" in discovery, "statefulsets": "kubernetes_stateful_set" in discovery,
+            "configmaps": "kubernetes_sentinel" in discovery}
     if spec["automountServiceAccountToken"] != any(asks.values()):
         yield "the token of the members"
     rules = [rule for one in found if one["kind"] == "Role" for rule in one["rules"]]
     expected = [{"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]}] * asks["endpointslices"]
     expected += [{"apiGroups": ["apps"], "resources": ["statefulsets"], "resourceNames": ["graft"], "verbs": ["get"]}] * asks["statefulsets"]
+    expected += [{"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["graft-cluster"], "verbs": ["get", "patch"]}] * asks["configmaps"]
+    if asks["configmaps"] != any(named(one) == "ConfigMap/graft-cluster" and "data" not in one for one in found):
+        yield "the ConfigMap in which the cluster is noted"
     if rules != expected:
         yield f"the Role: {rules}"
     if any(one["kind"].startswith("Cluster") for one in found):
@@ -242,7 +303,8 @@ def everything_is_labelled(way: str, found: list[dict]):
             yield f"{named(one)}: {one['metadata']}"
 
 
-PROPERTIES = [locked_down, resources_said, images_are_fixed, volumes_fit, only_the_maker_sees_the_authority, selectors_choose_their_own,
+PROPERTIES = [locked_down, resources_said, images_are_fixed, volumes_fit, only_the_maker_sees_the_authority,
+              secrets_stay_where_they_belong, callers_are_granted_something, what_scales_is_asked, selectors_choose_their_own,
               ports_are_there, members_are_a_set, rights_are_least, a_change_of_the_configuration_rolls, everything_is_labelled]
 
 

@@ -22,9 +22,15 @@
 {{- if .Values.cluster.leaveOnScaleDown -}}
 {{- $_ := set $owned.discovery "kubernetes_stateful_set" (include "graft.fullname" .) -}}
 {{- end -}}
+{{- if .Values.cluster.sentinel -}}
+{{- $_ := set $owned.discovery "kubernetes_sentinel" (printf "%s-cluster" (include "graft.fullname" .)) -}}
+{{- end -}}
 {{- if include "graft.clientsTls" . -}}
 {{- $_ := set $owned.client "callers" .Values.tls.callers -}}
 {{- end -}}
+{{- end -}}
+{{- with include "graft.auth" . | fromJson -}}
+{{- $_ := set $owned "auth" . -}}
 {{- end -}}
 {{- include "graft.toml" (mergeOverwrite $usual (deepCopy .Values.config) $owned) | trim  -}}
 {{- end -}}

@@ -113,7 +113,7 @@ limits: {memory: 128Mi}
 
 {{/* Whether the member asks the API server of Kubernetes for anything. */}}
 {{- define "graft.asksKubernetes" -}}
-{{- if and (ne .Values.tls.mode "off") (or (eq .Values.discovery "kubernetes") .Values.cluster.leaveOnScaleDown) -}}true{{- end -}}
+{{- if and (ne .Values.tls.mode "off") (or (eq .Values.discovery "kubernetes") .Values.cluster.leaveOnScaleDown .Values.cluster.sentinel) -}}true{{- end -}}
 {{- end -}}
 
 {{/* Where clients reach the cluster. */}}
