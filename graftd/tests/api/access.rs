@@ -264,7 +264,7 @@ async fn nobody_hands_out_more_than_he_has() {
     access.revoke_token(with(&admin, revoke(&token.id))).await.expect("it could have made it");
     // What anybody could write into the list of acts would push out the rest.
     let (viewer, acts) = (make(&mut access, ROOT, "v", &["viewer"]).await.expect("made").secret, v1::ListActsRequest::default());
-    let noted = access.list_acts(with(ROOT, acts.clone())).await.expect("it may").into_inner().acts.len();
+    let noted = access.list_acts(with(ROOT, acts)).await.expect("it may").into_inner().acts.len();
     let status = access.revoke_token(with(&viewer, revoke(&token.id))).await.expect_err("it is no admin");
     assert_eq!(detail(&status).code, "GR0031", "{status:?}");
     assert_eq!(access.list_acts(with(ROOT, acts)).await.expect("it may").into_inner().acts.len(), noted);
