@@ -56,6 +56,59 @@ fn every_command_that_a_page_of_an_error_names_is_one() {
     assert!(seen > 30, "{seen}");
 }
 
+/// Every page of this repository that somebody types from; those of errors have a test of their own.
+fn pages() -> Vec<(String, String)> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let folders = ["", "deploy", "deploy/package", "deploy/prometheus", "deploy/helm/graft", "graft-client", "graftd"];
+    let entries = folders.iter().flat_map(|folder| std::fs::read_dir(root.join(folder)).unwrap());
+    let is_page = |path: &PathBuf| path.extension().is_some_and(|kind| kind == "md") && !path.ends_with("CHANGELOG.md");
+    let paths = entries.map(|entry| entry.unwrap().path()).filter(is_page);
+    paths.map(|path| (path.strip_prefix(root).unwrap().display().to_string(), std::fs::read_to_string(&path).unwrap())).collect()
+}
+
+/// What a page shows as commands of `graft` or `graftd`: lines of its blocks, and what is quoted in its sentences.
+fn shown(page: &str) -> Vec<String> {
+    let (mut found, mut sentences, mut is_block) = (Vec::new(), String::new(), false);
+    for line in page.lines() {
+        if line.starts_with("```") {
+            is_block = !is_block;
+        } else if is_block {
+            found.push(line.trim_start_matches("$ ").to_owned());
+        } else {
+            sentences += line;
+            sentences.push('\n');
+        }
+    }
+    found.extend(sentences.split('`').skip(1).step_by(2).map(|quoted| quoted.split_whitespace().collect::<Vec<_>>().join(" ")));
+    found.retain(|text| text.starts_with("graft ") || text.starts_with("graftd "));
+    found
+}
+
+#[test]
+fn every_command_that_a_page_of_this_repository_names_is_one() {
+    use clap::error::ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion, MissingRequiredArgument};
+    let mut seen = 0;
+    for (page, text) in pages() {
+        for command in shown(&text) {
+            seen += 1;
+            // What follows is the shell's.
+            let ends = ["  #", " > ", " | ", " & ", " && ", "; ", " \\", "$("];
+            let text = ends.iter().fold(command.as_str(), |text, end| text.split(end).next().unwrap());
+            let words = words(&text.trim_end().replace('"', "'"));
+            let parsed = match words[0].as_str() {
+                "graftd" => graftd::config::Cli::try_parse_from(&words).map(drop),
+                _ => Cli::try_parse_from(&words).map(drop),
+            };
+            if let Err(error) = parsed {
+                // A command may be named without what it needs.
+                let named = [MissingRequiredArgument, DisplayHelp, DisplayVersion, DisplayHelpOnMissingArgumentOrSubcommand];
+                assert!(named.contains(&error.kind()), "{page} names `{command}`: {error}");
+            }
+        }
+    }
+    assert!(seen > 100, "{seen}");
+}
+
 /// Splits at spaces, as a shell does: what is quoted stays together.
 fn words(line: &str) -> Vec<String> {
     let (mut words, mut quoted) = (vec![String::new()], false);
