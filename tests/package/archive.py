@@ -25,6 +25,8 @@ def main() -> None:
         "share/doc/graft/CHANGELOG.md",
         "share/doc/graft/graftd.toml.example",
         "share/doc/graft/configuration.md",
+        "share/doc/graft/operating.md",
+        "share/doc/graft/security.md",
     ):
         assert (ROOT / name).is_file(), f"{name} is missing"
     summed = {line.split("  ", 1)[1] for line in (ROOT / "SHA256SUMS").read_text().splitlines()}
