@@ -194,7 +194,6 @@ def drive() -> None:
     # All volumes are lost: fresh members wait, until somebody says that there is nothing to wait for.
     run("helm uninstall graft --namespace graft --wait --timeout 10m")
     lab.until("the pods to be gone", lambda: (not pods(), pods()))
-    run("kubectl -n graft delete persistentvolumeclaims --all --wait=false")
     for volume in (kubelet.home / "claims").glob("*"):
         shutil.rmtree(volume)
     run("helm install graft deploy/helm/graft --namespace graft")
