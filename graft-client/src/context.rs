@@ -29,6 +29,7 @@ struct Attempt {
     max_attempts: u32,
     earlier_progress: String,
     labels: HashMap<String, String>,
+    traceparent: String,
     deadline: Option<Instant>,
     cancellation: CancellationToken,
     reason: OnceLock<CancelReason>,
@@ -74,6 +75,7 @@ impl NodeContext {
             max_attempts: task.max_attempts,
             earlier_progress: task.progress,
             labels: task.labels,
+            traceparent: task.traceparent,
             // By tokio's clock, which tests can stop.
             deadline: timeout.and_then(|timeout| tokio::time::Instant::now().into_std().checked_add(timeout)),
             cancellation: CancellationToken::new(),
@@ -143,6 +145,12 @@ impl NodeContext {
     /// The workflow's labels.
     pub fn labels(&self) -> &HashMap<String, String> {
         &self.0.labels
+    }
+
+    /// The span that spans of this attempt belong below, as a `traceparent` of W3C Trace Context: that of the attempt where the cluster exports spans, or
+    /// else that which the workflow was started from. `None`: there is neither.
+    pub fn traceparent(&self) -> Option<&str> {
+        Some(self.0.traceparent.as_str()).filter(|text| !text.is_empty())
     }
 
     /// Fires when the attempt is to stop; [`cancel_reason`](Self::cancel_reason) then says why.

@@ -88,7 +88,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use graft_proto::v1::result::Outcome as WireOutcome;
 use tokio::time::Instant;
-use tracing::Instrument;
+use tracing::{Instrument, field};
 
 use crate::RawJson;
 use crate::context::{CancelReason, NodeContext};
@@ -240,10 +240,11 @@ impl Executed {
     }
 }
 
-/// A span (`attempt`, of this crate's target) around every attempt, with node, workflow, run, task and attempt; and an event at its end: a
-/// warning for a failure, otherwise for debugging.
+/// A span (`attempt`, of this crate's target) around every attempt, with node, workflow, run, task and attempt, and with `trace_id` and `span_id` where
+/// there is a [`NodeContext::traceparent`]; and an event at its end: a warning for a failure, otherwise for debugging.
 ///
-/// What the node logs lies in the span. Where spans go is the subscriber's matter.
+/// What the node logs lies in the span. Where spans go is the subscriber's matter: a worker that exports its own sets the parent of its spans from
+/// [`NodeContext::traceparent`], with the propagator of OpenTelemetry that it uses anyway.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tracing;
 
@@ -255,8 +256,13 @@ impl Middleware for Tracing {
             workflow = cx.workflow_id(),
             run = cx.run(),
             task = cx.task(),
-            attempt = cx.attempt()
+            attempt = cx.attempt(),
+            trace_id = field::Empty,
+            span_id = field::Empty
         );
+        if let Some((trace, of_attempt)) = cx.traceparent().and_then(ids) {
+            span.record("trace_id", trace).record("span_id", of_attempt);
+        }
         async move {
             let executed = inner.run().await;
             let ms = u64::try_from(executed.duration().as_millis()).unwrap_or(u64::MAX);
@@ -270,6 +276,12 @@ impl Middleware for Tracing {
         .instrument(span)
         .await
     }
+}
+
+/// The trace's id and the span's id of a `traceparent`.
+fn ids(traceparent: &str) -> Option<(&str, &str)> {
+    let mut fields = traceparent.split('-').skip(1);
+    Some((fields.next()?, fields.next()?))
 }
 
 /// Hands the end of every attempt to a closure: for counters and histograms. See [the example](self#metrics).

@@ -139,6 +139,13 @@ impl<C> StartWorkflow<C> {
         self
     }
 
+    /// Starts it from within this span (a `traceparent` of W3C Trace Context, like `00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01`): its own
+    /// spans then belong below it, and its nodes are handed it to go on from. One that is malformed is not taken, which [`Started::warnings`] tells.
+    pub fn traceparent(mut self, traceparent: impl Into<String>) -> Self {
+        self.request.traceparent = traceparent.into();
+        self
+    }
+
     pub(crate) fn into_request(self, namespace: &str) -> Result<StartRequest, ClientError> {
         let Self { mut request, broken, .. } = self;
         let object = named(&request.workflow_id);
@@ -190,7 +197,7 @@ pub struct Started {
     pub run: u64,
     /// False if [`OnConflict::UseExisting`] found it.
     pub created: bool,
-    /// What is odd but accepted: a node that no worker serves, with the nearest name that one serves.
+    /// What is odd but accepted: a node that no worker serves, with the nearest name that one serves; a traceparent that is malformed.
     pub warnings: Vec<String>,
     /// The server's time of the answer, in milliseconds since the Unix epoch.
     pub time_ms: u64,

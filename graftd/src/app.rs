@@ -20,6 +20,7 @@ mod disk;
 mod error;
 mod forming;
 mod health;
+mod history;
 mod leaving;
 mod options;
 mod presence;
@@ -61,10 +62,12 @@ use crate::observability::metrics::Metrics;
 use crate::observability::process;
 use crate::observability::readiness::{Readiness, ReadinessBoard};
 use crate::observability::reloads::Reloads;
+use crate::observability::traces::Traces;
 use crate::scheduler::Scheduler;
 use crate::storage::{Disk, Fault, LogRecovered, LogStore, RealDisk, StateStore, StorageError};
 use crate::tls::clients::ClientTls;
 use crate::tls::members::{Accepted, PeerSecurity, incoming};
+use crate::tls::outside::OutsideGrpc;
 use background::{Background, Failures};
 use forming::member_info;
 use health::Replay;
@@ -98,6 +101,7 @@ pub struct Prepared {
     client: TcpListener,
     client_tls: Option<ClientTls>,
     auth: AuthOptions,
+    collector: Option<OutsideGrpc>,
     health: Option<TcpListener>,
     peer: Option<TcpListener>,
     security: PeerSecurity,
@@ -154,8 +158,9 @@ impl Prepared {
         let security = options::peer_security(config, &me.candidate.name)?;
         let client_tls = options::client_tls(config).map_err(StartError::ClientTls)?;
         let auth = options::auth(config)?;
+        let collector = options::collector(config)?;
         let data_dir = Arc::new(data_dir);
-        Ok(Self { loaded, log: None, disk, data_dir, contents, client, client_tls, auth, health, peer, security, me, token })
+        Ok(Self { loaded, log: None, disk, data_dir, contents, client, client_tls, auth, collector, health, peer, security, me, token })
     }
 
     /// The log of this process is this daemon's: it is signed with the member's name, its level is the configured one, and operators may look at it
@@ -178,7 +183,22 @@ impl Prepared {
 
     /// Opens the floors, bottom up.
     pub async fn open(self) -> Result<Daemon, StartError> {
-        let Self { loaded, log: process_log, disk, data_dir, contents, client, client_tls, auth, health, peer, security, me, token } = self;
+        let Self {
+            loaded,
+            log: process_log,
+            disk,
+            data_dir,
+            contents,
+            client,
+            client_tls,
+            auth,
+            collector,
+            health,
+            peer,
+            security,
+            me,
+            token,
+        } = self;
         let (config, live) = (loaded.config.clone(), Live::of(&loaded));
         let Contents { promise, marker, .. } = contents;
         let client_address = client.local_addr().map_err(|e| StartError::Internal(format!("failed to read the client port: {e}")))?;
@@ -188,7 +208,15 @@ impl Prepared {
 
         let (state, log, recovered) = open_stores(&config, disk, &data_dir, &me, marker.as_ref(), &metrics).await?;
         let replay = Replay::watch(&board, &state, &recovered);
-        let options = options::consensus(&config, member_info(&me.candidate), security.clone());
+        let (traces, exporter) = match collector {
+            None => (Traces::none(), None),
+            Some(channel) => {
+                let (traces, exporter) = Traces::exported(options::exporting(&config, &me.candidate.name), channel, &metrics.traces);
+                (traces, Some(exporter))
+            }
+        };
+        let policy = traces.policy();
+        let options = options::consensus(&config, member_info(&me.candidate), security.clone(), traces);
         let consensus = Consensus::open(options, state, log, recovered, clock.clone(), metrics.clone()).await;
         let consensus = consensus.map_err(|e| StartError::Storage(e.to_string()))?;
         if let Some(marker) = &marker {
@@ -202,13 +230,16 @@ impl Prepared {
         }
 
         let background = Background::default();
+        let exporter_stop = background.stop_token();
+        let exporter_task = exporter
+            .map(|exporter| AbortOnDropHandle::new(tokio::spawn(exporter.run(history::of(consensus.clone()), exporter_stop.clone()))));
         let (api_stop, peers_stop, discovery_stop) = (background.stop_token(), background.stop_token(), background.stop_token());
         let sources = options::sources(&config, &me.candidate, &metrics, options::told_by_kubernetes());
         let (candidates, discovering) = Candidates::start(sources, security.clone(), metrics.clone(), &discovery_stop);
         let candidates = Arc::new(candidates);
         let discovery_task = AbortOnDropHandle::new(tokio::spawn(discovering));
         let formation = Arc::new(Formation::new(me.clone(), data_dir.clone(), promise, marker, metrics.clone()));
-        let (scheduler, scheduler_task) = Scheduler::start(consensus.clone(), options::scheduler(&config), clock, metrics.clone());
+        let (scheduler, scheduler_task) = Scheduler::start(consensus.clone(), options::scheduler(&config, policy), clock, metrics.clone());
         let info = api::ServerInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             member_name: me.candidate.name.clone(),
@@ -286,6 +317,8 @@ impl Prepared {
             peers_stop,
             discovery_task,
             discovery_stop,
+            exporter_task,
+            exporter_stop,
             background,
         };
         let pod = options::pod(&config, options::told_by_kubernetes());
@@ -329,6 +362,9 @@ struct Floors {
     peers_stop: CancellationToken,
     discovery_task: AbortOnDropHandle<()>,
     discovery_stop: CancellationToken,
+    /// Brings spans to the collector, if there is one.
+    exporter_task: Option<AbortOnDropHandle<()>>,
+    exporter_stop: CancellationToken,
     background: Background,
 }
 
@@ -405,6 +441,8 @@ impl Daemon {
             peers_stop,
             discovery_task,
             discovery_stop,
+            exporter_task,
+            exporter_stop,
             background,
         } = self.floors;
         self.board.update(|conditions| conditions.draining = true);
@@ -417,6 +455,10 @@ impl Daemon {
         api_stop.cancel();
         late(deadline, "closing the clients' streams", api_task).await;
         late(deadline, "taking back what was announced", discovery_task).await;
+        exporter_stop.cancel();
+        if let Some(exporter) = exporter_task {
+            late(Instant::now() + LAST_WAIT, "sending the last spans", exporter).await;
+        }
         // Failures from here on are only those of taking things apart.
         background.end().await;
         peers_stop.cancel();

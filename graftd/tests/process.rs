@@ -309,6 +309,40 @@ fn the_level_of_the_log_is_as_asked() {
 }
 
 #[test]
+fn lines_about_a_workflow_name_its_trace_for_whoever_wants_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let flags = ["--log-format", "json", "--log-level", "info,history=debug"];
+    let mut command = graftd(dir.path(), &flags);
+    // Nobody is there: spans are made all the same, and given up.
+    command.env("GRAFT__TRACING__ENDPOINT", "http://127.0.0.1:1");
+    let mut daemon = Running::start(command);
+    daemon.logged("ready after");
+    let (trace, caller) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+    let start = |flags: &str| {
+        let body = format!(r#"{{"workflow_id":"w{flags}","nodes":[{{"node":"n"}}],"traceparent":"00-{trace}-{caller}-{flags}"}}"#);
+        format!("POST /api/v1/namespaces/default/workflows\n{body}")
+    };
+    assert!(daemon.asked(&start("01")).starts_with("HTTP/1.1 201"));
+    let line = daemon.logged("a workflow was started");
+    assert_eq!((&line["target"], &line["level"], &line["workflow_id"]), (&"history".into(), &"debug".into(), &"w01".into()), "{line}");
+    assert_eq!(line["trace_id"], trace, "{line}");
+    assert!(line["span_id"].as_str().is_some_and(|span| span.len() == 16 && span != caller), "{line}");
+    assert!(daemon.asked("POST /api/v1/namespaces/default/workflows/w01/terminate\n{\"reason\":\"enough\"}").starts_with("HTTP/1.1 200"));
+    let ended = daemon.logged("a workflow has ended");
+    assert_eq!(
+        (&ended["outcome"], &ended["why"], &ended["span_id"]),
+        (&"terminated".into(), &"enough".into(), &line["span_id"]),
+        "{ended}"
+    );
+    // A caller whose trace nobody records: its id is told, and there is no span.
+    assert!(daemon.asked(&start("00")).starts_with("HTTP/1.1 201"));
+    let line = daemon.logged("a workflow was started");
+    assert_eq!((&line["trace_id"], &line["span_id"]), (&trace.into(), &Value::Null), "{line}");
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.ended().0, Some(0));
+}
+
+#[test]
 fn on_sighup_it_takes_over_what_it_can_and_says_what_needs_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("graftd.toml");

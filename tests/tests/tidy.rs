@@ -12,7 +12,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("crowd.rs", &[]),
     ("auth", &["crowd", "tls"]),
     ("config", &["auth", "observability", "tls"]),
-    ("observability", &[]),
+    ("observability", &["tls"]),
     ("tls", &["crowd"]),
     ("discovery", &["auth", "observability", "tls"]),
     ("storage", &["observability"]),
@@ -31,7 +31,7 @@ const SPELLED_IN: &[(&str, &[&str])] = &[
     ("rustls::", &["tls"]),
     ("kube::", &["discovery"]),
     ("mdns_sd::", &["discovery"]),
-    ("tonic::", &["api", "consensus", "discovery", "tls", "app.rs"]),
+    ("tonic::", &["api", "consensus", "discovery", "observability", "tls", "app.rs"]),
     ("graft_proto::v1", &["api"]),
     ("SystemTime::now", &["clock.rs"]),
     (

@@ -95,6 +95,9 @@ pub(crate) struct Start {
     /// End it as timed out if it has not ended after this long.
     #[arg(long, value_parser = value::duration, value_name = "DURATION")]
     pub(crate) deadline: Option<Duration>,
+    /// The span that its spans belong below, as W3C Trace Context has it [default: that of the variable TRACEPARENT]. For each of many that names none.
+    #[arg(long, value_name = "00-TRACE-SPAN-FLAGS")]
+    pub(crate) traceparent: Option<String>,
     /// Whether the end is waited for.
     #[command(flatten)]
     pub(crate) waiting: Waiting,

@@ -416,7 +416,7 @@ fn attempt(at: AttemptRef) -> v1::AttemptRef {
 
 fn lose(at: AttemptRef, lease: Lease, reason: LostReason, cx: &NodeContext) -> Command {
     let (reason, progress) = (reason as i32, cx.last_progress());
-    Command::Lose(LoseTask { at, lease, reason, progress, worker: WORKER.to_owned(), detail: String::new() })
+    Command::Lose(LoseTask { at, lease, reason, progress, worker: WORKER.to_owned(), detail: String::new(), held_us: 0 })
 }
 
 /// The task as a worker is handed it.
@@ -436,5 +436,7 @@ fn assigned(at: AttemptRef, lease: Lease, workflow: &Workflow, task: &Task) -> v
         progress: task.progress.clone(),
         labels: workflow.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
         max_attempts: task.retry.max_attempts,
+        // There is no cluster that could export spans.
+        traceparent: workflow.traceparent.map(|parent| parent.to_string()).unwrap_or_default(),
     }
 }

@@ -107,7 +107,7 @@ mod tests {
             Ok(NodeOutcome::done().increment("/n", i64::from(config.unwrap_or(1))))
         });
         let registry = Registry::new(vec![("n".into(), Arc::new(node), options)], 1, layers).unwrap();
-        let task = Task { node: "n".into(), ..Task::default() };
+        let task = Task { node: "n".into(), traceparent: "00-4bf92f35-00f067aa-01".into(), ..Task::default() };
         let client = Client::connect("http://127.0.0.1:1").unwrap();
         Arc::new(registry).execute(task, AttemptRef::default(), client).expect("it is here").outcome.await
     }
@@ -211,7 +211,8 @@ mod tests {
         let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
         let lines: Vec<&str> = text.lines().filter(|line| line.contains("attempt{")).collect();
         let [good, bad] = lines[..] else { panic!("{text}") };
-        assert!(good.trim_start().starts_with("DEBUG attempt{node=\"n\" workflow=\"\" run=0 task=0 attempt=0}"), "{good}");
+        let span = "attempt{node=\"n\" workflow=\"\" run=0 task=0 attempt=0 trace_id=\"4bf92f35\" span_id=\"00f067aa\"}";
+        assert!(good.trim_start().starts_with(&format!("DEBUG {span}")), "{good}");
         assert!(good.contains("completed ms="), "{good}");
         assert!(bad.trim_start().starts_with("WARN attempt{node=\"n\"") && bad.contains("retryable=false"), "{bad}");
         assert!(bad.contains("failure=no"), "{bad}");

@@ -2,6 +2,7 @@
 
 use graft_machine::command::{OnConflict, StartWorkflow};
 use graft_machine::state::StateRead;
+use graft_machine::trace::TraceParent;
 use graft_machine::view;
 use graft_machine::workflow::{Status, StatusKind, Workflow};
 use graft_proto::v1;
@@ -40,6 +41,7 @@ pub fn start(
         deadline: request.deadline_ms,
         retention: if request.retention_ms == 0 { retention_default_ms } else { request.retention_ms },
         on_conflict: on_conflict as i32,
+        traceparent: TraceParent::parse(&request.traceparent),
     })
 }
 
@@ -122,6 +124,7 @@ mod tests {
             labels: [("k".to_owned(), "v".to_owned())].into(),
             deadline_ms: 9,
             on_conflict: 3,
+            traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into(),
             ..v1::StartRequest::default()
         }
     }
@@ -131,6 +134,9 @@ mod tests {
         let made = start(asked(), 77, |_| unreachable!("it has an id")).expect("good");
         assert_eq!((made.namespace.as_str(), made.id.as_str(), made.retention, made.deadline), ("default", "order-1", 77, 9));
         assert_eq!((made.on_conflict(), &made.state[..], made.labels["k"].as_str()), (OnConflict::ReplaceFinished, &b"{\"a\":1}"[..], "v"));
+        assert_eq!(made.traceparent.map(|parent| parent.span), Some(0x00f0_67aa_0ba9_02b7));
+        let untraced = v1::StartRequest { traceparent: "no".into(), ..asked() };
+        assert_eq!(start(untraced, 77, |_| unreachable!("it has an id")).expect("good all the same").traceparent, None);
         let anonymous = v1::StartRequest { workflow_id: String::new(), retention_ms: 5, ..asked() };
         let made = start(anonymous, 77, |namespace| format!("{namespace}-made")).expect("good");
         assert_eq!((made.id.as_str(), made.retention), ("default-made", 5));

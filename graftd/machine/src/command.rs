@@ -10,6 +10,7 @@ use crate::session::{Limit, Session};
 use crate::tables::TimerKind;
 use crate::task::NewTask;
 use crate::time::Millis;
+use crate::trace::TraceParent;
 
 /// Format of [`LogEntry`]; a member that reads a higher one stops.
 pub const ENTRY_FORMAT: u32 = 1;
@@ -25,6 +26,8 @@ pub const MACHINE_VERSION: u32 = 2;
 pub(crate) const ORDER_BY_START: u32 = 2;
 /// From this version on API tokens and administrative acts may be proposed: members of the first version stop at what they do not know.
 pub const ACCESS_FROM: u32 = 2;
+/// From this version on a workflow keeps the `traceparent` of its start, and a lost attempt how long it was held: members of the first version would not.
+pub const TRACES_FROM: u32 = 2;
 /// The version of a cluster whose first command names none.
 pub const FIRST_MACHINE_VERSION: u32 = 1;
 
@@ -192,6 +195,9 @@ pub struct StartWorkflow {
     /// What happens when the id is taken.
     #[prost(enumeration = "OnConflict", tag = "8")]
     pub on_conflict: i32,
+    /// The caller's span, if it has told one.
+    #[prost(message, optional, tag = "9")]
+    pub traceparent: Option<TraceParent>,
 }
 
 /// See [`Command::Complete`].
@@ -367,6 +373,9 @@ pub struct LoseTask {
     /// Of what was handed back: why, in the worker's own words.
     #[prost(string, tag = "6")]
     pub detail: String,
+    /// How long the leader had it handed out, in microseconds by its clock; 0 = not known.
+    #[prost(uint64, tag = "7")]
+    pub held_us: u64,
 }
 
 /// See [`Command::Due`]. A timer that no longer stands, or is not due by the machine's time, is skipped.

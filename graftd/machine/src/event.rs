@@ -217,7 +217,7 @@ pub struct TaskFailed {
     /// Incarnation of the worker.
     #[prost(string, tag = "8")]
     pub worker: String,
-    /// How long the node ran, in microseconds; 0 = not known.
+    /// How long the node ran, in microseconds; of a lost attempt, how long the leader had it handed out. 0 = not known.
     #[prost(uint64, tag = "9")]
     pub execution_us: u64,
 }

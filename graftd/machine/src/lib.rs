@@ -33,7 +33,7 @@
 //!
 //! # Reading order
 //!
-//! The words ([`ids`], [`time`], [`names`], [`limits`]); what is asked and answered ([`command`], [`result`], [`reply`], [`event`], [`effect`]); what is
+//! The words ([`ids`], [`time`], [`names`], [`limits`], [`trace`]); what is asked and answered ([`command`], [`result`], [`reply`], [`event`], [`effect`]); what is
 //! stored ([`workflow`], [`task`], [`session`], [`tables`], [`state`], [`memory`]); then [`mod@apply`], one file per command in `commands/`,
 //! and what they share in `step/`. [`derived`] are the lists and counts that could be made again; [`view`] is for reading; [`invariants`] says what is true of every state.
 
@@ -42,6 +42,7 @@ pub mod ids;
 pub mod limits;
 pub mod names;
 pub mod time;
+pub mod trace;
 
 pub mod command;
 pub mod effect;

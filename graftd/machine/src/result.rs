@@ -52,7 +52,7 @@ impl TaskResult {
                 Command::Block(result)
             }
             Self::HandedBack { at, lease, reason: detail, progress } => {
-                Command::Lose(LoseTask { at, lease, reason: LostReason::HandedBack as i32, worker, detail, progress })
+                Command::Lose(LoseTask { at, lease, reason: LostReason::HandedBack as i32, worker, detail, progress, held_us: 0 })
             }
         }
     }

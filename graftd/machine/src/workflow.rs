@@ -7,6 +7,7 @@ use prost::{Message, Oneof};
 
 use crate::ids::{Run, ScopeId, TaskId};
 use crate::time::Millis;
+use crate::trace::TraceParent;
 
 /// One run of a workflow.
 ///
@@ -80,6 +81,9 @@ pub struct Workflow {
     /// How often it was reopened after it had ended.
     #[prost(uint32, tag = "29")]
     pub reopened: u32,
+    /// The span that its caller started it from, if it told one.
+    #[prost(message, optional, tag = "30")]
+    pub traceparent: Option<TraceParent>,
     /// What it is doing.
     #[prost(oneof = "Status", tags = "20, 21, 22, 23, 24, 25, 26, 27")]
     pub status: Option<Status>,

@@ -23,6 +23,7 @@ use graft_machine::state::StateRead;
 use graft_machine::tables::{Prefix, Scopes, TimerKind};
 use graft_machine::task::{Exhausted, NewTask, OnExhausted, RetryPolicy};
 use graft_machine::time::Stamp;
+use graft_machine::trace::TraceParent;
 use graft_machine::{apply, invariants, view};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -124,6 +125,7 @@ impl Script {
             state: text(args, "state").into(),
             deadline: number(args, "deadline")?,
             retention: number(args, "retention")?,
+            traceparent: args.take_key("traceparent").and_then(TraceParent::parse),
             on_conflict: match args.take_key("conflict") {
                 None => OnConflict::Fail,
                 Some("use_existing") => OnConflict::UseExisting,
@@ -203,7 +205,8 @@ impl Script {
         };
         let progress = args.take_key("progress").unwrap_or_default().into();
         let detail = args.take_key("detail").unwrap_or_default().into();
-        Ok(Command::Lose(LoseTask { at, lease, reason: reason as i32, progress, worker: "w1".into(), detail }))
+        let held_us = number(args, "held")?;
+        Ok(Command::Lose(LoseTask { at, lease, reason: reason as i32, progress, worker: "w1".into(), detail, held_us }))
     }
 
     /// `due`: every timer that is due now, at most `max`; `due KIND RUN/TASK at=TIME`: that one, due or not.

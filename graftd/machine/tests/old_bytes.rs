@@ -10,8 +10,8 @@ use bytes::Bytes;
 use graft_machine::access::{Act, ApiToken};
 use graft_machine::command::{
     BeginAct, Change, Command, CompleteTask, ControlTask, CreateApiToken, ENTRY_FORMAT, EndAct, Envelope, FIRST_MACHINE_VERSION, FanOut,
-    GrantJoin, InitCluster, LogEntry, Operation, RaiseMachineVersion, RedriveTask, RevokeApiToken, RevokeJoinGrant, StartWorkflow,
-    UseJoinGrant,
+    GrantJoin, InitCluster, LogEntry, LoseTask, Operation, RaiseMachineVersion, RedriveTask, RevokeApiToken, RevokeJoinGrant,
+    StartWorkflow, UseJoinGrant,
 };
 use graft_machine::event::{CreatedTask, DeadLetterRedriven, Event, Happened, TaskCompleted, TaskControlled};
 use graft_machine::ids::{AttemptRef, EventPos, Lease};
@@ -22,7 +22,8 @@ use graft_machine::tables::{
     TableId, TableKey, TaskListKey, TimerKey, TimerKind, VersionFrom,
 };
 use graft_machine::task::{Blocked, Exhausted, NewTask, OnExhausted, Ready, RetryPolicy, Scope, Task, TaskState};
-use graft_machine::workflow::{Cancelling, Paused, Status, StatusKind, Workflow};
+use graft_machine::trace::TraceParent;
+use graft_machine::workflow::{Cancelling, Paused, Running, Status, StatusKind, Workflow};
 use prost::Message;
 
 fn hex(bytes: &[u8]) -> String {
@@ -79,6 +80,7 @@ fn a_log_entry_of_version_1_is_read_and_written_alike() {
         deadline: 99_000,
         retention: 1_000,
         on_conflict: 2,
+        traceparent: None,
     };
     let complete = CompleteTask {
         at: AttemptRef { run: 7, task: 3, attempt: 2 },
@@ -178,6 +180,21 @@ fn the_commands_of_machine_versions_are_read_and_written_alike() {
     assert_eq!(hex(&entry.encode_to_vec()), hex(&bytes));
 }
 
+#[test]
+fn what_spans_are_made_of_is_read_and_written_alike() {
+    let traceparent = TraceParent::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    let start =
+        StartWorkflow { namespace: "default".into(), id: "order-1".into(), nodes: vec![new_task()], traceparent, ..Default::default() };
+    let (at, lease) = (AttemptRef { run: 7, task: 3, attempt: 2 }, Lease { term: 4, sequence: 11 });
+    let lose = LoseTask { at, lease, worker: "w1".into(), held_us: 1_234, ..Default::default() };
+    let commands = [Command::Start(start), Command::Lose(lose)];
+    let commands = commands.into_iter().map(|command| Envelope::internal("client:ann", command)).collect();
+    let entry = LogEntry { format: ENTRY_FORMAT, machine_version: 2, time: 1_700_000_000_000, commands };
+    let bytes = kept("log_entry_of_traces", &entry.encode_to_vec());
+    assert_eq!(LogEntry::decode(bytes.as_slice()), Ok(entry.clone()));
+    assert_eq!(hex(&entry.encode_to_vec()), hex(&bytes));
+}
+
 fn records() -> Vec<(&'static str, TableId, Record)> {
     let workflow = Workflow {
         namespace: "default".into(),
@@ -201,6 +218,7 @@ fn records() -> Vec<(&'static str, TableId, Record)> {
         sweep_touched: vec!["/a".into()],
         sweep_wakes_only: true,
         reopened: 0,
+        traceparent: None,
         status: Some(Status::Cancelling(Cancelling { at: 1_400, until: 31_400, reason: "no longer needed".into() })),
     };
     let task = Task {
@@ -253,6 +271,8 @@ fn records() -> Vec<(&'static str, TableId, Record)> {
     let event = |number, happened| Record::Events(Arc::new(Event { run: 7, number, at: 1_000, happened: Some(happened) }));
     let paused = Paused { at: 1_400, reason: "task 1 was given up".into(), task: 1 };
     let reopened = Workflow { status: Some(Status::Paused(paused)), reopened: 2, ..Default::default() };
+    let traceparent = TraceParent::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    let traced = Workflow { run: 7, traceparent, status: Some(Status::Running(Running {})), ..Default::default() };
     let thawed = Task { attempt: 2, thawed: 2, state: Some(TaskState::Ready(Ready { since: 1_000, started: 0 })), ..Default::default() };
     let answer: Answer = Ok(Reply::Started(Started { run: 7, created: true, time: 1_000 }));
     let session = Session {
@@ -310,6 +330,7 @@ fn records() -> Vec<(&'static str, TableId, Record)> {
         ("event_discarded", TableId::Events, event(5, Happened::DeadLetterDiscarded(discarded.clone()))),
         ("event_retried", TableId::Events, event(6, Happened::TaskRetried(discarded))),
         ("workflow_reopened", TableId::Workflows, Record::Workflows(Arc::new(reopened))),
+        ("workflow_traced", TableId::Workflows, Record::Workflows(Arc::new(traced))),
         ("task_thawed", TableId::Tasks, Record::Tasks(Arc::new(thawed))),
         ("status_count", TableId::StatusCounts, Record::StatusCounts(Arc::new(Counter { value: 300 }))),
         (

@@ -22,6 +22,7 @@ use graft_machine::state::{StateRead, StateTx};
 use graft_machine::tables::{Meta, MetaKey, Prefix, RunKey, TaskKey, Tasks, Workflows};
 use graft_machine::task::{Exhausted, NewTask, OnExhausted, RetryPolicy, Task, TaskState};
 use graft_machine::time::Stamp;
+use graft_machine::trace::TraceParent;
 use graft_machine::workflow::StatusKind;
 use graft_machine::{Applied, apply, invariants, view};
 use proptest::collection::vec;
@@ -213,6 +214,8 @@ impl Observed {
                     deadline: deadline.map_or(0, |ahead| self.time + u64::from(ahead)),
                     retention: 20_000,
                     on_conflict: conflict,
+                    // Also one that is none, and what no member of the first version would keep.
+                    traceparent: Some(TraceParent::of(u128::from(id) << 60, u64::from(id), true)),
                 })
             }
             Ask::Complete { pick, patch, operations, next, fan_outs } => {
@@ -238,7 +241,7 @@ impl Observed {
             }
             Ask::Lose { pick, reason } => {
                 let (at, lease) = self.attempt(pick);
-                Command::Lose(LoseTask { at, lease, reason, progress: "half".into(), worker, detail: "drained".into() })
+                Command::Lose(LoseTask { at, lease, reason, progress: "half".into(), worker, detail: "drained".into(), held_us: 7 })
             }
             Ask::Due | Ask::Pass { .. } => {
                 let timers = view::timers_due(&self.state, self.time, None, 500);

@@ -24,6 +24,8 @@ use graft_proto::errors::{ErrorCode, Fault};
 
 /// Metadata in which a client gives its name, for the history. It proves nothing, unless the client has shown a certificate: then this is its name.
 pub const CLIENT_METADATA: &str = "graft-client";
+/// Metadata (and the header of HTTP) in which a client gives its span: W3C Trace Context.
+pub const TRACEPARENT: &str = "traceparent";
 /// How much earlier than allowed a default not-after lies, so that a follower's estimate of the machine's time may differ from the leader's,
 /// in milliseconds.
 pub const NOT_AFTER_MARGIN: u64 = 60_000;
@@ -36,6 +38,23 @@ pub fn principal(metadata: &MetadataMap) -> String {
     match metadata.get(CLIENT_METADATA).and_then(|name| name.to_str().ok()).filter(|name| check_name(name).is_ok()) {
         Some(name) => format!("client:{name}"),
         None => "client:anonymous".to_owned(),
+    }
+}
+
+/// Who starts workflows, and from within which span.
+#[derive(Clone, Debug)]
+pub struct Starter {
+    /// Who asks, as [`principal`] has it.
+    pub principal: String,
+    /// What the request has as its `traceparent`, well formed or not; empty: nothing.
+    pub traceparent: String,
+}
+
+impl Starter {
+    /// Who has sent a request with this metadata. Of several `traceparent`s none counts, and they make a malformed one together.
+    pub fn of(metadata: &MetadataMap) -> Self {
+        let all = metadata.get_all(TRACEPARENT).iter().filter_map(|value| value.to_str().ok());
+        Self { principal: principal(metadata), traceparent: all.collect::<Vec<_>>().join(", ") }
     }
 }
 
@@ -198,6 +217,7 @@ mod tests {
     use graft_machine::memory::Memory;
     use graft_machine::state::StateTx;
     use graft_machine::tables::{NameKey, NameRecord, Names, RunKey, Workflows};
+    use graft_machine::trace::TraceParent;
 
     #[test]
     fn a_name_in_the_metadata_is_taken_if_it_is_one() {
@@ -207,6 +227,17 @@ mod tests {
         assert_eq!(principal(&metadata), "client:billing");
         metadata.insert(CLIENT_METADATA, "not a name".parse().expect("ascii"));
         assert_eq!(principal(&metadata), "client:anonymous");
+    }
+
+    #[test]
+    fn one_traceparent_counts_and_several_are_none() {
+        let mut metadata = MetadataMap::new();
+        assert_eq!(Starter::of(&metadata).traceparent, "");
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        metadata.append(TRACEPARENT, good.parse().expect("ascii"));
+        assert_eq!(Starter::of(&metadata).traceparent, good);
+        metadata.append(TRACEPARENT, good.parse().expect("ascii"));
+        assert_eq!(TraceParent::parse(&Starter::of(&metadata).traceparent), None);
     }
 
     #[test]

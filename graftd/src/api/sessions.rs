@@ -155,6 +155,7 @@ fn task(assignment: Assignment) -> v1::Task {
         progress: assignment.progress,
         labels: assignment.labels.into_iter().collect(),
         max_attempts: assignment.max_attempts,
+        traceparent: assignment.traceparent.map(|parent| parent.to_string()).unwrap_or_default(),
     }
 }
 
@@ -166,6 +167,7 @@ fn attempt(at: AttemptRef) -> v1::AttemptRef {
 mod tests {
     use bytes::Bytes;
     use graft_machine::ids::Lease;
+    use graft_machine::trace::TraceParent;
 
     use super::*;
 
@@ -237,6 +239,7 @@ mod tests {
             max_attempts: 10,
             progress: "p".into(),
             labels: [("l".to_owned(), "v".to_owned())].into(),
+            traceparent: TraceParent::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
         }
     }
 

@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 use tonic::{Status, Streaming};
 
 use super::access::Asker;
+use super::requests::Starter;
 use super::taken::{self, Giver, Ungiven};
 use super::{STARTS_IN_FLIGHT_MAX, Shared, start};
 
@@ -91,13 +92,13 @@ pub(super) fn messages(starts: Streaming<v1::StartRequest>) -> impl Stream<Item 
 /// The answers, one for each start and in their order. A start that cannot be read ends the stream, after the answers of those before it.
 pub(super) fn start_many(
     shared: Arc<Shared>,
-    principal: String,
+    starter: Starter,
     asker: Asker,
     starts: impl Stream<Item = Start> + Send + 'static,
 ) -> Answers {
     let (queue, under_way) = mpsc::channel(AT_ONCE);
     let (giver, taker) = taken::pair(ANSWERS_QUEUED, shared.api.info.take_max, 0);
-    let reading = Reading { shared, principal, asker, starts: Box::pin(starts), count: 0 };
+    let reading = Reading { shared, starter, asker, starts: Box::pin(starts), count: 0 };
     tokio::spawn(reading.run(queue));
     tokio::spawn(tell(under_way, giver));
     Box::pin(taker)
@@ -112,7 +113,7 @@ enum Step {
 
 struct Reading {
     shared: Arc<Shared>,
-    principal: String,
+    starter: Starter,
     asker: Asker,
     starts: Pin<Box<dyn Stream<Item = Start> + Send>>,
     count: u64,
@@ -147,10 +148,10 @@ impl Reading {
                 Err(fault) => Step::Refused(fault),
                 Ok(start) => {
                     let place = self.shared.bulk.start(start.encoded_len()).await?;
-                    let (shared, principal) = (self.shared.clone(), self.principal.clone());
+                    let (shared, starter) = (self.shared.clone(), self.starter.clone());
                     Step::UnderWay(tokio::spawn(async move {
                         let _place = place;
-                        patiently(&shared, principal, start).await
+                        patiently(&shared, starter, start).await
                     }))
                 }
             });
@@ -169,10 +170,10 @@ impl Reading {
 }
 
 /// Starts it, and where too much waits tries again: such a refusal has changed nothing.
-async fn patiently(shared: &Arc<Shared>, principal: String, start: v1::StartRequest) -> Result<v1::StartResponse, Fault> {
+async fn patiently(shared: &Arc<Shared>, starter: Starter, start: v1::StartRequest) -> Result<v1::StartResponse, Fault> {
     let deadline = tokio::time::Instant::now() + OVERLOADED_MAX;
     loop {
-        match start::one(shared, principal.clone(), start.clone()).await {
+        match start::one(shared, starter.clone(), start.clone()).await {
             Err(fault) if fault.code == ErrorCode::Overloaded && tokio::time::Instant::now() < deadline => {
                 tokio::time::sleep(Duration::from_millis(fault.retry_after_ms).max(PAUSE_MIN)).await;
             }

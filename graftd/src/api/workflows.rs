@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::access::Asker;
 use super::export::Pieces;
-use super::requests::{Identity, Target, payload_hash, principal};
+use super::requests::{Identity, Starter, Target, payload_hash, principal};
 use super::start_many::Answers;
 use super::tasks::check_reason;
 use super::watch::{EventStream, Watcher};
@@ -66,8 +66,8 @@ impl WorkflowService for Workflows {
     }
 
     async fn start_many(&self, request: Request<Streaming<v1::StartRequest>>) -> Result<Response<Answers>, Status> {
-        let (principal, asker) = (principal(request.metadata()), Asker::of(&request));
-        Ok(Response::new(start_many::start_many(self.shared.clone(), principal, asker, start_many::messages(request.into_inner()))))
+        let (starter, asker) = (Starter::of(request.metadata()), Asker::of(&request));
+        Ok(Response::new(start_many::start_many(self.shared.clone(), starter, asker, start_many::messages(request.into_inner()))))
     }
 
     async fn count(&self, request: Request<v1::CountRequest>) -> Result<Response<v1::CountResponse>, Status> {

@@ -46,6 +46,11 @@ pub enum StartError {
     /// The files for TLS with clients do not fit.
     #[error("{0}\n  → `graft tls issue MEMBER --host HOST` makes what fits; client.cert, client.key and client.callers_ca name the files")]
     ClientTls(MaterialError),
+    /// The collector's authorities cannot be read.
+    #[error(
+        "{0}\n  → tracing.ca names a file (PEM) with the authorities that the collector's certificate may be of; without it those of this machine count"
+    )]
+    Collector(MaterialError),
     /// The file with the join token cannot be used.
     #[error("cluster.join_token_file: {path}: {cause}\n  → name a file with what `graft cluster join-token create` has printed")]
     JoinToken {
@@ -89,7 +94,9 @@ impl StartError {
     /// The exit code of the process.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::PeerTls(_) | Self::ClientTls(_) | Self::JoinToken { .. } | Self::Auth { .. } => EXIT_CONFIG,
+            Self::Config(_) | Self::PeerTls(_) | Self::ClientTls(_) | Self::Collector(_) | Self::JoinToken { .. } | Self::Auth { .. } => {
+                EXIT_CONFIG
+            }
             Self::DataDir(DataDirError::OtherCluster { .. }) => EXIT_OTHER_CLUSTER,
             Self::DataDir(DataDirError::Locked { .. }) | Self::Busy(_) => EXIT_TEMPORARY,
             Self::DataDir(DataDirError::Damaged { .. }) | Self::Data(_) => EXIT_DATA,

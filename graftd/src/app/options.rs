@@ -18,12 +18,14 @@ use crate::discovery::service_account::ServiceAccount;
 use crate::discovery::sources::{Dns, Kubernetes, KubernetesOptions, MDNS_PORT, Mdns, MdnsOptions, Patience, Source, StaticList};
 use crate::discovery::stateful_set::StatefulSetPod;
 use crate::observability::metrics::Metrics;
+use crate::observability::traces::ids::Policy;
+use crate::observability::traces::{Exporting, Traces};
 use crate::scheduler::{SchedulerOptions, SeedLimits};
 use crate::storage::{LogOptions, StateOptions};
 use crate::tls::MaterialError;
 use crate::tls::clients::{ClientFiles, ClientTls};
 use crate::tls::members::{MaterialFiles, PeerSecurity};
-use crate::tls::outside::Outside;
+use crate::tls::outside::{Outside, OutsideGrpc};
 
 /// Namespace of a node limit that names none.
 const NAMESPACE_DEFAULT: &str = "default";
@@ -192,7 +194,24 @@ pub(super) fn told_by_kubernetes() -> Option<HostPort> {
     format!("{host}:{port}").parse().ok()
 }
 
-pub(super) fn consensus(config: &Config, member: MemberInfo, security: PeerSecurity) -> ConsensusOptions {
+/// The collector of spans, if one is configured.
+pub(super) fn collector(config: &Config) -> Result<Option<OutsideGrpc>, StartError> {
+    let config::Tracing { endpoint, ca, .. } = &config.tracing;
+    let at = |endpoint: &String| OutsideGrpc::at(endpoint.parse().expect("checked with the configuration"), ca.as_deref());
+    endpoint.as_ref().map(at).transpose().map_err(StartError::Collector)
+}
+
+/// What is exported, and as whose.
+pub(super) fn exporting(config: &Config, member: &str) -> Exporting {
+    Exporting {
+        member: member.to_owned(),
+        cluster: config.cluster.name.clone(),
+        endpoint: config.tracing.endpoint.clone().unwrap_or_default(),
+        sampled_ppm: config.tracing.sample.millionths(),
+    }
+}
+
+pub(super) fn consensus(config: &Config, member: MemberInfo, security: PeerSecurity, traces: Traces) -> ConsensusOptions {
     let raft = &config.raft;
     ConsensusOptions {
         member,
@@ -210,10 +229,11 @@ pub(super) fn consensus(config: &Config, member: MemberInfo, security: PeerSecur
         snapshot_every_bytes: raft.snapshot_every_bytes.bytes() as u64,
         log_keep_entries: raft.log_keep,
         log_keep_bytes: raft.log_keep_bytes.bytes() as u64,
+        traces,
     }
 }
 
-pub(super) fn scheduler(config: &Config) -> SchedulerOptions {
+pub(super) fn scheduler(config: &Config, traces: Policy) -> SchedulerOptions {
     let scheduler = &config.scheduler;
     let nodes = scheduler.node_limits.iter().map(|(name, limit)| {
         let (namespace, node) = name.split_once('/').unwrap_or((NAMESPACE_DEFAULT, name));
@@ -223,6 +243,7 @@ pub(super) fn scheduler(config: &Config) -> SchedulerOptions {
     SchedulerOptions {
         lease_ms: scheduler.lease.millis(),
         seed_limits: SeedLimits { total, nodes: nodes.collect() },
+        traces,
         ..SchedulerOptions::default()
     }
 }
@@ -230,7 +251,7 @@ pub(super) fn scheduler(config: &Config) -> SchedulerOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Size, Span};
+    use crate::config::{Share, Size, Span};
     use crate::discovery::sources::PeerPort;
 
     /// Every number of these sections, set to one of its own.
@@ -267,7 +288,7 @@ mod tests {
     #[test]
     fn every_key_of_raft_reaches_consensus() {
         let member = MemberInfo { name: "a".into(), ..MemberInfo::default() };
-        let options = consensus(&distinct(), member.clone(), PeerSecurity::Plain);
+        let options = consensus(&distinct(), member.clone(), PeerSecurity::Plain, Traces::none());
         assert_eq!(options.member, member);
         assert_eq!(options.cluster_name, "c");
         assert_eq!((options.heartbeat_ms, options.election_min_ms, options.election_max_ms), (1, 2, 3));
@@ -322,6 +343,19 @@ mod tests {
     }
 
     #[test]
+    fn every_key_of_tracing_reaches_the_exporter() {
+        let mut config = distinct();
+        assert!(collector(&config).expect("none is configured").is_none());
+        config.tracing.endpoint = Some("https://collector.example:4317".into());
+        config.tracing.sample = Share::from_millionths(23);
+        let Exporting { member, cluster, endpoint, sampled_ppm } = exporting(&config, "a");
+        assert_eq!((member.as_str(), cluster.as_str(), endpoint.as_str(), sampled_ppm), ("a", "c", "https://collector.example:4317", 23));
+        config.tracing.ca = Some("/no/such/file".into());
+        let refused = collector(&config).expect_err("there is no such file").to_string();
+        assert!(refused.contains("/no/such/file") && refused.contains("tracing.ca"), "{refused}");
+    }
+
+    #[test]
     fn every_key_about_members_reaches_consensus() {
         let rules = membership(&distinct());
         assert_eq!(rules.join, JoinPolicy::Restricted { expected: vec!["graft-*".into()] });
@@ -365,11 +399,11 @@ mod tests {
 
     #[test]
     fn every_key_of_the_scheduler_reaches_it() {
-        let options = scheduler(&distinct());
+        let options = scheduler(&distinct(), Policy::default());
         assert_eq!(options.lease_ms, 15);
         assert_eq!(options.seed_limits.total, Some(16));
         let nodes = [("default".into(), "ocr".into(), 17), ("team".into(), "ocr".into(), 18)];
         assert_eq!(options.seed_limits.nodes, nodes);
-        assert_eq!(scheduler(&Config::default()).seed_limits.total, None, "0 is no limit");
+        assert_eq!(scheduler(&Config::default(), Policy::default()).seed_limits.total, None, "0 is no limit");
     }
 }

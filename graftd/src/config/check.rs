@@ -4,7 +4,9 @@ use graft_machine::names::check_name;
 
 use graft_proto::peer_identity::{NAME_BYTES_MAX, is_name};
 
-use super::{Bootstrap, Callers, Client, Cluster, Config, ConfigError, Discovery, HostPort, Problem, bounds};
+use http::Uri;
+
+use super::{Bootstrap, Callers, Client, Cluster, Config, ConfigError, Discovery, HostPort, Problem, Share, Tracing, bounds};
 use crate::auth::rules::Rule;
 use crate::observability::logging::check_level;
 use crate::tls::outside::may_be_asked;
@@ -29,6 +31,7 @@ impl Config {
         auth(self, &mut problems);
         scheduler(self, &mut problems);
         log(self, &mut problems);
+        tracing(self, &mut problems);
         let single = bounds::check(self);
         // A number that is out of its bounds by itself is not also compared with others.
         let sound = |problem: &Problem| !single.iter().any(|out| out.what == problem.what || problem.beside.contains(&out.what.as_str()));
@@ -384,4 +387,34 @@ fn log(config: &Config, problems: &mut Vec<Problem>) {
         let why = format!("`{}` is neither a level nor directives: {cause}", config.log.level);
         problems.push(Problem::of("log.level", why, "use error, warn, info, debug or trace, or `info,graftd::scheduler=debug`"));
     }
+}
+
+fn tracing(config: &Config, problems: &mut Vec<Problem>) {
+    let Tracing { endpoint, sample, ca, insecure } = &config.tracing;
+    let Some(endpoint) = endpoint else {
+        let alone = [("tracing.sample", *sample != Share::ALL), ("tracing.ca", ca.is_some()), ("tracing.insecure", *insecure)];
+        for (key, _) in alone.into_iter().filter(|(_, said)| *said) {
+            let why = "it says something of the spans that are exported, and none are";
+            problems.push(Problem::of(key, why, "set tracing.endpoint, or leave it out").beside(&["tracing.endpoint"]));
+        }
+        return;
+    };
+    let Some(uri) = endpoint.parse().ok().filter(has_host_and_port) else {
+        let why = format!("`{endpoint}` is no address of a collector");
+        problems.push(Problem::of("tracing.endpoint", why, "write it like https://collector.example:4317, without a path"));
+        return;
+    };
+    if !*insecure && !may_be_asked(&uri) {
+        let why = format!("`{endpoint}` is on another machine, and spans would go there in the clear");
+        let remedy = "use https://, or a collector on this machine; or set tracing.insecure if the network keeps strangers away";
+        problems.push(Problem::of("tracing.endpoint", why, remedy).beside(&["tracing.insecure"]));
+    }
+    if ca.is_some() && uri.scheme_str() != Some("https") {
+        let why = "the collector shows no certificate where there is no TLS";
+        problems.push(Problem::of("tracing.ca", why, "use https:// in tracing.endpoint, or leave it out").beside(&["tracing.endpoint"]));
+    }
+}
+
+fn has_host_and_port(uri: &Uri) -> bool {
+    matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.port_u16().is_some() && matches!(uri.path(), "" | "/")
 }

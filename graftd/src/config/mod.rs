@@ -65,7 +65,7 @@ pub use origin::Origin;
 pub use print::print;
 pub use reference::page as reference_page;
 pub use schema::schema;
-pub use units::{HostPort, Size, Span};
+pub use units::{HostPort, Share, Size, Span};
 pub use unwise::data_dir_usable;
 
 /// Port on which clients and workers are served, unless told otherwise.
@@ -99,6 +99,8 @@ pub struct Config {
     pub workflow: Workflow,
     /// The daemon's own log, on standard error.
     pub log: Log,
+    /// Spans of workflows and attempts, for a collector of OpenTelemetry.
+    pub tracing: Tracing,
     /// How the daemon ends.
     pub shutdown: Shutdown,
 }
@@ -375,7 +377,8 @@ pub struct Log {
     /// How the log is written: `auto` (text on a terminal, else JSON), `text` or `json`.
     pub format: LogFormat,
     /// How much is logged: `error`, `warn`, `info`, `debug`, `trace`, or directives per module as in `info,graftd::scheduler=debug`. The
-    /// raft core is held back to warnings unless it is named (`info,openraft=info`).
+    /// raft core is held back to warnings unless it is named (`info,openraft=info`). `info,history=debug` adds a line of the leader for what becomes of
+    /// each workflow and attempt, with the ids of its trace and its span.
     pub level: String,
 }
 
@@ -390,6 +393,23 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// `[tracing]`: spans of workflows and attempts, for a collector of OpenTelemetry. The same on all members: the leader exports them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tracing {
+    /// Where the collector takes spans, by OTLP over gRPC: `https://HOST:PORT` (4317 is usual), or `http://` on this machine. When it is left out, none
+    /// are exported, and nodes are handed the `traceparent` that their workflow was started with.
+    pub endpoint: Option<String>,
+    /// How many of the workflows are traced whose start had no `traceparent`, each whole or not at all. One with a `traceparent` is traced if that
+    /// says so.
+    pub sample: Share,
+    /// File (PEM) with the authorities that the collector's certificate may be of. When it is left out: those of this machine.
+    pub ca: Option<PathBuf>,
+    /// Send spans to a collector on another machine although there is no TLS. Whoever is between can read them: the names of workflows, nodes and
+    /// workers, and what errors say. States and configs are in none.
+    pub insecure: bool,
 }
 
 /// `[shutdown]`: how the daemon ends.
@@ -552,6 +572,12 @@ impl Default for Workflow {
 impl Default for Log {
     fn default() -> Self {
         Self { format: LogFormat::Auto, level: "info".into() }
+    }
+}
+
+impl Default for Tracing {
+    fn default() -> Self {
+        Self { endpoint: None, sample: Share::ALL, ca: None, insecure: false }
     }
 }
 

@@ -18,7 +18,7 @@ pub fn page() -> String {
         <!-- Made from the code. Do not edit: UPDATE=1 cargo test -p graftd --test config reference_page -->\n\n\
         Every key works in four places, each above the one before: the file (`--config FILE`, or `{USUAL_FILE}` if it exists), the files\n\
         `conf.d/*.toml` beside it in the order of their names, the environment, and for some a flag. What is said nowhere is the default.\n\n\
-        - Durations are text with a unit: `ms`, `s`, `m`, `h`, `d`. Sizes too: `B`, `KiB`, `MiB`, `GiB`. Addresses are `HOST:PORT`.\n\
+        - Durations are text with a unit: `ms`, `s`, `m`, `h`, `d`. Sizes too: `B`, `KiB`, `MiB`, `GiB`. Addresses are `HOST:PORT`, shares `5%`.\n\
         - In the environment, a list has commas between its elements: `GRAFT__CLUSTER__PEERS=127.0.0.1:7421,127.0.0.1:7521`; and a table is\n\
         \x20 `GRAFT__SCHEDULER__NODE_LIMITS=\"ocr=4, team-a/ocr=2\"`.\n\
         - A list is replaced as a whole by a later place; in a table, each entry stands for itself.\n\

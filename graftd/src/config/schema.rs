@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use super::bounds::{self, Unit};
 use super::live::is_live;
-use super::units::{HostPort, SIZES, SPANS, Size, Span};
+use super::units::{HostPort, SIZES, SPANS, Share, Size, Span};
 use super::{Config, variable};
 
 /// The schema of a configuration file. Editors, charts and tests can hold a file against it without the daemon.
@@ -74,6 +74,16 @@ impl JsonSchema for Size {
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "pattern": pattern(SIZES), "x-graft-type": "size", "examples": ["64KiB", "64MiB", "2GiB"] })
+    }
+}
+
+impl JsonSchema for Share {
+    fn schema_name() -> Cow<'static, str> {
+        "Share".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let pattern = "^[0-9]{1,3}([.][0-9]{1,4})?%$";
+        json_schema!({ "type": "string", "pattern": pattern, "x-graft-type": "share", "examples": ["100%", "5%", "0.1%"] })
     }
 }
 

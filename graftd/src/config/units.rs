@@ -16,6 +16,10 @@ pub struct Span(u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(u64);
 
+/// A part of a whole, written `100%`, `5%` or `0.1%`: to a ten-thousandth of a percent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Share(u32);
+
 /// An address, written `HOST:PORT` (`127.0.0.1:7420`, `[::1]:7420`, `graft-0.example:7420`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPort {
@@ -53,6 +57,20 @@ impl Size {
     /// In bytes.
     pub const fn bytes(self) -> usize {
         self.0 as usize
+    }
+}
+
+impl Share {
+    /// The whole.
+    pub const ALL: Self = Self(1_000_000);
+
+    /// So many millionths.
+    pub const fn from_millionths(millionths: u32) -> Self {
+        Self(millionths)
+    }
+    /// In millionths.
+    pub const fn millionths(self) -> u32 {
+        self.0
     }
 }
 
@@ -100,6 +118,20 @@ impl FromStr for Size {
     }
 }
 
+impl FromStr for Share {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let refused = || format!("`{text}` is no share; write it like 100%, 5% or 0.1%, with at most four digits behind the point");
+        let (whole, part) = text.strip_suffix('%').map(|number| number.split_once('.').unwrap_or((number, "0"))).ok_or_else(refused)?;
+        let digits = |text: &str, most: usize| (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits(whole, 3) || !digits(part, 4) {
+            return Err(refused());
+        }
+        let millionths = format!("{whole}{part:0<4}").parse().map_err(|_| refused())?;
+        if millionths <= Self::ALL.0 { Ok(Self(millionths)) } else { Err(refused()) }
+    }
+}
+
 impl FromStr for HostPort {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
@@ -135,6 +167,13 @@ impl fmt::Display for Span {
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         with_unit(f, self.0, SIZES)
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = format!("{}.{:04}", self.0 / 10_000, self.0 % 10_000);
+        write!(f, "{}%", text.trim_end_matches('0').trim_end_matches('.'))
     }
 }
 
@@ -203,6 +242,7 @@ macro_rules! as_text {
 as_text! {
     Span: "a duration with a unit, like \"250ms\"",
     Size: "a size with a unit, like \"64MiB\"",
+    Share: "a share, like \"5%\"",
     HostPort: "an address, like \"127.0.0.1:7420\"",
 }
 
@@ -219,6 +259,17 @@ mod tests {
             assert_eq!(text.parse::<Size>().unwrap().to_string(), text);
         }
         assert_eq!("90s".parse::<Span>().unwrap().millis(), 90_000);
+    }
+
+    #[test]
+    fn shares_read_back_what_they_write() {
+        for (text, millionths) in [("100%", 1_000_000), ("5%", 50_000), ("0.1%", 1_000), ("12.5%", 125_000), ("0.0001%", 1), ("0%", 0)] {
+            assert_eq!(text.parse::<Share>().unwrap(), Share::from_millionths(millionths));
+            assert_eq!(Share::from_millionths(millionths).to_string(), text);
+        }
+        for text in ["", "%", "5", "0.5", "101%", "100.0001%", "1.%", ".1%", "0.00001%", "-1%", "1 %", "1e1%"] {
+            assert!(text.parse::<Share>().is_err(), "{text}");
+        }
     }
 
     #[test]

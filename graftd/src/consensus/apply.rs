@@ -30,6 +30,7 @@ use super::time::StampClock;
 use super::types::{Answers, Entry, LogId, SnapshotMeta, StoredMembership, Types, position};
 use super::versions::{self, Fatal, InForce};
 use crate::observability::metrics::Metrics;
+use crate::observability::traces::Traces;
 use crate::storage::{AppliedMark, StateStore};
 
 /// An entry of more bytes is applied on a thread of its own, as far as the runtime's other tasks are concerned: heartbeats go on.
@@ -50,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     /// Counts the history.
     pub(crate) tally: Tally,
+    /// Is told the history.
+    pub(crate) traces: Traces,
     /// Whether entries must follow one another; only openraft's own test suite applies some with gaps.
     pub(crate) gapless: bool,
     /// Workflows that have ended, in what was applied here.
@@ -176,6 +179,7 @@ impl Shared {
             ended += applied.events.iter().filter(|event| event.ends_its_workflow()).count();
             if ours {
                 self.tally.count(&tx, &applied.events);
+                self.traces.saw(&tx, &applied.events);
             }
             if wanted {
                 effects.extend(applied.effects);

@@ -109,6 +109,7 @@ impl Consensus {
             broken: watch::Sender::new(None),
             version: InForce::new(version),
             tally: Tally::new(metrics.clone()),
+            traces: options.traces.clone(),
             metrics: metrics.clone(),
             gapless: true,
             ended: 0.into(),

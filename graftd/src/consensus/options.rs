@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::error::OpenError;
 use super::member::MemberInfo;
 use crate::discovery::join_policy::JoinPolicy;
+use crate::observability::traces::Traces;
 use crate::tls::members::PeerSecurity;
 
 /// Entries that are kept in the log below a snapshot, at least, as a multiple of what can be in flight: what is queued to be applied must
@@ -78,6 +79,8 @@ pub struct ConsensusOptions {
     pub log_keep_entries: u64,
     /// Of those, only so many bytes are kept, but never fewer than 16 times `entries_in_flight` entries.
     pub log_keep_bytes: u64,
+    /// Who is told of the history, for spans.
+    pub traces: Traces,
 }
 
 impl Default for ConsensusOptions {
@@ -98,6 +101,7 @@ impl Default for ConsensusOptions {
             snapshot_every_bytes: 128 << 20,
             log_keep_entries: 20_000,
             log_keep_bytes: 64 << 20,
+            traces: Traces::none(),
         }
     }
 }

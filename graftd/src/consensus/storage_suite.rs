@@ -21,6 +21,7 @@ use super::types::{Entry, EntryBytes, LogId, Types};
 use super::versions::{Fatal, InForce};
 use crate::clock::Clock;
 use crate::observability::metrics::Metrics;
+use crate::observability::traces::Traces;
 use crate::storage::{LogOptions, LogStore, StateOptions, StateStore};
 
 struct Builder;
@@ -49,6 +50,7 @@ fn open(dir: &TempDir, gapless: bool) -> (LogStorage, StateMachine) {
         broken: watch::Sender::new(None),
         version: InForce::default(),
         tally: Tally::new(metrics.clone()),
+        traces: Traces::none(),
         metrics,
         gapless,
         ended: 0.into(),

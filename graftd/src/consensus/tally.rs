@@ -84,13 +84,14 @@ impl Tally {
 
     fn failed(&self, failed: &TaskFailed) {
         self.metrics.workflows.of_node(&failed.node, |node| {
-            let reason = match FailureKind::try_from(failed.kind) {
-                Ok(FailureKind::Timeout) => 1,
-                Ok(FailureKind::Lost) => 2,
-                _ => 0,
+            // How long its node ran is known of what its worker has told.
+            let (reason, told) = match FailureKind::try_from(failed.kind) {
+                Ok(FailureKind::Timeout) => (1, false),
+                Ok(FailureKind::Lost) => (2, false),
+                _ => (0, failed.execution_us > 0),
             };
             node.failed[reason].inc();
-            if failed.execution_us > 0 {
+            if told {
                 node.execution_seconds.observe(seconds(failed.execution_us));
             }
         });

@@ -3,7 +3,8 @@
 //! A leaf: floors write into what is made here, and nothing here looks up at them. Metrics are made once per daemon and passed down
 //! ([`metrics`]); the process adds what the system says of it at each scrape ([`process`]). Readiness is one value with a reason, drawn from
 //! a few conditions that `app` reports ([`readiness`]). The log goes to standard error ([`logging`]); its lines are counted (`logged`), and the
-//! newest are kept in memory ([`recent`]). What came of reading the configuration again is counted ([`reloads`]).
+//! newest are kept in memory ([`recent`]). What came of reading the configuration again is counted ([`reloads`]). Spans of workflows and attempts go
+//! to a collector, if one is configured ([`traces`]).
 
 mod logged;
 pub mod logging;
@@ -12,3 +13,4 @@ pub mod process;
 pub mod readiness;
 pub mod recent;
 pub mod reloads;
+pub mod traces;

@@ -432,8 +432,9 @@ impl Core {
         let Some(held) = self.leases.get_mut(at) else { return };
         held.phase = Phase::Losing;
         let (lease, progress, session) = (held.lease, held.progress.clone(), held.session);
+        let held_us = held.sent.map_or(0, |sent| self.now.saturating_sub(sent).saturating_mul(1_000));
         let worker = self.sessions.incarnation(session).to_owned();
-        let command = LoseTask { at, lease, reason: reason as i32, progress, worker, detail: String::new() };
+        let command = LoseTask { at, lease, reason: reason as i32, progress, worker, detail: String::new(), held_us };
         self.propose_own(Command::Lose(command), Own::Lose(at, lease, reason));
     }
 

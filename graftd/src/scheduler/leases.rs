@@ -50,6 +50,8 @@ pub(super) struct Held {
     pub(super) phase: Phase,
     /// Longest execution, in milliseconds; 0 = none.
     pub(super) timeout: u64,
+    /// When it was sent, by the core's clock; `None`: it was not, or under an earlier leader.
+    pub(super) sent: Option<u64>,
     deadline: Option<(u64, DeadlineKind)>,
     /// Why its worker was told to stop: told again on the worker's next stream, since the first notice may have gone down with the last.
     pub(super) told: Option<StopReason>,
@@ -59,7 +61,7 @@ pub(super) struct Held {
 
 impl Held {
     pub(super) fn new(session: SessionId, lease: Lease, queue: QueueId, phase: Phase, timeout: u64) -> Self {
-        Self { session, lease, queue, phase, timeout, deadline: None, told: None, progress: String::new() }
+        Self { session, lease, queue, phase, timeout, sent: None, deadline: None, told: None, progress: String::new() }
     }
 }
 

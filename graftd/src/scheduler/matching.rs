@@ -77,6 +77,7 @@ impl Core {
                 continue;
             };
             held.phase = Phase::Running;
+            held.sent = Some(self.now);
             if timeout_ms > 0 {
                 self.leases.set_deadline(at, self.now.saturating_add(timeout_ms), DeadlineKind::Timeout);
             }
@@ -96,6 +97,7 @@ impl Core {
                 max_attempts: loaded.max_attempts,
                 progress: loaded.progress.clone(),
                 labels: loaded.labels.clone(),
+                traceparent: self.options.traces.handed(&loaded.trace, at),
             };
             let (bytes, batch) = outgoing.entry(stream).or_default();
             *bytes += assignment.state.len() + assignment.config.len();

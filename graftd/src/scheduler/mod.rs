@@ -37,6 +37,7 @@ use bytes::Bytes;
 use graft_machine::ids::{AttemptRef, Lease};
 use graft_machine::reply::Resolution;
 use graft_machine::result::TaskResult;
+use graft_machine::trace::TraceParent;
 
 pub use link::{Scheduler, SchedulerStopped, SessionLink};
 pub use options::{SchedulerOptions, SeedLimits};
@@ -216,6 +217,8 @@ pub struct Assignment {
     pub progress: String,
     /// The workflow's labels.
     pub labels: BTreeMap<String, String>,
+    /// What the spans of its node belong below; none: nothing.
+    pub traceparent: Option<TraceParent>,
 }
 
 #[cfg(test)]

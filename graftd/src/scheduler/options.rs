@@ -1,5 +1,7 @@
 //! Settings and bounds of the scheduler, by name.
 
+use crate::observability::traces::ids::Policy;
+
 /// Ready tasks that a queue holds in memory, by default; the others wait in the ready table.
 pub const READY_WINDOW_DEFAULT: usize = 4_096;
 /// Timers held in memory, by default; later ones wait in the timer table.
@@ -36,6 +38,8 @@ pub struct SchedulerOptions {
     pub loads_per_turn: usize,
     /// Limits that a new leader sets where none was ever set or taken away.
     pub seed_limits: SeedLimits,
+    /// Which spans are exported: nodes are handed what they can go on from.
+    pub traces: Policy,
 }
 
 /// Concurrency limits of the configuration: set once, where no record stands.
@@ -55,6 +59,7 @@ impl Default for SchedulerOptions {
             timers_window: TIMERS_WINDOW_DEFAULT,
             loads_per_turn: LOADS_PER_TURN_DEFAULT,
             seed_limits: SeedLimits::default(),
+            traces: Policy::default(),
         }
     }
 }

@@ -17,6 +17,7 @@ use graft_machine::workflow::{StatusKind, Workflow};
 use super::message::{Found, Read};
 use super::options::REFILL_PAGE;
 use super::queues::{Place, Waiting};
+use crate::observability::traces::ids::Trace;
 
 /// What a worker needs to execute an attempt.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +40,8 @@ pub struct Loaded {
     pub progress: String,
     /// The workflow's labels.
     pub labels: BTreeMap<String, String>,
+    /// Its trace.
+    pub trace: Trace,
 }
 
 /// Whether an attempt that a worker holds is still wanted.
@@ -142,6 +145,7 @@ fn load<S: StateRead>(state: &S, at: AttemptRef) -> Option<Loaded> {
         max_attempts: task.retry.max_attempts,
         progress: task.progress.clone(),
         labels: workflow.labels.clone(),
+        trace: Trace::of(&workflow),
     })
 }
 

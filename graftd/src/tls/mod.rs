@@ -5,7 +5,7 @@
 //! kept       what was made of files, made again when they change; what does not fit is told and the old stays
 //! members    connections between members: both sides show a certificate that names cluster and member
 //! clients    connections of clients and workers: this side shows a certificate, and the other may have to
-//! outside    connections to others, who alone show who they are: an identity provider
+//! outside    connections to others, who alone show who they are: an identity provider, a collector of spans
 //! authority  makes an authority and certificates, for who has none
 //! ```
 //!

@@ -1,7 +1,8 @@
-//! Asking others than members and clients for a document, where the other side alone shows who it is.
+//! Talking to others than members and clients, where the other side alone shows who it is: asking for a document, or calling a service of gRPC.
 
 use std::path::Path;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +13,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use rustls::{ClientConfig, RootCertStore};
+use tonic::body::Body;
+use tower::Service;
 
 use super::pem::{MaterialError, authorities};
 
@@ -30,21 +33,7 @@ impl Outside {
     /// # Errors
     /// If the file cannot be read, or holds something else.
     pub fn trusting(ca: Option<&Path>) -> Result<Self, MaterialError> {
-        let roots = match ca {
-            Some(file) => authorities(file)?,
-            None => {
-                let mut roots = RootCertStore::empty();
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-                Arc::new(roots)
-            }
-        };
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-            .expect("ring has both")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
+        let connector = HttpsConnectorBuilder::new().with_tls_config(trusting(ca)?).https_or_http().enable_http1().build();
         Ok(Self(Client::builder(TokioExecutor::new()).build(connector)))
     }
 
@@ -70,6 +59,65 @@ impl Outside {
         };
         tokio::time::timeout(ANSWER_MAX, asking).await.map_err(|_| wrong(format!("gave no answer within {ANSWER_MAX:?}")))?
     }
+}
+
+/// A client whose connections stay, over which requests with such bodies go.
+type Kept = Client<HttpsConnector<HttpConnector>, Body>;
+
+/// Calls a service of gRPC of others: a connection is made when it is needed, and kept. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct OutsideGrpc {
+    client: Kept,
+    origin: Uri,
+}
+
+impl OutsideGrpc {
+    /// What answers at that address, over TLS if it says `https`, where the authorities in this file are trusted, or else those of this machine.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or holds something else.
+    pub fn at(origin: Uri, ca: Option<&Path>) -> Result<Self, MaterialError> {
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        http.set_connect_timeout(Some(ANSWER_MAX));
+        let connector = HttpsConnectorBuilder::new().with_tls_config(trusting(ca)?).https_or_http().enable_http2().wrap_connector(http);
+        Ok(Self { client: Client::builder(TokioExecutor::new()).http2_only(true).build(connector), origin })
+    }
+
+    /// The address.
+    pub fn origin(&self) -> Uri {
+        self.origin.clone()
+    }
+}
+
+impl Service<Request<Body>> for OutsideGrpc {
+    type Response = <Kept as Service<Request<Body>>>::Response;
+    type Error = <Kept as Service<Request<Body>>>::Error;
+    type Future = <Kept as Service<Request<Body>>>::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.client.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        self.client.call(request)
+    }
+}
+
+fn trusting(ca: Option<&Path>) -> Result<ClientConfig, MaterialError> {
+    let roots = match ca {
+        Some(file) => authorities(file)?,
+        None => {
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            Arc::new(roots)
+        }
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .expect("ring has both");
+    Ok(versions.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// What comes in the clear could be anybody's, but on this machine.

@@ -111,6 +111,10 @@ const SHOWN: &[(&str, &str, &str)] = &[
     ("workflow.retention", "tests/keys/main.rs", "an_ended_workflow_is_deleted_after_the_retention"),
     ("log.format", "tests/process.rs", "the_format_of_the_log_is_as_asked"),
     ("log.level", "tests/process.rs", "the_level_of_the_log_is_as_asked"),
+    ("tracing.endpoint", "tests/tracing.rs", "a_workflow_is_a_span_of_its_callers_trace_at_the_collector_that_is_named"),
+    ("tracing.sample", "tests/tracing.rs", "so_many_are_traced_as_was_said_and_a_caller_decides_for_its_own"),
+    ("tracing.ca", "tests/tracing.rs", "a_collector_is_believed_over_tls_of_the_authority_that_was_named"),
+    ("tracing.insecure", "tests/tracing.rs", "what_makes_no_sense_is_refused_before_anything_is_opened"),
     ("shutdown.grace", "tests/keys/main.rs", "a_drain_takes_no_longer_than_its_grace"),
 ];
 

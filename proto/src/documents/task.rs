@@ -108,7 +108,7 @@ pub struct FailedAttempt {
     pub retry_at: Option<Time>,
     /// Incarnation of the worker.
     pub worker: Option<String>,
-    /// How long the node ran, in microseconds.
+    /// How long the node ran, in microseconds; of a lost attempt, how long the leader had it handed out.
     pub execution_us: Option<u64>,
 }
 

@@ -74,7 +74,7 @@ pub struct StartedWorkflow {
     pub run: u64,
     /// False if `use_existing` found it.
     pub created: bool,
-    /// What is odd but accepted: a node that no worker serves, with the nearest name that one serves.
+    /// What is odd but accepted: a node that no worker serves, with the nearest name that one serves; a traceparent that is malformed.
     pub warnings: Vec<String>,
     /// The machine's time of the answer.
     pub answered_at: Option<Time>,

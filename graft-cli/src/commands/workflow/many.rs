@@ -51,13 +51,17 @@ struct Row {
     on_conflict: Option<String>,
     request_id: Option<String>,
     deadline: Option<String>,
+    traceparent: Option<String>,
 }
 
 /// Starts a workflow for each line. Nothing is sent if a line makes no sense; then each has an answer of its own, and if any was refused, the
 /// exit code says so.
-pub(crate) async fn run(session: &Session, from: String) -> CliResult {
+/// `traceparent` is that of each that names none.
+pub(crate) async fn run(session: &Session, from: String, traceparent: String) -> CliResult {
     // Stdin, or a file that is a pipe, may keep us waiting: it is read beside the runtime, so that Ctrl-C is heard.
-    let starts = spawn_blocking(move || starts(&from)).await.map_err(|error| CliError::Other(format!("failed to read: {error}")))??;
+    let starts = spawn_blocking(move || starts(&from, &traceparent))
+        .await
+        .map_err(|error| CliError::Other(format!("failed to read: {error}")))??;
     let of = starts.len();
     let bar = Bar::start("starting", of);
     let (mut all, mut failed) = (Many::default(), None);
@@ -92,7 +96,7 @@ pub(crate) async fn run(session: &Session, from: String) -> CliResult {
 }
 
 /// The starts of a file, or of stdin.
-fn starts(from: &str) -> CliResult<Vec<(String, StartWorkflow)>> {
+fn starts(from: &str, traceparent: &str) -> CliResult<Vec<(String, StartWorkflow)>> {
     let refused = |line: usize, why: String| CliError::Usage(format!("--many {from}: line {line}: {why}"));
     let source: Box<dyn Read> = match from {
         "-" => Box::new(std::io::stdin()),
@@ -116,12 +120,12 @@ fn starts(from: &str) -> CliResult<Vec<(String, StartWorkflow)>> {
         if starts.len() == STARTS_MAX {
             return Err(refused(line, format!("there are more than {STARTS_MAX} workflows; make several files of it")));
         }
-        starts.push(start(&text).map_err(|why| refused(line, why))?);
+        starts.push(start(&text, traceparent).map_err(|why| refused(line, why))?);
     }
 }
 
 /// The start of a line, with its id if it names one; or why it is none.
-fn start(line: &str) -> Result<(String, StartWorkflow), String> {
+fn start(line: &str, traceparent: &str) -> Result<(String, StartWorkflow), String> {
     let row: Row = serde_json::from_str(line).map_err(|error| {
         // Its own place is told in lines of this line.
         let (words, column) = (error.to_string(), error.column());
@@ -155,6 +159,7 @@ fn start(line: &str) -> Result<(String, StartWorkflow), String> {
     if let Some(deadline) = row.deadline {
         start = start.deadline(SystemTime::now() + value::duration(&deadline).map_err(|why| format!("`deadline`: {why}"))?);
     }
+    start = start.traceparent(row.traceparent.as_deref().unwrap_or(traceparent));
     Ok((id, start))
 }
 
@@ -290,7 +295,7 @@ mod tests {
         let path = file.path().to_str().unwrap();
         std::fs::write(path, "{\"node\":\"a\"}\n\n{\"node\":\"b\",\"state\":{\"n\":1},\"labels\":{\"a\":\"b\"},\"deadline\":\"5m\"}\n")
             .unwrap();
-        assert_eq!(starts(path).unwrap().len(), 2);
+        assert_eq!(starts(path, "").unwrap().len(), 2);
         for (line, why) in [
             ("{", "EOF while parsing an object"),
             (r#"{"node":7}"#, "(column 9)"),
@@ -302,13 +307,13 @@ mod tests {
             (r#"{"node":"a","delay":"5"}"#, "`delay`"),
         ] {
             std::fs::write(path, format!("{{\"node\":\"a\"}}\n{line}\n")).unwrap();
-            let error = starts(path).unwrap_err();
+            let error = starts(path, "").unwrap_err();
             assert_eq!(error.exit_code(), 2);
             assert!(error.to_string().contains("line 2") && error.to_string().contains(why), "{line}: {error}");
         }
         std::fs::write(path, "").unwrap();
-        assert_eq!(starts(path).unwrap_err().exit_code(), 2);
-        assert!(starts("no-such-file").unwrap_err().to_string().contains("no-such-file"));
+        assert_eq!(starts(path, "").unwrap_err().exit_code(), 2);
+        assert!(starts("no-such-file", "").unwrap_err().to_string().contains("no-such-file"));
     }
 
     #[test]

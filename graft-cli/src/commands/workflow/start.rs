@@ -19,9 +19,10 @@ use crate::output::{Answer, View, note, say, shell_word, table};
 const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
 
 /// Starts a workflow; with `--wait`, waits for its end.
-pub(crate) async fn run(session: &Session, args: Start) -> CliResult {
+pub(crate) async fn run(session: &Session, mut args: Start) -> CliResult {
+    args.traceparent = args.traceparent.or_else(|| std::env::var("TRACEPARENT").ok());
     if let Some(from) = args.many {
-        return many::run(session, from).await;
+        return many::run(session, from, args.traceparent.unwrap_or_default()).await;
     }
     let wait = args.waiting.wait;
     // Stdin, or a file that is a pipe, may keep us waiting: it is read beside the runtime, so that Ctrl-C is heard.
@@ -64,7 +65,7 @@ fn request(args: Start, request_id: String) -> CliResult<StartWorkflow> {
     if let Some(deadline) = args.deadline {
         start = start.deadline(SystemTime::now() + deadline);
     }
-    Ok(start)
+    Ok(start.traceparent(args.traceparent.unwrap_or_default()))
 }
 
 pub(super) fn wire(on_conflict: OnConflict) -> graft_client::OnConflict {

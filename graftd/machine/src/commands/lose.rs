@@ -2,7 +2,7 @@
 //! counts as a failure. The first time that a task is lost with its lease or its session it is ready again at once, because that is most
 //! often the worker's trouble and not the task's; from the second failure on, and after a timeout, its backoff applies.
 
-use crate::command::{FailureKind, LoseTask, LostReason};
+use crate::command::{FailureKind, LoseTask, LostReason, TRACES_FROM};
 use crate::content;
 use crate::event::{Happened, TaskHandedBack};
 use crate::reply::Answer;
@@ -47,7 +47,7 @@ pub(crate) fn apply<S: StateTx>(turn: &mut Turn<'_, S>, command: &LoseTask) -> A
         again,
         progress: &command.progress,
         worker: &command.worker,
-        execution_us: 0,
+        execution_us: if turn.meta.machine_version >= TRACES_FROM { command.held_us } else { 0 },
     };
     failure::fail(turn, &mut workflow, &task, &failure);
     turn.save(*workflow);

@@ -1,6 +1,6 @@
 //! `Start`: a new run of a workflow, with its outermost scope and its first tasks.
 
-use crate::command::{OnConflict, StartWorkflow};
+use crate::command::{OnConflict, StartWorkflow, TRACES_FROM};
 use crate::commands::called;
 use crate::content;
 use crate::derived;
@@ -29,6 +29,7 @@ pub(crate) fn apply<S: StateTx>(turn: &mut Turn<'_, S>, command: &StartWorkflow)
     let state = patch::first_state(&command.state)?;
 
     let run = next_run(turn);
+    let traceparent = command.traceparent.filter(|parent| parent.is_valid() && turn.meta.machine_version >= TRACES_FROM);
     let mut workflow = Workflow {
         namespace: command.namespace.clone(),
         id: command.id.clone(),
@@ -41,6 +42,7 @@ pub(crate) fn apply<S: StateTx>(turn: &mut Turn<'_, S>, command: &StartWorkflow)
         retention: if command.retention == 0 { RETENTION_DEFAULT } else { command.retention },
         next_task: 1,
         next_scope: OUTERMOST + 1,
+        traceparent,
         status: Some(Status::Running(Running {})),
         ..Default::default()
     };

@@ -67,7 +67,17 @@ fn happened(event: &Event) -> String {
             let kind = FailureKind::try_from(e.kind).expect("known");
             let again = if e.retry_at == 0 { "no retry".to_owned() } else { format!("retry at {}", e.retry_at) };
             let message = short(&e.message);
-            format!("failed task {} ({}) attempt {} lease {} {kind:?} {message:?}, {again}", e.task, e.node, e.attempt, lease(&e.lease))
+            let held = match kind {
+                FailureKind::Lost if e.execution_us > 0 => format!(" after {} us", e.execution_us),
+                _ => String::new(),
+            };
+            format!(
+                "failed task {} ({}) attempt {} lease {} {kind:?}{held} {message:?}, {again}",
+                e.task,
+                e.node,
+                e.attempt,
+                lease(&e.lease)
+            )
         }
         Happened::Blocked(e) => {
             format!("blocked task {} ({}) attempt {} at revision {} until {:?}", e.task, e.node, e.attempt, e.judged_revision, e.wake_on)
@@ -191,6 +201,9 @@ pub fn workflow(w: &Workflow) -> String {
     let _ = write!(out, "  {open_tasks} open tasks, {blocked_tasks} blocked, {dead_letters} dead letters, {events} events");
     if w.sweep_due != 0 {
         let _ = write!(out, ", sweep at {} after task {}", w.sweep_due, w.sweep_cursor);
+    }
+    if let Some(traceparent) = &w.traceparent {
+        let _ = write!(out, ", traced as {traceparent}");
     }
     out.push('\n');
     out

@@ -45,6 +45,7 @@ mod raft;
 mod rows;
 mod storage;
 mod tasks;
+mod traces;
 mod workers;
 pub mod workflows;
 
@@ -57,6 +58,7 @@ pub use raft::{PeerMetrics, RaftMetrics};
 pub use rows::Rows;
 pub use storage::StorageMetrics;
 pub use tasks::{QueueRow, TaskMetrics};
+pub use traces::TraceMetrics;
 pub use workers::WorkerMetrics;
 pub use workflows::WorkflowMetrics;
 
@@ -82,6 +84,8 @@ pub struct Metrics {
     pub workers: WorkerMetrics,
     /// Requests.
     pub api: ApiMetrics,
+    /// Spans.
+    pub traces: TraceMetrics,
 }
 
 impl Metrics {
@@ -104,6 +108,7 @@ impl Metrics {
             tasks: TaskMetrics::new(r, &overflow),
             workers: WorkerMetrics::new(r),
             api: ApiMetrics::new(r),
+            traces: TraceMetrics::new(r),
             registry,
         }
     }

@@ -35,6 +35,7 @@ pub(super) fn a_start() -> v1::StartRequest {
         state: json("{\"items\":[1,2],\"note\":{\"x\":null}}"),
         nodes: vec![node.clone(), v1::NewTask { delay_ms: 10, idempotency_key: "k".into(), ..node }],
         labels: [("till".to_owned(), "3".to_owned())].into(),
+        traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into(),
         ..Default::default()
     }
 }

@@ -33,6 +33,7 @@ pub const ALL: &[(&str, Make)] = &[
     ("json", documents::json),
     ("cursors", texts::cursors),
     ("names", texts::names),
+    ("traceparents", texts::traceparents),
     ("times", texts::times),
     ("units", texts::units),
     ("configuration", texts::configuration),

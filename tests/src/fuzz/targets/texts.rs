@@ -6,12 +6,13 @@ use std::str::FromStr;
 
 use graft_convert::{cursors, names as checked};
 use graft_machine::access::{Grant, Role};
+use graft_machine::trace::TraceParent;
 use graft_proto::documents::Time;
 use graft_proto::peer_identity::{MemberIdentity, is_name};
 use graftd::auth::jwt::{JwkSet, Provider};
 use graftd::auth::rules::Rule;
 use graftd::auth::token::{Kind, Token};
-use graftd::config::{Flags, HostPort, Size, Sources, Span, load};
+use graftd::config::{Flags, HostPort, Share, Size, Sources, Span, load};
 use graftd::discovery::join_policy::{JoinPolicy, Joiner};
 use graftd::discovery::sources::PeerPort;
 use graftd::tls::authority::{Authority, Issued, Subject};
@@ -96,6 +97,21 @@ fn round<T: FromStr + Display + PartialEq + Debug>(what: &str, text: &str) -> Ou
     Ok(Verdict::Taken)
 }
 
+pub(super) fn traceparents() -> Target {
+    let run = |bytes: &[u8]| {
+        let text = text(bytes);
+        let Some(parent) = TraceParent::parse(&text) else { return Ok(Verdict::Refused) };
+        if !parent.is_valid() {
+            return Err("an id of zeros was taken".into());
+        }
+        same("a traceparent", &Some(parent), &TraceParent::parse(&parent.to_string()))?;
+        Ok(Verdict::Taken)
+    };
+    let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let seeds = seeds(&[good, "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00-later"]);
+    Target { name: "traceparents", words: &["-", "00", "ff", "0000000000000000", "+", "é"], longest: 80, seeds, run: Box::new(run) }
+}
+
 pub(super) fn times() -> Target {
     let run = |bytes: &[u8]| {
         if let Some(number) = bytes.first_chunk() {
@@ -126,10 +142,15 @@ pub(super) fn units() -> Target {
         if let Some(address) = &address {
             let _ = (address.is_loopback(), address.is_unspecified(), address.with_port(1).port());
         }
-        let read = [round::<Span>("a duration", &text)?, round::<Size>("a size", &text)?, round::<HostPort>("an address", &text)?];
+        let read = [
+            round::<Span>("a duration", &text)?,
+            round::<Size>("a size", &text)?,
+            round::<Share>("a share", &text)?,
+            round::<HostPort>("an address", &text)?,
+        ];
         taken(if read.contains(&Verdict::Taken) { Ok(()) } else { Err(()) })
     };
-    let seeds = seeds(&["250ms", "7d", "64MiB", "512 B", "127.0.0.1:7420", "[::1]:7420", "graft-0.graft:65535"]);
+    let seeds = seeds(&["250ms", "7d", "64MiB", "512 B", "12.5%", "127.0.0.1:7420", "[::1]:7420", "graft-0.graft:65535"]);
     Target {
         name: "units",
         words: &["GiB", "18446744073709551615", "h", "[::]", ":0", "::ffff:127.0.0.1", " "],

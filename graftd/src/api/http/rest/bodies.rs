@@ -31,6 +31,8 @@ pub(super) struct StartWorkflow {
     on_conflict: OnConflict,
     /// As `Idempotency-Key`, for one of many starts.
     pub(super) request_id: Option<String>,
+    /// As the header `traceparent`, for one of many starts.
+    traceparent: Option<String>,
 }
 
 /// What happens when the id of a start is taken.
@@ -130,6 +132,7 @@ impl StartWorkflow {
             retention_ms: self.retention_ms.unwrap_or_default(),
             on_conflict: on_conflict.into(),
             meta,
+            traceparent: self.traceparent.unwrap_or_default(),
         })
     }
 }

@@ -17,7 +17,7 @@ use tonic::metadata::AsciiMetadataValue;
 use super::super::problem::Refusal;
 use super::suggest;
 use crate::api::access::Guarded;
-use crate::api::requests::CLIENT_METADATA;
+use crate::api::requests::{CLIENT_METADATA, TRACEPARENT};
 use crate::api::{Shared, bodies};
 use crate::auth::caller::Caller;
 
@@ -68,9 +68,12 @@ impl<Q, B> Call<Q, B> {
     /// The message as a request of the same client.
     pub(super) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
-        let name = self.headers.get(CLIENT_METADATA).and_then(|name| AsciiMetadataValue::try_from(name.as_bytes()).ok());
-        if let Some(name) = name {
-            request.metadata_mut().insert(CLIENT_METADATA, name);
+        for header in [CLIENT_METADATA, TRACEPARENT] {
+            for value in self.headers.get_all(header) {
+                if let Ok(value) = AsciiMetadataValue::try_from(value.as_bytes()) {
+                    request.metadata_mut().append(header, value);
+                }
+            }
         }
         if let Some(caller) = &self.caller {
             request.extensions_mut().insert(caller.clone());

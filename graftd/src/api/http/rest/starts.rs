@@ -15,7 +15,7 @@ use super::call::{Call, Lines};
 use super::route::{Method, Table};
 use super::workflows::NoQuery;
 use crate::api::access::Asker;
-use crate::api::requests::{part_of, principal};
+use crate::api::requests::{Starter, part_of};
 use crate::api::start_many;
 
 /// Adds the verb.
@@ -29,14 +29,14 @@ pub(super) fn routes(table: &mut Table) {
 
 async fn start(call: Call<NoQuery, Lines<StartWorkflow>>) -> Result<LinesOf<StartResult>, Refusal> {
     let request = call.request(());
-    let (principal, asker) = (principal(request.metadata()), Asker::of(&request));
+    let (starter, asker) = (Starter::of(request.metadata()), Asker::of(&request));
     let key = call.meta()?;
     let (namespace, shared) = (call.namespace(), call.shared);
     let starts = call.body.enumerate().map(move |(at, line)| {
         let start = Lines::<StartWorkflow>::read_line(at + 1, &line);
         Ok(start.and_then(|start| start.message(namespace.clone(), key.as_ref().map(|key| of_line(key, at)))))
     });
-    let answers = start_many::start_many(shared, principal, asker, stream::iter(starts));
+    let answers = start_many::start_many(shared, starter, asker, stream::iter(starts));
     Ok(LinesOf(Box::pin(answers.map(|answer| answer.map(|answer| (&answer).into())))))
 }
 
