@@ -12,7 +12,7 @@ use graft_proto::v1::task_service_client::TaskServiceClient;
 use graft_proto::v1::workflow_service_client::WorkflowServiceClient;
 use graft_proto::v1::{
     ClusterStatusRequest, ClusterStatusResponse, Consistency, DiagnoseRequest, DiagnoseResponse, ListWorkersRequest, LogLevelRequest,
-    LogLevelResponse, RequestMeta, StatsRequest, StatsResponse, Worker,
+    LogLevelResponse, ProfileRequest, ProfileResponse, RequestMeta, StatsRequest, StatsResponse, Worker,
 };
 use graft_proto::{ANSWER_BYTES_MAX, MESSAGE_BYTES_MAX};
 use tonic::metadata::{Ascii, MetadataValue};
@@ -27,6 +27,7 @@ use graft_proto::errors::ErrorCode;
 use crate::error::ClientError;
 use crate::handle::WorkflowHandle;
 use crate::limits;
+use crate::next::millis;
 use crate::start::{StartWorkflow, Started, named};
 use crate::tls::Tls;
 
@@ -299,6 +300,21 @@ impl Client {
             async move { service.diagnose(DiagnoseRequest {}).await }
         };
         self.shared.connections.call("ask a member how it is", Kind::Read, self.shared.request_timeout, call).await
+    }
+
+    /// Where the member that answers spends its processor time over so long (at most 60 s): samples of all its threads, as a profile for pprof. One at a
+    /// time is made. Which member answers, [`Client::at`] decides.
+    ///
+    /// # Errors
+    /// If it takes too long, if another one is being made, or if no member answers.
+    pub async fn profile(&self, duration: Duration) -> Result<ProfileResponse, ClientError> {
+        let request = ProfileRequest { duration_ms: millis(duration) };
+        let call = |channel| {
+            let mut service = self.cluster_service(channel);
+            async move { service.profile(request).await }
+        };
+        let timeout = self.shared.request_timeout.saturating_add(duration);
+        self.shared.connections.call("ask a member for a profile", Kind::Once, timeout, call).await
     }
 
     /// Worker sessions of this namespace.

@@ -100,6 +100,10 @@ pub(crate) enum Cluster {
         graft cluster log-level --reset"
     )]
     LogLevel(LogLevelArgs),
+    /// Sample where a member spends its processor time, into a file for pprof. The process goes on meanwhile, a little slower.
+    #[command(after_help = "Examples:\n  graft cluster profile --seconds 10 --file graft-0.pprof --member graft-0\n  \
+        graft cluster profile --file leader.pprof && go tool pprof -top leader.pprof")]
+    Profile(ProfileArgs),
     /// Start a workflow of one step, work it off in this process, and wait for its end: whether the cluster does what it is for. It is deleted an
     /// hour later.
     #[command(after_help = "Examples:\n  graft cluster try\n  graft cluster try --wait=10s --addr http://127.0.0.1:7420 -q")]
@@ -148,6 +152,20 @@ pub(crate) struct LogLevelArgs {
     /// The level of each member's configuration again.
     #[arg(long, conflicts_with = "level")]
     pub(crate) reset: bool,
+}
+
+/// Arguments of `graft cluster profile`.
+#[derive(Debug, Args)]
+pub(crate) struct ProfileArgs {
+    /// For so many seconds.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub(crate) seconds: u64,
+    /// The member; otherwise the one that leads.
+    #[arg(long, value_name = "MEMBER")]
+    pub(crate) member: Option<String>,
+    /// Where it goes.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: PathBuf,
 }
 
 /// Arguments of `graft debug-bundle`.

@@ -29,6 +29,7 @@ kinds! {
     cluster::doctor::FindingsJson,
     cluster::log_level::LevelJson,
     cluster::log_level::LevelsJson,
+    cluster::profile::ProfileJson,
     cluster::snapshot::SnapshotJson,
     context::list::ContextJson,
     context::list::ContextsJson,

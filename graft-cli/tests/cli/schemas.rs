@@ -113,7 +113,7 @@ async fn every_kind_is_written_as_its_schema_says() {
     here.graft(&["workflow", "watch", "failed"]).await;
     let debug_dir = format!("{disk}/debug");
     let saved = format!("{disk}/graft.snapshot");
-    let saved = saved.as_str();
+    let (saved, profile) = (saved.as_str(), format!("{disk}/graft.pprof"));
     let bench = ["bench", "--duration", "200ms", "--warmup", "50ms", "--concurrency", "2", "--fsync-dir", disk];
     let commands: &[&[&str]] = &[
         &["workflow", "start", "a", "--node", "wide"],
@@ -140,6 +140,7 @@ async fn every_kind_is_written_as_its_schema_says() {
         &["cluster", "status"],
         &["cluster", "members"],
         &["cluster", "log-level"],
+        &["cluster", "profile", "--seconds", "1", "--file", &profile],
         &["cluster", "upgrade", "--dry-run"],
         &["cluster", "join-token", "create"],
         &["cluster", "join-token", "list"],

@@ -244,6 +244,7 @@ guarded! {
         fn list_workers(v1::ListWorkersRequest) -> v1::ListWorkersResponse { |asked| Need::InOrAll(Right::Read, &asked.namespace) }
         fn log_level(v1::LogLevelRequest) -> v1::LogLevelResponse { |asked| of_log_level(asked), logged }
         fn diagnose(v1::DiagnoseRequest) -> v1::DiagnoseResponse { |_| Need::Cluster(Right::Administer), logged }
+        fn profile(v1::ProfileRequest) -> v1::ProfileResponse { |_| Need::Cluster(Right::Administer), logged }
         fn stats(v1::StatsRequest) -> v1::StatsResponse { |_| Need::Cluster(Right::Read) }
         fn snapshot(v1::SnapshotRequest) -> Self::SnapshotStream { |_| Need::Cluster(Right::Administer), logged }
     }

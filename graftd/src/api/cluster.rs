@@ -90,6 +90,10 @@ impl ClusterService for Cluster {
         Ok(Response::new(diagnosis::diagnosis(&self.shared)?))
     }
 
+    async fn profile(&self, request: Request<v1::ProfileRequest>) -> Result<Response<v1::ProfileResponse>, Status> {
+        Ok(Response::new(diagnosis::profile(&self.shared, request.into_inner()).await?))
+    }
+
     async fn stats(&self, _: Request<v1::StatsRequest>) -> Result<Response<v1::StatsResponse>, Status> {
         let metrics = &self.shared.api.metrics;
         let commands = &metrics.raft.commands;

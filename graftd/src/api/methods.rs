@@ -19,7 +19,7 @@ use super::{Shared, bodies, reflection};
 use graft_proto::errors::{ErrorCode, Fault, grpc_name, quoted};
 
 /// Every method, as the path names it.
-pub const METHODS: [&str; 50] = [
+pub const METHODS: [&str; 51] = [
     "graft.v1.WorkflowService/Start",
     "graft.v1.WorkflowService/StartMany",
     "graft.v1.WorkflowService/Get",
@@ -51,6 +51,7 @@ pub const METHODS: [&str; 50] = [
     "graft.v1.ClusterService/Snapshot",
     "graft.v1.ClusterService/LogLevel",
     "graft.v1.ClusterService/Diagnose",
+    "graft.v1.ClusterService/Profile",
     "graft.v1.MembershipService/Bootstrap",
     "graft.v1.MembershipService/CreateJoinToken",
     "graft.v1.MembershipService/ListJoinGrants",

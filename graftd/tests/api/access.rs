@@ -98,6 +98,7 @@ fn table() -> Vec<(&'static str, Vec<u8>, Needs)> {
         ("graft.v1.ClusterService/LogLevel", v1::LogLevelRequest { level: None }.encode_to_vec(), Needs::ViewerOfAll),
         ("graft.v1.ClusterService/LogLevel", v1::LogLevelRequest { level: Some(String::new()) }.encode_to_vec(), Needs::ClusterAdmin),
         ("graft.v1.ClusterService/Diagnose", vec![], Needs::ClusterAdmin),
+        ("graft.v1.ClusterService/Profile", vec![], Needs::ClusterAdmin),
         ("graft.v1.MembershipService/Bootstrap", vec![], Needs::ClusterAdmin),
         ("graft.v1.MembershipService/CreateJoinToken", vec![], Needs::ClusterAdmin),
         ("graft.v1.MembershipService/ListJoinGrants", vec![], Needs::ViewerOfAll),

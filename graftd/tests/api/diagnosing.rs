@@ -24,3 +24,27 @@ async fn a_member_inside_another_program_says_how_it_is_and_leaves_the_log_alone
     }
     member.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_is_profiled_for_a_bounded_time_and_by_one_at_a_time() {
+    let member = Member::start().await;
+    let mut cluster = member.cluster().await;
+    let refused = cluster.profile(v1::ProfileRequest { duration_ms: 60_001 }).await.expect_err("too long");
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert!(refused.message().contains("at most 60000 are allowed"), "{}", refused.message());
+    // Whoever has the turn, the other is told so.
+    let mut other = member.cluster().await;
+    let (first, second) =
+        tokio::join!(cluster.profile(v1::ProfileRequest { duration_ms: 2_000 }), other.profile(v1::ProfileRequest { duration_ms: 2_000 }));
+    let (made, refused) = if first.is_ok() { (first, second) } else { (second, first) };
+    let made = made.expect("one of them").into_inner();
+    assert!(made.member == "m1" && !made.profile.is_empty());
+    let refused = refused.expect_err("one at a time");
+    assert!(refused.code() == Code::ResourceExhausted && refused.message().contains("is being profiled already"), "{refused:?}");
+    // Over REST it is a file.
+    let answer = member.open_http("GET", "/api/v1/cluster/profile?seconds=1", &[], b"").await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.head.contains("application/octet-stream") && answer.head.contains("graft.pprof"), "{}", answer.head);
+    member.fetch("/api/v1/cluster/profile?seconds=61").await.problem(400, "GR0001");
+    member.stop().await;
+}

@@ -6,6 +6,7 @@ mod join_token;
 pub(super) mod log_level;
 mod members;
 mod order;
+pub(super) mod profile;
 pub(super) mod snapshot;
 mod status;
 mod trial;
@@ -23,6 +24,7 @@ pub(super) async fn run(session: &Session, global: &Global, verb: Cluster) -> Cl
         Cluster::Members(watching) => members::run(session, &watching).await,
         Cluster::Doctor => doctor::run(session, global).await,
         Cluster::LogLevel(args) => log_level::run(session, global, &args).await,
+        Cluster::Profile(args) => profile::run(session, args).await,
         Cluster::Try(args) => trial::run(session, &args).await,
         Cluster::Bootstrap(args) => bootstrap::run(session, args).await,
         Cluster::JoinToken(JoinToken::Create(args)) => join_token::create(session, args).await,

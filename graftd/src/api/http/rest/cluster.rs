@@ -1,6 +1,6 @@
 //! The cluster, its members, its workers; and the pages of the catalogue of errors.
 
-use futures::StreamExt;
+use futures::{StreamExt, stream};
 use graft_proto::documents::{ClusterStatus, Diagnosis, LogLevel, MemberList, WorkerList};
 use graft_proto::errors::{ErrorCode, Fault, quoted};
 use graft_proto::v1;
@@ -29,6 +29,8 @@ pub(super) fn routes(table: &mut Table) {
     table.verb(Method::Get, "/cluster/log-level", "get_log_level", level, log_level);
     let diagnosis = "What this member says of itself when something is wrong with it: settings, readiness, metrics, the newest lines of its log. No secrets.";
     table.verb(Method::Get, "/cluster/diagnosis", "diagnose_member", diagnosis, self::diagnosis);
+    let profile = "Where this member spends its processor time: samples of all its threads over some seconds, as a file for pprof.";
+    table.verb(Method::Get, "/cluster/profile", "profile_member", profile, self::profile);
     let page = "What a code of an error means, how it comes about, and what to do; as Markdown.";
     table.verb(Method::Get, "/errors/{code}", "explain_error", page, explain);
     table.without_keys();
@@ -92,6 +94,21 @@ async fn set_log_level(call: Call<NoQuery, Json<NewLevel>>) -> Result<LogLevel, 
 async fn diagnosis(call: Call<NoQuery>) -> Result<Diagnosis, Refusal> {
     let service = call.guarded(|shared| Cluster { shared });
     Ok((&service.diagnose(call.request(v1::DiagnoseRequest {})).await?.into_inner()).into())
+}
+
+/// For how long.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+struct HowLong {
+    /// Left out: 10; at most 60.
+    seconds: Option<u64>,
+}
+
+async fn profile(call: Call<HowLong>) -> Result<Download, Refusal> {
+    let service = call.guarded(|shared| Cluster { shared });
+    let duration_ms = call.query.seconds.unwrap_or_default().saturating_mul(1_000);
+    let profile = service.profile(call.request(v1::ProfileRequest { duration_ms })).await?.into_inner().profile;
+    Ok(Download { pieces: Box::pin(stream::iter([Ok(profile)])), name: "graft.pprof" })
 }
 
 async fn explain(call: Call<NoQuery>) -> Result<Page, Refusal> {
