@@ -20,6 +20,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 
 use crate::channel::{Connections, Kind, Place};
+use crate::codec::{Codec, PayloadCodec, Payloads};
 use crate::credentials::{Credentials, Source};
 use crate::endpoints::{Endpoints, is_secure};
 use graft_proto::errors::ErrorCode;
@@ -57,6 +58,7 @@ struct Shared {
     connections: Connections,
     principal: Option<MetadataValue<Ascii>>,
     request_timeout: Duration,
+    codec: Option<Codec>,
 }
 
 /// How a [`Client`] is made. See [`Client::builder`].
@@ -69,6 +71,7 @@ pub struct ClientBuilder {
     request_timeout: Duration,
     tls: Tls,
     token: Option<Source>,
+    codec: Option<Codec>,
 }
 
 impl ClientBuilder {
@@ -108,6 +111,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Encodes payload before it is sent and decodes what comes, here and in workers that are built of this client: members see neither configs nor the
+    /// values of states. See [`PayloadCodec`] for what then is not possible.
+    pub fn payload_codec(mut self, codec: impl PayloadCodec) -> Self {
+        self.codec = Some(Codec(Arc::new(codec)));
+        self
+    }
+
     /// How long a call may take, repeats included; otherwise 30 s.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
@@ -132,7 +142,7 @@ impl ClientBuilder {
             Some(identity) => Some(principal(&identity)?),
         };
         let namespace = if self.namespace.is_empty() { NAMESPACE_DEFAULT.into() } else { self.namespace.into() };
-        let shared = Shared { connections, principal, request_timeout: self.request_timeout };
+        let shared = Shared { connections, principal, request_timeout: self.request_timeout, codec: self.codec };
         Ok(Client { shared: Arc::new(shared), namespace, stale: false })
     }
 }
@@ -205,26 +215,26 @@ impl Client {
     pub fn builder(endpoints: impl Into<Endpoints>) -> ClientBuilder {
         let namespace = NAMESPACE_DEFAULT.to_owned();
         let (endpoints, request_timeout) = (endpoints.into(), REQUEST_TIMEOUT_DEFAULT);
-        ClientBuilder { endpoints, namespace, identity: None, request_timeout, tls: Tls::new(), token: None }
+        ClientBuilder { endpoints, namespace, identity: None, request_timeout, tls: Tls::new(), token: None, codec: None }
     }
 
     /// A client of no server: every call fails at once, and says so.
     #[cfg(feature = "testing")]
-    pub(crate) fn without_server() -> Self {
+    pub(crate) fn without_server(codec: Option<Codec>) -> Self {
         let connections = Connections::new(Vec::new(), Tls::new(), Credentials::default());
-        let shared = Shared { connections, principal: None, request_timeout: REQUEST_TIMEOUT_DEFAULT };
+        let shared = Shared { connections, principal: None, request_timeout: REQUEST_TIMEOUT_DEFAULT, codec };
         Self { shared: Arc::new(shared), namespace: NAMESPACE_DEFAULT.into(), stale: false }
     }
 
-    /// The same client at other addresses, whose answers are for it alone: with the same TLS, token, identity and patience. An address without a scheme
+    /// The same client at other addresses, whose answers are for it alone: with the same TLS, token, identity, codec and patience. An address without a scheme
     /// is spoken with as the present ones are.
     ///
     /// # Errors
     /// If an address is no URL, or would get the token in the clear.
     pub fn at(&self, endpoints: impl Into<Endpoints>) -> Result<Self, ClientError> {
         let connections = self.shared.connections.at(endpoints.into())?;
-        let Shared { principal, request_timeout, .. } = &*self.shared;
-        let shared = Shared { connections, principal: principal.clone(), request_timeout: *request_timeout };
+        let Shared { principal, request_timeout, codec, .. } = &*self.shared;
+        let shared = Shared { connections, principal: principal.clone(), request_timeout: *request_timeout, codec: codec.clone() };
         Ok(Self { shared: Arc::new(shared), ..self.clone() })
     }
 
@@ -249,7 +259,7 @@ impl Client {
     }
 
     pub(crate) async fn send_start(&self, start: StartWorkflow<Self>) -> Result<Started, ClientError> {
-        let request = start.into_request(&self.namespace)?;
+        let request = start.into_request(self)?;
         let operation = format!("start {} in namespace \"{}\"", named(&request.workflow_id), request.namespace);
         let answer = self
             .workflows_call(&operation, Kind::Change, request, |mut service, request| async move { service.start(request).await })
@@ -358,6 +368,19 @@ impl Client {
     /// How fresh this client's reads are, on the wire.
     pub(crate) fn consistency(&self) -> i32 {
         if self.stale { Consistency::Stale.into() } else { Consistency::Linearizable.into() }
+    }
+
+    pub(crate) fn has_codec(&self) -> bool {
+        self.shared.codec.is_some()
+    }
+
+    /// The payload of a workflow in this client's namespace.
+    pub(crate) fn payloads<'a>(&'a self, workflow_id: &'a str) -> Payloads<'a> {
+        self.payloads_in(&self.namespace, workflow_id)
+    }
+
+    pub(crate) fn payloads_in<'a>(&'a self, namespace: &'a str, workflow_id: &'a str) -> Payloads<'a> {
+        Payloads::new(self.shared.codec.as_ref().map(|codec| &*codec.0), namespace, workflow_id)
     }
 
     pub(crate) fn connections(&self) -> &Connections {

@@ -166,9 +166,16 @@ impl Redrive {
     }
 
     /// The request as it is sent.
-    pub(crate) fn into_request(self, namespace: &str, which: redrive_request::Which) -> RedriveRequest {
-        RedriveRequest {
-            namespace: namespace.to_owned(),
+    pub(crate) fn into_request(
+        self,
+        client: &Client,
+        operation: &str,
+        which: redrive_request::Which,
+    ) -> Result<RedriveRequest, ClientError> {
+        // What is meant for several is encoded as being of none of them.
+        let workflow_id = if let redrive_request::Which::One(one) = &which { one.workflow_id.clone() } else { String::new() };
+        let mut request = RedriveRequest {
+            namespace: client.namespace().to_owned(),
             which: Some(which),
             dry_run: self.dry_run,
             config: self.config.and_then(RawJson::into_payload),
@@ -177,7 +184,9 @@ impl Redrive {
             limit: 0,
             cursor: String::new(),
             meta: meta(self.request_id),
-        }
+        };
+        client.payloads(&workflow_id).encode_redrive(&mut request).map_err(|broken| broken.into_error(operation))?;
+        Ok(request)
     }
 }
 
@@ -348,7 +357,7 @@ impl Client {
         let operation = &format!("redrive dead letters of namespace \"{}\"", self.namespace());
         let how = how.into();
         let (limit, cursor) = (how.limit, how.cursor.clone());
-        let request = how.into_request(self.namespace(), redrive_request::Which::Filter(filter.wire));
+        let request = how.into_request(self, operation, redrive_request::Which::Filter(filter.wire))?;
         let page = async |limit, cursor| self.redrive(operation, RedriveRequest { limit, cursor, ..request.clone() }).await;
         all(operation, request.dry_run, limit, cursor, page).await
     }
@@ -379,7 +388,7 @@ impl Client {
         let operation = &format!("redrive dead letters of namespace \"{}\"", self.namespace());
         let how = how.into();
         let part = async |letters| {
-            let request = how.clone().into_request(self.namespace(), redrive_request::Which::Several(letters));
+            let request = how.clone().into_request(self, operation, redrive_request::Which::Several(letters))?;
             self.redrive(operation, request).await
         };
         several(how.dry_run, letters, part).await
@@ -430,7 +439,7 @@ impl TaskHandle {
     pub async fn redrive(&self, how: impl Into<Redrive>) -> Result<DeadLetterOutcome, ClientError> {
         let operation = self.doing("redrive");
         let client = &self.workflow.client;
-        let request = how.into().into_request(client.namespace(), redrive_request::Which::One(self.named()));
+        let request = how.into().into_request(client, &operation, redrive_request::Which::One(self.named()))?;
         let answer = client.redrive(&operation, request).await?;
         self.the_one(&operation, answer)
     }

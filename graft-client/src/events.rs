@@ -121,7 +121,12 @@ impl Subscription {
                 continue;
             };
             match stream.message().await {
-                Ok(Some(SubscribeResponse { events, position })) => {
+                Ok(Some(SubscribeResponse { mut events, position })) => {
+                    for WorkflowEvent { namespace, workflow_id, event, .. } in &mut events {
+                        let decoded =
+                            event.as_mut().map_or(Ok(()), |event| self.client.payloads_in(namespace, workflow_id).decode_event(event));
+                        decoded.map_err(|broken| broken.into_error(Self::OPERATION))?;
+                    }
                     self.request.after.clone_from(&position);
                     self.empty_tries = 0;
                     self.backoff.reset();

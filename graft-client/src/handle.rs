@@ -20,6 +20,8 @@ use crate::RawJson;
 use crate::error::ClientError;
 use crate::next::millis;
 
+/// What reading a history is called in errors.
+const HISTORY: &str = "read the history of";
 /// How long one `Wait` call stays at the server before it is asked again.
 const WAIT_STEP: Duration = Duration::from_secs(20);
 /// How often a watch that ends too early is begun again, without an event in between, before it is given up.
@@ -121,8 +123,12 @@ impl WorkflowHandle {
         let (namespace, workflow_id) = (self.client.namespace().to_owned(), self.workflow_id.clone());
         let request = GetRequest { namespace, workflow_id, run: self.run, consistency: self.client.consistency() };
         let call = |mut service: Service, request| async move { service.get(request).await };
-        let answer = self.client.workflows_call(&self.doing("get"), Kind::Read, request, call).await?;
-        Ok(Workflow { summary: self.present(answer.workflow)?, state: RawJson::from_payload(answer.state), tasks: answer.tasks })
+        let operation = self.doing("get");
+        let mut answer = self.client.workflows_call(&operation, Kind::Read, request, call).await?;
+        let payloads = self.client.payloads(&self.workflow_id);
+        let decoded = answer.tasks.iter_mut().try_for_each(|task| payloads.decode_task(task)).and_then(|()| payloads.state(answer.state));
+        let state = decoded.map_err(|broken| broken.into_error(&operation))?;
+        Ok(Workflow { summary: self.present(answer.workflow)?, state, tasks: answer.tasks })
     }
 
     /// Waits until it has ended, however long that takes, through changes of leader. It stays with the run that was current at the first
@@ -162,13 +168,15 @@ impl WorkflowHandle {
         let (namespace, workflow_id) = (self.client.namespace().to_owned(), self.workflow_id.clone());
         let request = WaitRequest { namespace, workflow_id, run: self.run, timeout_ms: millis(step).max(1) };
         let call = |mut service: Service, request| async move { service.wait(request).await };
-        let answer = self.client.workflows_call(&self.doing("wait for"), Kind::Lasting(step), request, call).await?;
+        let operation = self.doing("wait for");
+        let answer = self.client.workflows_call(&operation, Kind::Lasting(step), request, call).await?;
         let summary = self.present(answer.workflow)?;
         if !answer.ended {
             self.run = summary.run;
             return Ok(None);
         }
-        Ok(Some(Workflow { summary, state: RawJson::from_payload(answer.state), tasks: Vec::new() }))
+        let state = self.client.payloads(&self.workflow_id).state(answer.state).map_err(|broken| broken.into_error(&operation))?;
+        Ok(Some(Workflow { summary, state, tasks: Vec::new() }))
     }
 
     /// Waits until it has completed and reads its state as `T`.
@@ -220,7 +228,8 @@ impl WorkflowHandle {
         let (namespace, workflow_id, from) = (self.client.namespace().to_owned(), self.workflow_id.clone(), from.to_owned());
         let request = HistoryRequest { namespace, workflow_id, run: self.run, limit, cursor: from, consistency: self.client.consistency() };
         let call = |mut service: Service, request| async move { service.history(request).await };
-        let answer = self.client.workflows_call(&self.doing("read the history of"), Kind::Read, request, call).await?;
+        let mut answer = self.client.workflows_call(&self.doing(HISTORY), Kind::Read, request, call).await?;
+        self.decode_events(&mut answer.events, HISTORY)?;
         Ok(HistoryPage { events: answer.events, next_cursor: cursor(answer.next_cursor), run: answer.run })
     }
 
@@ -302,6 +311,11 @@ impl WorkflowHandle {
         })
     }
 
+    fn decode_events(&self, events: &mut [Event], verb: &str) -> Result<(), ClientError> {
+        let payloads = self.client.payloads(&self.workflow_id);
+        events.iter_mut().try_for_each(|event| payloads.decode_event(event)).map_err(|broken| broken.into_error(&self.doing(verb)))
+    }
+
     fn present(&self, summary: Option<WorkflowSummary>) -> Result<WorkflowSummary, ClientError> {
         summary.ok_or_else(|| {
             let object = format!("workflow \"{}\"", self.workflow_id);
@@ -351,10 +365,11 @@ struct Watch {
 impl Watch {
     async fn next(&mut self) -> Result<Option<Event>, ClientError> {
         loop {
-            if let Some(event) = self.pending.next() {
+            if let Some(mut event) = self.pending.next() {
                 if event.number < self.from {
                     continue; // a repeat
                 }
+                self.handle.decode_events(std::slice::from_mut(&mut event), "watch")?;
                 self.from = event.number + 1;
                 self.ended |= ends_the_run(&event);
                 self.empty_tries = 0;

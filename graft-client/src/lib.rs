@@ -178,6 +178,9 @@
 //! Where members ask who somebody is, [`ClientBuilder::token_file`] shows a token, and [`ClientBuilder::tls`] a certificate; [`Client::create_token`],
 //! [`Client::tokens`], [`Client::revoke_token`], [`Client::who_am_i`] and [`Client::acts`] are for those who give access to others.
 //!
+//! A [`PayloadCodec`] encodes what members shall not read, before it leaves the process: with one that encrypts, they see neither configs nor the values of
+//! states, and merge them all the same.
+//!
 //! [`middleware`] runs around nodes, for traces, metrics and permissions. With the feature `testing`, `testing::TestEngine` executes workflows in
 //! a test: without a server, on a clock of its own, with failures by script.
 
@@ -187,6 +190,7 @@ mod access;
 mod backoff;
 mod channel;
 mod client;
+pub mod codec;
 mod context;
 mod credentials;
 mod dead_letters;
@@ -219,6 +223,7 @@ mod worker;
 
 pub use access::{ActPage, NewToken, TokenPage};
 pub use client::{Client, ClientBuilder, NAMESPACE_DEFAULT, Workers};
+pub use codec::{CodecError, EncodedPayload, PayloadCodec, PayloadPart, PayloadPlace};
 pub use context::{CancelReason, NodeContext, PROGRESS_BYTES_MAX};
 pub use dead_letters::{DeadLetterFilter, DeadLetterName, DeadLetterOutcome, DeadLetterPage, Discard, Redrive, Resolved};
 pub use endpoints::Endpoints;

@@ -3,7 +3,7 @@
 
 use graft_proto::MESSAGE_BYTES_MAX;
 use graft_proto::v1::operation::Change;
-use graft_proto::v1::{NewTask, Operation, Payload};
+use graft_proto::v1::{Completed, NewTask, Operation, Payload};
 use prost::Message;
 
 use graft_proto::errors::ErrorCode;
@@ -13,7 +13,7 @@ use crate::error::ClientError;
 /// Largest state, in bytes of JSON.
 pub(crate) const STATE_BYTES_MAX: usize = 1 << 20;
 /// Largest patch of one outcome, in bytes of JSON; what it appends may come to as much again.
-pub(crate) const PATCH_BYTES_MAX: usize = 1 << 20;
+const PATCH_BYTES_MAX: usize = 1 << 20;
 /// Largest config of a task, in bytes of JSON.
 const CONFIG_BYTES_MAX: usize = 1 << 20;
 /// What to do about it.
@@ -32,8 +32,18 @@ pub(crate) fn check_configs<'a>(tasks: impl IntoIterator<Item = &'a NewTask>) ->
     tasks.into_iter().try_for_each(|task| check(&format!("the config for node \"{}\"", task.node), task.config.as_ref(), CONFIG_BYTES_MAX))
 }
 
+/// Checks what a node answered.
+pub(crate) fn check_completed(completed: &Completed) -> Result<(), String> {
+    let Completed { patch, operations, next, fan_outs, .. } = completed;
+    check("the change of the state", patch.as_ref(), PATCH_BYTES_MAX)
+        .and_then(|()| check_appended(operations))
+        .and_then(|()| check_configs(next))
+        .and_then(|()| check_configs(fan_outs.iter().flat_map(|fan_out| fan_out.tasks.iter().chain(&fan_out.continuation))))
+        .map_err(|reason| format!("{reason}. {REMEDY}"))
+}
+
 /// Checks what one outcome appends, which counts together.
-pub(crate) fn check_appended(operations: &[Operation]) -> Result<(), String> {
+fn check_appended(operations: &[Operation]) -> Result<(), String> {
     let size = |operation: &Operation| if let Some(Change::Append(value)) = &operation.change { value.data.len() } else { 0 };
     match operations.iter().map(size).sum::<usize>() {
         bytes if bytes > PATCH_BYTES_MAX => {

@@ -89,7 +89,7 @@ impl Many {
 
     /// A start that cannot be sent is answered at once, in its place.
     fn add(&mut self, start: StartWorkflow) {
-        let checked = start.into_request(self.client.namespace()).and_then(|request| {
+        let checked = start.into_request(&self.client).and_then(|request| {
             let operation = format!("start {} in namespace \"{}\"", named(&request.workflow_id), request.namespace);
             limits::check_request(&operation, &request).map(|()| (operation, request))
         });

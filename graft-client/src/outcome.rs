@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use crate::RawJson;
 use crate::diff::{diff, stack};
-use crate::limits;
 use crate::next::Next;
 
 /// The result of a node whose state is `S`.
@@ -157,11 +156,6 @@ impl Parts {
             .map(|(list, join)| Ok(WireFanOut { tasks: tasks(list)?, continuation: join.map(Next::into_wire).transpose()? }));
         let fan_outs = fan_outs.collect::<Result<Vec<_>, String>>()?;
         let (next, patch) = (tasks(self.next)?, patch.map(payload));
-        limits::check("the change of the state", patch.as_ref(), limits::PATCH_BYTES_MAX)
-            .and_then(|()| limits::check_appended(&self.operations))
-            .and_then(|()| limits::check_configs(&next))
-            .and_then(|()| limits::check_configs(fan_outs.iter().flat_map(|fan_out| fan_out.tasks.iter().chain(&fan_out.continuation))))
-            .map_err(|reason| format!("{reason}. {}", limits::REMEDY))?;
         Ok(Completed { base_revision, patch, operations: self.operations, fan_outs, next })
     }
 }
@@ -186,6 +180,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::limits;
 
     fn patch(completed: &Completed) -> Option<Value> {
         completed.patch.as_ref().map(|payload| serde_json::from_slice(&payload.data).unwrap())
@@ -231,7 +226,8 @@ mod tests {
             (Outcome::done().next(Next::named("ship", &large)), "the config for node \"ship\" has 1048578 bytes"),
             (fan_out, "the config for node \"ship\" has 1048578 bytes"),
         ] {
-            let error = outcome.into_parts().1.into_wire(1, &RawJson::default(), None).unwrap_err();
+            let completed = outcome.into_parts().1.into_wire(1, &RawJson::default(), None).unwrap();
+            let error = limits::check_completed(&completed).unwrap_err();
             assert!(error.starts_with(what) && error.ends_with(limits::REMEDY), "{error}");
         }
     }

@@ -146,13 +146,16 @@ impl<C> StartWorkflow<C> {
         self
     }
 
-    pub(crate) fn into_request(self, namespace: &str) -> Result<StartRequest, ClientError> {
+    /// The request as this client sends it.
+    pub(crate) fn into_request(self, client: &Client) -> Result<StartRequest, ClientError> {
         let Self { mut request, broken, .. } = self;
         let object = named(&request.workflow_id);
         if let Some(reason) = broken {
             return Err(ClientError::new(ErrorCode::NotSerializable, "start a workflow", object, reason));
         }
-        namespace.clone_into(&mut request.namespace);
+        client.namespace().clone_into(&mut request.namespace);
+        let workflow_id = request.workflow_id.clone();
+        client.payloads(&workflow_id).encode_start(&mut request).map_err(|broken| broken.into_error("start a workflow"))?;
         limits::check("its state", request.state.as_ref(), limits::STATE_BYTES_MAX)
             .and_then(|()| limits::check_configs(&request.nodes))
             .map_err(|reason| limits::too_large("start a workflow", &object, reason))?;

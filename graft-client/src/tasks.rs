@@ -123,7 +123,11 @@ impl Client {
             let mut service = self.task_service(channel);
             async move { service.list(request).await }
         };
-        let answer = self.call(&operation, Kind::Read, request, call).await?;
+        let mut answer = self.call(&operation, Kind::Read, request, call).await?;
+        for TaskOfWorkflow { workflow_id, task, .. } in &mut answer.tasks {
+            let decoded = task.as_mut().map_or(Ok(()), |task| self.payloads(workflow_id).decode_task(task));
+            decoded.map_err(|broken| broken.into_error(&operation))?;
+        }
         Ok(TaskPage { tasks: answer.tasks, next_cursor: cursor(answer.next_cursor) })
     }
 }
@@ -159,8 +163,9 @@ impl TaskHandle {
             let mut service = self.workflow.client.task_service(channel);
             async move { service.get(request).await }
         };
-        let answer = self.workflow.client.call(&self.doing("get"), Kind::Read, self.question(), call).await?;
-        self.details(answer)
+        let operation = self.doing("get");
+        let answer = self.workflow.client.call(&operation, Kind::Read, self.question(), call).await?;
+        self.details(&operation, answer)
     }
 
     /// The same for a dead letter only: a task that was not given up is refused.
@@ -172,8 +177,9 @@ impl TaskHandle {
             let mut service = self.workflow.client.dead_letter_service(channel);
             async move { service.get(request).await }
         };
-        let answer = self.workflow.client.call(&self.doing("get the dead letter of"), Kind::Read, self.question(), call).await?;
-        self.details(answer)
+        let operation = self.doing("get the dead letter of");
+        let answer = self.workflow.client.call(&operation, Kind::Read, self.question(), call).await?;
+        self.details(&operation, answer)
     }
 
     /// Makes it ready at once, if it waits for a time (its delay, its backoff) or for a change of the state. A ready one stays as it is. The run
@@ -198,15 +204,21 @@ impl TaskHandle {
         Ok(client.call(&self.doing("retry"), Kind::Change, request, call).await?.run)
     }
 
-    fn details(&self, answer: GetTaskResponse) -> Result<TaskDetails, ClientError> {
+    fn details(&self, operation: &str, mut answer: GetTaskResponse) -> Result<TaskDetails, ClientError> {
         let workflow_status = answer.workflow_status();
-        let (workflow_id, run, task) = match answer.task {
+        let (workflow_id, run, mut task) = match answer.task {
             Some(TaskOfWorkflow { workflow_id, run, task: Some(task) }) => (workflow_id, run, task),
             _ => {
                 let object = format!("task {} of workflow \"{}\"", self.task, self.workflow.workflow_id);
                 return Err(ClientError::new(ErrorCode::BadAnswer, "read an answer", object, "the server sent no task"));
             }
         };
+        let payloads = self.workflow.client.payloads(&workflow_id);
+        let decoded = payloads
+            .decode_task(&mut task)
+            .and_then(|()| answer.resolution.as_mut().map_or(Ok(()), |event| payloads.decode_event(event)))
+            .and_then(|()| payloads.state(answer.state));
+        let state = decoded.map_err(|broken| broken.into_error(operation))?;
         Ok(TaskDetails {
             workflow_id,
             run,
@@ -214,7 +226,7 @@ impl TaskHandle {
             task,
             failed_attempts: answer.failed_attempts,
             resolution: answer.resolution,
-            state: RawJson::from_payload(answer.state),
+            state,
             on_exhausted: answer.on_exhausted,
             retry: answer.retry,
         })

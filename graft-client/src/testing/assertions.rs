@@ -84,7 +84,9 @@ impl TestWorkflow<'_> {
     /// If it does not fit.
     #[track_caller]
     pub fn state<T: DeserializeOwned>(&self) -> T {
-        let state = RawJson::from_bytes(self.record().state.clone());
+        let (record, client) = (self.record(), &self.engine.client);
+        let state = client.payloads(&record.id).state(RawJson::from_bytes(record.state.clone()).into_payload());
+        let state = state.unwrap_or_else(|broken| self.wrong(&broken.into_error("read its state").to_string()));
         state.parse().unwrap_or_else(|error| {
             self.wrong(&format!("its state does not fit {}: {error}", std::any::type_name::<T>()));
         })

@@ -15,6 +15,7 @@ use super::driving::{Ended, Running};
 use super::machine::Machine;
 use super::scripts::{Scripts, Which};
 use crate::client::Client;
+use crate::codec::{Codec, PayloadCodec};
 use crate::context::NodeContext;
 use crate::failure::Failure;
 use crate::node::{NodeResult, node_fn};
@@ -47,6 +48,7 @@ pub struct TestEngine {
 #[must_use]
 pub struct TestEngineBuilder {
     namespace: String,
+    codec: Option<Codec>,
     seed: Option<u64>,
     steps_max: u64,
 }
@@ -55,6 +57,13 @@ impl TestEngineBuilder {
     /// The namespace that workflows live in; otherwise `default`.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
+        self
+    }
+
+    /// Encodes payload, as [`ClientBuilder::payload_codec`](crate::ClientBuilder::payload_codec) does: the machine in this engine sees nothing else.
+    /// Assertions of states decode them; a workflow that is printed is shown as the machine has it.
+    pub fn payload_codec(mut self, codec: impl PayloadCodec) -> Self {
+        self.codec = Some(Codec(Arc::new(codec)));
         self
     }
 
@@ -88,7 +97,7 @@ impl TestEngineBuilder {
     /// Outside of a current-thread tokio runtime; or if the worker cannot be built, for instance because it has two nodes of one name.
     pub fn build(self, register: impl FnOnce(WorkerBuilder) -> WorkerBuilder) -> TestEngine {
         let clock = Clock::stop();
-        let client = Client::without_server().in_namespace(self.namespace);
+        let client = Client::without_server(self.codec).in_namespace(self.namespace);
         let worker = register(Worker::builder(client)).build().unwrap_or_else(|error| panic!("{error}"));
         let Worker { client, registry, .. } = worker;
         let scripts = Scripts::default();
@@ -127,7 +136,7 @@ impl TestEngine {
 
     /// An engine with more to say: namespace, seed, bound of steps.
     pub fn builder() -> TestEngineBuilder {
-        TestEngineBuilder { namespace: crate::NAMESPACE_DEFAULT.to_owned(), seed: None, steps_max: super::STEPS_MAX }
+        TestEngineBuilder { namespace: crate::NAMESPACE_DEFAULT.to_owned(), codec: None, seed: None, steps_max: super::STEPS_MAX }
     }
 
     /// What its clock shows. Give absolute times (a deadline, [`Next::not_before`](crate::Next::not_before)) in terms of it.

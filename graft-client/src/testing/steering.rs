@@ -25,7 +25,7 @@ impl TestEngine {
     /// # Errors
     /// If a server would refuse it.
     pub fn start(&mut self, start: impl Into<StartWorkflow>) -> Result<Started, ClientError> {
-        let request = start.into().into_request(self.client.namespace())?;
+        let request = start.into().into_request(&self.client)?;
         let operation = format!("start {} in namespace \"{}\"", named(&request.workflow_id), request.namespace);
         self.started(request).map_err(|fault| error(&operation, fault))
     }
@@ -101,7 +101,7 @@ impl TestEngine {
     pub fn redrive(&mut self, workflow_id: &str, task: u32, how: impl Into<Redrive>) -> Result<(), ClientError> {
         let operation = format!("redrive task {task} of {} in namespace \"{}\"", named(workflow_id), self.client.namespace());
         let one = v1::DeadLetterRef { workflow_id: workflow_id.to_owned(), run: 0, task };
-        let request = how.into().into_request(self.client.namespace(), v1::redrive_request::Which::One(one));
+        let request = how.into().into_request(&self.client, &operation, v1::redrive_request::Which::One(one))?;
         self.redriven(workflow_id, task, request).map_err(|fault| error(&operation, fault))
     }
 

@@ -12,10 +12,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::reading::{Role, is_unit, read};
+use super::reading::{Reader, Role, is_unit};
 use crate::RawJson;
 use crate::context::NodeContext;
 use crate::failure::Failure;
+use crate::limits;
 use crate::node::{CanStart, Node, NodeFn, NodeResult};
 
 /// A node without its types.
@@ -65,26 +66,35 @@ where
     Fut: Future<Output = NodeResult<S>>,
 {
     let body = async {
-        let config = read::<C>(&config, Role::Config, cx.node())?;
-        let given = read::<S>(&state, Role::State, cx.node())?;
+        let reader = Reader::of(cx);
+        let config = reader.read::<C>(&config, Role::Config)?;
+        let given = reader.read::<S>(&state, Role::State)?;
         if let Some(blocked) = can_start(&given, &config).into_wire(cx.state_revision()) {
             return Ok(WireOutcome::Blocked(blocked));
         }
         let (written, rest) = execute(given, config).await?.into_parts();
         let states = match written {
-            Some(written) => states(&state, written, cx.node())?,
+            Some(written) => states(&state, written, reader)?,
             None => None,
         };
         rest.into_wire(cx.state_revision(), &state, states)
-            .map(WireOutcome::Completed)
-            .map_err(|reason| Failure::permanent(format!("node \"{}\" returned an outcome that cannot be sent: {reason}", cx.node())))
+            .and_then(|completed| limits::check_completed(&completed).map(|()| WireOutcome::Completed(completed)))
+            .map_err(|reason| cannot_be_sent(cx, &reason))
     };
     let verdict = AssertUnwindSafe(body).catch_unwind().await;
     verdict.unwrap_or_else(|panic| Err(Failure::panic(format!("node \"{}\" panicked: {}", cx.node(), words_of(&*panic)))))
 }
 
+pub(super) fn cannot_be_sent(cx: &NodeContext, reason: &str) -> Failure {
+    Failure::permanent(format!("node \"{}\" returned an outcome that cannot be sent: {reason}", cx.node()))
+}
+
 /// What the type read and what it wrote. What it read is read once more: most outcomes without a state never need it.
-fn states<S: Serialize + DeserializeOwned + 'static>(raw: &RawJson, written: S, node: &str) -> Result<Option<(Value, Value)>, Failure> {
+fn states<S>(raw: &RawJson, written: S, reader: Reader<'_>) -> Result<Option<(Value, Value)>, Failure>
+where
+    S: Serialize + DeserializeOwned + 'static,
+{
+    let node = reader.node;
     if is_unit::<S>() {
         return Ok(None);
     }
@@ -92,7 +102,7 @@ fn states<S: Serialize + DeserializeOwned + 'static>(raw: &RawJson, written: S, 
         if json == raw {
             return Ok(None);
         }
-        let before = if raw.is_empty() { Value::Null } else { read(raw, Role::State, node)? };
+        let before = if raw.is_empty() { Value::Null } else { reader.read(raw, Role::State)? };
         let after =
             json.parse().map_err(|error| Failure::permanent(format!("the state that node \"{node}\" returned is no JSON: {error}")))?;
         return Ok(Some((before, after)));
@@ -101,7 +111,7 @@ fn states<S: Serialize + DeserializeOwned + 'static>(raw: &RawJson, written: S, 
         serde_json::to_value(state)
             .map_err(|error| Failure::permanent(format!("the state that node \"{node}\" returned cannot be written as JSON: {error}")))
     };
-    let before = value(read(raw, Role::State, node)?)?;
+    let before = value(reader.read(raw, Role::State)?)?;
     Ok(Some((before, value(written)?)))
 }
 

@@ -9,15 +9,16 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use graft_proto::v1::result::Outcome;
-use graft_proto::v1::{AttemptRef, Task};
+use graft_proto::v1::{AttemptRef, Payload, Task};
 use tokio::time::{Instant, timeout_at};
 
-use super::attempt::words_of;
+use super::attempt::{Handler, cannot_be_sent, words_of};
 use super::registry::Registry;
-use crate::RawJson;
 use crate::client::Client;
+use crate::codec::Broken;
 use crate::context::NodeContext;
 use crate::failure::Failure;
+use crate::limits;
 use crate::middleware::{Executed, Inner, Innermost, TIMEOUT_GRACE, ran_too_long};
 
 /// An attempt that has not begun yet.
@@ -32,25 +33,43 @@ impl Registry {
     /// The attempt of a task; `None` if its node is not here.
     pub(crate) fn execute(self: &Arc<Self>, mut task: Task, at: AttemptRef, client: Client) -> Option<Execution> {
         let entry = self.get(&task.node)?.clone();
-        let state = RawJson::from_payload(task.state.take());
-        let config = RawJson::from_payload(task.config.take());
+        let (state, config) = (task.state.take(), task.config.take());
         let cx = NodeContext::new(task, at, entry.timeout, client);
         let (registry, context) = (self.clone(), cx.clone());
         let outcome = async move {
             // A time too far to be told is none.
             let limit = entry.timeout.and_then(|timeout| Some((Instant::now().checked_add(timeout)?, timeout)));
-            let node = Innermost { handler: entry.handler, cx: context.clone(), state, config, limit };
-            match whole(&context, Inner::new(registry.layers(), node), limit).await {
-                Ok(mut outcome) => {
-                    if let Outcome::Completed(completed) = &mut outcome {
-                        registry.complete(completed);
-                    }
-                    outcome
-                }
-                Err(failure) => Outcome::Failed(failure.into_wire(context.last_progress())),
-            }
+            registry
+                .decoded(&context, entry.handler, state, config, limit)
+                .await
+                .unwrap_or_else(|failure| Outcome::Failed(failure.into_wire(context.last_progress())))
         };
         Some(Execution { cx, outcome: Box::pin(outcome) })
+    }
+
+    /// The attempt on what the client's codec makes of its payload. Layers and node see it plain; what goes out is encoded again.
+    async fn decoded(
+        &self,
+        cx: &NodeContext,
+        handler: Arc<dyn Handler>,
+        state: Option<Payload>,
+        config: Option<Payload>,
+        limit: Option<(Instant, Duration)>,
+    ) -> Result<Outcome, Failure> {
+        let payloads = cx.client().payloads(cx.workflow_id());
+        let (state, config) =
+            (payloads.state(state).map_err(Broken::into_failure)?, payloads.config(config).map_err(Broken::into_failure)?);
+        let node = Innermost { handler, cx: cx.clone(), state: state.clone(), config, limit };
+        let mut outcome = whole(cx, Inner::new(self.layers(), node), limit).await?;
+        if let Outcome::Completed(completed) = &mut outcome {
+            self.complete(completed);
+            payloads.encode_outcome(completed, &state).map_err(Broken::into_failure)?;
+            if cx.client().has_codec() {
+                // Encoded it is larger than when the attempt looked at it.
+                limits::check_completed(completed).map_err(|reason| cannot_be_sent(cx, &reason))?;
+            }
+        }
+        Ok(outcome)
     }
 }
 

@@ -5,6 +5,8 @@ use std::any::{Any, TypeId};
 use serde::de::DeserializeOwned;
 
 use crate::RawJson;
+use crate::codec::is_marked;
+use crate::context::NodeContext;
 use crate::failure::Failure;
 
 /// What is being read, as the error names it.
@@ -35,25 +37,49 @@ pub(super) fn is_unit<T: 'static>() -> bool {
     TypeId::of::<T>() == TypeId::of::<()>()
 }
 
-/// Reads a document. `()` and [`RawJson`] cost no parsing. A config that is absent reads as `null`, or else as `{}`.
-///
-/// The failure is permanent, and names the type, the field and the node.
-pub(super) fn read<T: DeserializeOwned + 'static>(raw: &RawJson, role: Role, node: &str) -> Result<T, Failure> {
-    if let Some(known) = unparsed::<T>(raw) {
-        return Ok(known);
+/// Who reads.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reader<'a> {
+    /// Its node.
+    pub(super) node: &'a str,
+    /// Whether what it reads has gone through a payload codec.
+    has_codec: bool,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn of(cx: &'a NodeContext) -> Self {
+        Self { node: cx.node(), has_codec: cx.client().has_codec() }
     }
-    let bytes = if raw.is_empty() { role.absent() } else { raw.as_bytes() };
-    serde_json::from_slice(bytes).or_else(|error| {
-        if raw.is_empty()
-            && let Ok(empty) = serde_json::from_str("{}")
-        {
-            return Ok(empty);
+
+    /// Reads a document. `()` and [`RawJson`] cost no parsing. A config that is absent reads as `null`, or else as `{}`.
+    ///
+    /// The failure names the type, the field and the node. It is permanent, unless the document is one that a worker with a codec could read.
+    pub(super) fn read<T: DeserializeOwned + 'static>(self, raw: &RawJson, role: Role) -> Result<T, Failure> {
+        let Self { node, has_codec } = self;
+        if !is_unit::<T>() && !has_codec && is_marked(raw.as_bytes()) {
+            let role = role.name();
+            return Err(Failure::retryable(format!(
+                "the {role} holds encoded values, and the worker of node \"{node}\" has no payload codec: give its client the one that encoded them"
+            )));
         }
-        let place = place_of(bytes, error.line(), error.column());
-        let place = if place.is_empty() { String::new() } else { format!(" at {place}") };
-        let (role, kind) = (role.name(), crate::type_name::type_name::<T>());
-        Err(Failure::permanent(format!("the {role} does not fit {kind}, which node \"{node}\" expects{place}: {error}")))
-    })
+        if let Some(known) = unparsed::<T>(raw) {
+            return Ok(known);
+        }
+        let bytes = if raw.is_empty() { role.absent() } else { raw.as_bytes() };
+        serde_json::from_slice(bytes).or_else(|error| {
+            if raw.is_empty()
+                && let Ok(empty) = serde_json::from_str("{}")
+            {
+                return Ok(empty);
+            }
+            let place = place_of(bytes, error.line(), error.column());
+            let place = if place.is_empty() { String::new() } else { format!(" at {place}") };
+            // serde_json quotes values, and a failure is told to members.
+            let why = if has_codec { String::new() } else { format!(": {error}") };
+            let (role, kind) = (role.name(), crate::type_name::type_name::<T>());
+            Err(Failure::permanent(format!("the {role} does not fit {kind}, which node \"{node}\" expects{place}{why}")))
+        })
+    }
 }
 
 fn unparsed<T: 'static>(raw: &RawJson) -> Option<T> {
@@ -146,8 +172,29 @@ mod tests {
         count: u8,
     }
 
+    fn read<T: DeserializeOwned + 'static>(raw: &RawJson, role: Role, node: &str) -> Result<T, Failure> {
+        Reader { node, has_codec: false }.read(raw, role)
+    }
+
     fn failure(json: &str) -> String {
         read::<Order>(&RawJson::from_bytes(json.to_owned()), Role::State, "charge").unwrap_err().message().to_owned()
+    }
+
+    #[test]
+    fn where_there_is_a_codec_a_failure_quotes_no_values() {
+        let raw = RawJson::from_bytes(r#"{"lines": [{"sku": 77, "count": 1}]}"#);
+        let failure = Reader { node: "charge", has_codec: true }.read::<Order>(&raw, Role::State).unwrap_err();
+        assert!(failure.message().ends_with("Order, which node \"charge\" expects at /lines/0/sku"), "{failure}");
+        assert!(self::failure(r#"{"lines": [{"sku": 77, "count": 1}]}"#).contains("77"));
+    }
+
+    #[test]
+    fn encoded_values_are_no_texts_for_a_worker_without_a_codec() {
+        let raw = RawJson::from_bytes(r#"{"name": "graft+codec:k:AAAA"}"#);
+        let failure = read::<RawJson>(&raw, Role::Config, "greet").unwrap_err();
+        assert!(failure.is_retryable() && failure.message().contains("has no payload codec"), "{failure}");
+        read::<()>(&raw, Role::Config, "greet").unwrap();
+        Reader { node: "greet", has_codec: true }.read::<RawJson>(&raw, Role::Config).unwrap();
     }
 
     #[test]

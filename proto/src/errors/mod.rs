@@ -186,6 +186,8 @@ catalogue! {
     Tls = "GR9013", Unavailable, 503, IsVain, None, "name the authority of the cluster (--tls-ca), and a certificate of this client if members ask for one (--tls-cert, --tls-key)";
     /// The token that was given cannot be sent.
     BadCredentials = "GR9014", InvalidArgument, 400, IsVain, None, "give a file with a token, and an address that begins with https://";
+    /// A payload codec could not encode or decode a value.
+    PayloadCodec = "GR9015", FailedPrecondition, 400, IsVain, None, "give the client a codec that knows the key";
 
     /// The command line, or a file that it names, makes no sense.
     Usage = "GR9101", InvalidArgument, 400, IsVain, None, "see the command's --help";
