@@ -26,6 +26,11 @@ async fn deaf_and_slow_workers_keep_nothing_from_being_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn hostile_connections_make_no_call_of_others_fail() {
+    nothing_is_wrong(Case::Hostile).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_long_is_kept_what_is_large_is_refused_and_who_is_slow_is_let_go() {
     nothing_is_wrong(Case::Sizes).await;
 }

@@ -14,8 +14,9 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
 const INADEQUATE_SECURITY: u32 = 0xc;
-/// Pause before bytes that do not tell yet are looked at again.
+/// Pause before bytes that do not tell yet are looked at again; it doubles with each look, up to the longest, so that many who say no more cost little.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+const LOOK_AGAIN_MAX: Duration = Duration::from_secs(1);
 /// Longest HTTP method that is believed.
 const METHOD_BYTES_MAX: usize = 16;
 /// How long a refused connection may take to read its answer.
@@ -42,13 +43,16 @@ pub enum Speaks {
 /// HTTP behind this waits for a whole preface, and has no clock.
 pub async fn look(stream: &TcpStream) -> io::Result<Speaks> {
     let mut bytes = [0; LOOKED_AT];
-    let mut before = 0;
+    let (mut before, mut pause) = (0, LOOK_AGAIN);
     loop {
         let seen = stream.peek(&mut bytes).await?;
         match judge(&bytes[..seen]) {
             Some(speaks) => return Ok(speaks),
             // What has been seen stays readable, so only time tells whether there is more; the other side may also be gone.
-            None if seen == before => tokio::time::sleep(LOOK_AGAIN).await,
+            None if seen == before => {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LOOK_AGAIN_MAX);
+            }
             None => before = seen,
         }
     }

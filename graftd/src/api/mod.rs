@@ -4,8 +4,8 @@
 //! and metrics. A request comes in through five small layers:
 //!
 //! 1. `server` accepts connections, bounds them, and looks at the first bytes (`first_bytes`): what is neither TLS nor HTTP, or not what is
-//!    spoken here, gets an answer that says so, and a closed connection. One whose other side reads nothing is closed (`unread`), and streams
-//!    end for who takes none of their answers (`taken`): nobody holds for long what others need.
+//!    spoken here, gets an answer that says so, and a closed connection. One whose other side reads nothing is closed (`unread`), and one that is
+//!    flooded with frames that ask for nothing (`calm`); streams end for who takes none of their answers (`taken`): nobody holds for long what others need.
 //! 2. `gate` finds out who asks (`crate::auth`), and refuses who shows nothing good. What a caller needs for which method stands in one table
 //!    (`access`), in front of the services, for gRPC and REST alike; administrative acts are noted before they are done (`acts`).
 //! 3. `router` knows every path; `timed` stands before all of them. `methods` stands before the gRPC services: it counts, bounds what is read (`bodies`), and answers methods
@@ -25,6 +25,7 @@ mod access;
 mod acts;
 mod bodies;
 mod cluster;
+mod calm;
 #[cfg(test)]
 mod counted;
 mod dead_letters;
@@ -92,6 +93,11 @@ pub const STARTS_IN_FLIGHT_MAX: usize = 8_192;
 /// What the API stands on.
 #[derive(Clone)]
 pub struct Api {
+/// How many views may be read at once: on half of the cores, so that pages, however many are asked for, leave time to what they are pages of. Others wait.
+fn views_at_once() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
+}
+
     /// Proposes, and reads.
     pub consensus: Consensus,
     /// Takes worker sessions.
@@ -140,6 +146,8 @@ pub(crate) struct Shared {
     /// Places for subscribers of events, over gRPC and REST together.
     pub(crate) subscribers: Arc<Semaphore>,
     /// Bound of their streams, with those of subscribers that were let go.
+    /// Places for those who read a view.
+    pub(crate) views: Arc<Semaphore>,
     pub(crate) subscriber_streams: Arc<Semaphore>,
     /// Places for backups.
     pub(crate) snapshots: Arc<Semaphore>,
@@ -200,6 +208,7 @@ impl Shared {
             snapshots: Arc::new(Semaphore::new(snapshot::SNAPSHOTS_MAX)),
             subscriber_streams: Arc::new(Semaphore::new(events::STREAMS_MAX)),
             bulk: start_many::Bulk::new(),
+            views: Arc::new(Semaphore::new(views_at_once())),
             bodies: bodies::Room::for_messages(),
             lines: bodies::Room::for_lines(),
             refusals: Seldom::default(),

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
+use super::calm::Calm;
 use super::first_bytes::{self, Speaks};
 use super::gate::Gate;
 use super::unread::Unread;
@@ -246,6 +247,7 @@ impl Connection {
         let Self { peer, place: _place, take_max, http, gate, watcher, .. } = self;
         let http = if http2 { http.http2_only() } else { http.http1_only() };
         let service = TowerToHyperService::new(gate.of(cert, peer.ip())?);
-        watcher.watch(http.serve_connection(TokioIo::new(Unread::new(stream, take_max)), service).into_owned()).await
+        let stream = Unread::new(Calm::new(stream, http2), take_max);
+        watcher.watch(http.serve_connection(TokioIo::new(stream), service).into_owned()).await
     }
 }

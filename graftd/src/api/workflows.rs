@@ -236,7 +236,13 @@ impl Shared {
     /// Reads pages of a view on a thread where disk may be waited for.
     pub(crate) async fn read_view<T: Send + 'static>(self: &Arc<Self>, read: impl FnOnce(&View) -> T + Send + 'static) -> Result<T, Fault> {
         let view = self.api.consensus.view();
-        tokio::task::spawn_blocking(move || read(&view))
+        // Whoever asked may be gone before it is read: the place is free when it is.
+        let read = move || {
+            let _place = place;
+            read(&view)
+        };
+        tokio::task::spawn_blocking(read)
+        let place = self.views.clone().acquire_owned().await.expect("nobody closes this semaphore");
             .await
             .map_err(|error| Fault::new(ErrorCode::Internal, "reading a view", format!("failed: {error}")))
     }

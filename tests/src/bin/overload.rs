@@ -1,6 +1,6 @@
 //! What more than enough does to a cluster: see `graft_tests::overload`.
 //!
-//! `overload [--case starts|million|sessions|sizes|all] [--small] [-o json]`. Ends with 1 if a bound was broken.
+//! `overload [--case starts|million|sessions|sizes|hostile|all] [--small] [-o json]`. Ends with 1 if a bound was broken.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use std::time::Duration;
 use graft_tests::being_another;
 use graft_tests::overload::flood::flood;
 use graft_tests::overload::starts::STEPS;
-use graft_tests::overload::{Case, Size};
+use graft_tests::overload::{Case, Size, hostile};
 use serde_json::{Map, Value};
 
 const HELP: &str = "overload: puts more than enough on real members, and gives figures
 
 usage: overload [--case NAME] [--small] [-o json|text]
 
-  --case NAME   starts, million, sessions, sizes, or all (default)
+  --case NAME   starts, million, sessions, sizes, hostile, or all (default)
   --small       enough to see that it works; the figures say nothing
   -o FORMAT     text (default) or json
 
@@ -38,7 +38,7 @@ fn asked(words: &[String]) -> Result<Option<Asked>, String> {
             ("--case", Some(name)) => {
                 let known = Case::ALL.into_iter().filter(|(known, _)| *known == name).collect::<Vec<_>>();
                 if known.is_empty() {
-                    return Err(format!("--case {name}: there are starts, million, sessions, sizes and all"));
+                    return Err(format!("--case {name}: there are starts, million, sessions, sizes, hostile and all"));
                 }
                 asked.cases = known;
                 words.next();
@@ -73,6 +73,10 @@ async fn run() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let asked = match words.split_first() {
         Some((word, rest)) if word == "flood" => match offer(rest).await {
+            Ok(()) => return ExitCode::SUCCESS,
+            Err(why) => Err(why),
+        },
+        Some((word, rest)) if word == "hostile" => match hostile::main(rest).await {
             Ok(()) => return ExitCode::SUCCESS,
             Err(why) => Err(why),
         },

@@ -1,5 +1,5 @@
 //! What more than enough does to a cluster: more starts than it can work off, a million open workflows, ten thousand sessions, workers that
-//! do not read, subscribers that do not keep up, histories and states without measure.
+//! do not read, subscribers that do not keep up, histories and states without measure, connections that mean harm.
 //!
 //! Each [`case`](Case) starts real processes, puts them under its load, and gives figures, and says what of them broke a bound; the bounds stand
 //! beside the case. Nothing here is asserted in a timed test: figures are those of one machine in one run, so where a case compares, both
@@ -17,6 +17,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 pub mod flood;
+pub mod hostile;
 pub mod million;
 pub mod sessions;
 pub mod sizes;
@@ -96,12 +97,19 @@ pub enum Case {
     Sessions,
     /// A long history, states that are too large, subscribers that do not keep up.
     Sizes,
+    /// Connections that mean harm.
+    Hostile,
 }
 
 impl Case {
     /// All of them, with their names.
-    pub const ALL: [(&'static str, Self); 4] =
-        [("starts", Self::Starts), ("million", Self::Million), ("sessions", Self::Sessions), ("sizes", Self::Sizes)];
+    pub const ALL: [(&'static str, Self); 5] = [
+        ("starts", Self::Starts),
+        ("million", Self::Million),
+        ("sessions", Self::Sessions),
+        ("sizes", Self::Sizes),
+        ("hostile", Self::Hostile),
+    ];
 
     /// Does it.
     pub async fn run(self, size: Size) -> Found {
@@ -110,6 +118,7 @@ impl Case {
             Self::Million => million::run(size).await,
             Self::Sessions => sessions::run(size).await,
             Self::Sizes => sizes::run(size).await,
+            Self::Hostile => hostile::run(size).await,
         }
     }
 }
