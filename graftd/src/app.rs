@@ -246,6 +246,7 @@ impl Prepared {
             client_address: me.candidate.client_address.clone(),
             is_secure: client_tls.is_some(),
             retention_default_ms: live.retention_default_ms.subscribe(),
+            redacted: live.redacted.subscribe(),
             take_max: api::TAKE_MAX,
             readiness: board.subscribe(),
             configuration: live.shown.subscribe(),

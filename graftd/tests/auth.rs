@@ -11,6 +11,7 @@ use daemons::Daemons;
 use graft_proto::v1;
 use graft_proto::v1::access_service_client::AccessServiceClient;
 use graft_proto::v1::event_service_client::EventServiceClient;
+use graft_proto::v1::workflow_service_client::WorkflowServiceClient;
 use graftd::app::{Daemon, Prepared};
 use graftd::config::{Config, Flags, Size, Sources, load};
 use graftd::tls::authority::{Authority, CERTIFICATE_DAYS, Subject};
@@ -123,6 +124,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_opened() {
         ("required = true", "nobody could be granted anything"),
         ("rules = [\"certificate ops\"]", "three words"),
         ("rules = [\"certificate ops admin\"]", "no role"),
+        ("redacted_fields = [\"\"]", "write names like password"),
         ("oidc_issuer = \"https://id.example.com\"", "auth.oidc_audience"),
         ("oidc_issuer = \"http://id.example.com\"\noidc_audience = \"graft\"", "no URL that begins with https://"),
         ("oidc_audience = \"graft\"", "none is named"),
@@ -226,6 +228,33 @@ async fn what_callers_are_asked_changes_when_the_configuration_is_read_again() {
     let with_rule = format!("{guarded}rules = [\"certificate ops cluster-admin\"]\n");
     std::fs::write(&file, &other).expect("a file");
     assert_eq!(reload(&with_rule), Ok(vec![of("auth.rules")]));
+    daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_hidden_changes_when_the_configuration_is_read_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let daemon = started(dir.path(), "[auth]\nredacted_fields = [\"password\"]\n").await;
+    let endpoint = Endpoint::from_shared(format!("http://{}", daemon.client_address())).expect("an address");
+    let mut workflows = WorkflowServiceClient::new(endpoint.connect().await.expect("it answers"));
+    let state = json!({ "password": "p", "pin": 7 }).to_string().into_bytes().into();
+    let start = v1::StartRequest {
+        workflow_id: "a".into(),
+        state: Some(v1::Payload { encoding: v1::Encoding::Json.into(), data: state }),
+        nodes: vec![v1::NewTask { node: "n".into(), ..Default::default() }],
+        ..Default::default()
+    };
+    workflows.start(start).await.expect("started");
+    let mut seen = async || {
+        let get = v1::GetRequest { workflow_id: "a".into(), ..Default::default() };
+        let state = workflows.get(get).await.expect("there").into_inner().state.expect("a state");
+        serde_json::from_slice::<Value>(&state.data).expect("JSON")
+    };
+    assert_eq!(seen().await, json!({ "password": "[redacted]", "pin": 7 }));
+    let later = said(dir.path(), "[auth]\nredacted_fields = [\"/pin\"]\n").expect("well written");
+    let changes = daemon.reload(Ok(later.into())).expect("it can be taken over");
+    assert_eq!(changes.iter().map(|change| (change.key.as_str(), change.live)).collect::<Vec<_>>(), [("auth.redacted_fields", true)]);
+    assert_eq!(seen().await, json!({ "password": "p", "pin": "[redacted]" }));
     daemon.shutdown().await;
 }
 

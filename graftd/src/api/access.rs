@@ -4,6 +4,9 @@
 //! own traits: a method that is missing does not compile. What stands in a stream (the starts of a call of many, the greeting of a worker) is
 //! asked about where it is read, by [`Asker`].
 //!
+//! Answers that bear payload are marked `redacted`: the caller sees them without the fields that few may see ([`super::redacted`]). An export is one text, and
+//! hides them where it is written.
+//!
 //! Administrative acts are marked `noted`: they are noted in the replicated list of acts before they are done, and how they ended afterwards
 //! ([`super::acts`]). One that changes nothing is `logged` alone: noting it would change the state that it looks at.
 
@@ -30,6 +33,7 @@ use super::dead_letters::DeadLetters;
 use super::events::Events;
 use super::limits::Limits;
 use super::membership::Membership;
+use super::redacted::Hidden;
 use super::tasks::Tasks;
 use super::tokens::Access;
 use super::worker::Workers;
@@ -167,6 +171,10 @@ macro_rules! guarded {
         let service = $self.service.clone();
         super::acts::noted($self.shared.clone(), $caller, $name, said, async move { service.$method($request).await }).await
     }};
+    (@do redacted, $self:ident, $caller:ident, $name:expr, $request:ident, $service:ident, $method:ident) => {{
+        let hidden = Hidden::from(&$self.shared, Some($caller), &$request.get_ref().namespace);
+        $self.service.$method($request).await.map(|answer| answer.map(|answer| hidden.show(answer)))
+    }};
     (@do logged, $self:ident, $caller:ident, $name:expr, $request:ident, $service:ident, $method:ident) => {{
         super::acts::logged(&$caller, $name, format!("{:?}", $request.get_ref()), $self.service.$method($request)).await
     }};
@@ -179,12 +187,12 @@ guarded! {
         type ExportStream;
         fn start(v1::StartRequest) -> v1::StartResponse { |asked| Need::In(Right::Operate, &asked.namespace) }
         fn start_many(Streaming<v1::StartRequest>) -> Self::StartManyStream { |_| Need::Known }
-        fn get(v1::GetRequest) -> v1::GetResponse { |asked| Need::In(Right::Read, &asked.namespace) }
+        fn get(v1::GetRequest) -> v1::GetResponse { |asked| Need::In(Right::Read, &asked.namespace), redacted }
         fn list(v1::ListRequest) -> v1::ListResponse { |asked| Need::In(Right::Read, &asked.namespace) }
         fn count(v1::CountRequest) -> v1::CountResponse { |asked| Need::In(Right::Read, &asked.namespace) }
-        fn watch(v1::WatchRequest) -> Self::WatchStream { |asked| Need::In(Right::Read, &asked.namespace) }
-        fn wait(v1::WaitRequest) -> v1::WaitResponse { |asked| Need::In(Right::Read, &asked.namespace) }
-        fn history(v1::HistoryRequest) -> v1::HistoryResponse { |asked| Need::In(Right::Read, &asked.namespace) }
+        fn watch(v1::WatchRequest) -> Self::WatchStream { |asked| Need::In(Right::Read, &asked.namespace), redacted }
+        fn wait(v1::WaitRequest) -> v1::WaitResponse { |asked| Need::In(Right::Read, &asked.namespace), redacted }
+        fn history(v1::HistoryRequest) -> v1::HistoryResponse { |asked| Need::In(Right::Read, &asked.namespace), redacted }
         fn export(v1::ExportRequest) -> Self::ExportStream { |asked| Need::In(Right::Read, &asked.namespace) }
         fn pause(v1::ControlRequest) -> v1::ControlResponse { |asked| Need::In(Right::Operate, &asked.namespace) }
         fn resume(v1::ControlRequest) -> v1::ControlResponse { |asked| Need::In(Right::Operate, &asked.namespace) }
@@ -195,8 +203,8 @@ guarded! {
 
 guarded! {
     TaskService for Tasks {
-        fn list(v1::ListTasksRequest) -> v1::ListTasksResponse { |asked| Need::In(Right::Read, &asked.namespace) }
-        fn get(v1::GetTaskRequest) -> v1::GetTaskResponse { |asked| Need::In(Right::Read, &asked.namespace) }
+        fn list(v1::ListTasksRequest) -> v1::ListTasksResponse { |asked| Need::In(Right::Read, &asked.namespace), redacted }
+        fn get(v1::GetTaskRequest) -> v1::GetTaskResponse { |asked| Need::In(Right::Read, &asked.namespace), redacted }
         fn retry(v1::RetryTaskRequest) -> v1::RetryTaskResponse { |asked| Need::In(Right::Operate, &asked.namespace) }
     }
 }
@@ -204,7 +212,7 @@ guarded! {
 guarded! {
     DeadLetterService for DeadLetters {
         fn list(v1::ListDeadLettersRequest) -> v1::ListDeadLettersResponse { |asked| Need::In(Right::Read, &asked.namespace) }
-        fn get(v1::GetTaskRequest) -> v1::GetTaskResponse { |asked| Need::In(Right::Read, &asked.namespace) }
+        fn get(v1::GetTaskRequest) -> v1::GetTaskResponse { |asked| Need::In(Right::Read, &asked.namespace), redacted }
         fn redrive(v1::RedriveRequest) -> v1::ResolveDeadLettersResponse { |asked| Need::In(Right::Operate, &asked.namespace) }
         fn discard(v1::DiscardRequest) -> v1::ResolveDeadLettersResponse { |asked| Need::In(Right::Operate, &asked.namespace) }
     }
@@ -226,7 +234,7 @@ fn of_limit<'a>(namespace: &'a str, node: &str) -> Need<'a> {
 guarded! {
     EventService for Events {
         type SubscribeStream;
-        fn subscribe(v1::SubscribeRequest) -> Self::SubscribeStream { |asked| Need::InOrAll(Right::Read, &asked.namespace) }
+        fn subscribe(v1::SubscribeRequest) -> Self::SubscribeStream { |asked| Need::InOrAll(Right::Read, &asked.namespace), redacted }
     }
 }
 

@@ -23,6 +23,7 @@ use graft_proto::v1;
 use serde::Serialize;
 use tonic::Status;
 
+use super::redacted::Hidden;
 use super::requests::Target;
 use super::{Shared, history};
 
@@ -39,7 +40,7 @@ const GIVEN_UP: &str = "dead-lettered";
 pub(super) type Pieces = Pin<Box<dyn Stream<Item = Result<v1::ExportResponse, Status>> + Send>>;
 
 /// The document of the workflow that the target names now, in pieces. The state here has to be fresh.
-pub(super) fn export(shared: Arc<Shared>, mut target: Target) -> Result<Pieces, Fault> {
+pub(super) fn export(shared: Arc<Shared>, mut target: Target, hidden: Hidden) -> Result<Pieces, Fault> {
     let workflow = {
         let state = shared.latest();
         let workflow = target.find(&state)?;
@@ -52,7 +53,7 @@ pub(super) fn export(shared: Arc<Shared>, mut target: Target) -> Result<Pieces, 
         let detail = format!("has not ended: it is {}", word(status));
         return Err(Fault::new(ErrorCode::NotEnded, names::workflow_object(&target.namespace, &target.id, target.run), detail));
     }
-    let writing = Writing { shared, target, workflow, next: Part::Head, pieces: VecDeque::new() };
+    let writing = Writing { shared, target, hidden, workflow, next: Part::Head, pieces: VecDeque::new() };
     Ok(Box::pin(stream::try_unfold(writing, Writing::piece)))
 }
 
@@ -78,6 +79,8 @@ enum Part {
 struct Writing {
     shared: Arc<Shared>,
     target: Target,
+    /// From whoever asked.
+    hidden: Hidden,
     /// As it was when the export began.
     workflow: Arc<Workflow>,
     next: Part,
@@ -97,10 +100,10 @@ impl Writing {
             if self.shared.shutdown.is_cancelled() {
                 return Err(Fault::shutting_down().into());
             }
-            let (target, workflow, part) = (self.target.clone(), self.workflow.clone(), self.next.clone());
+            let (target, workflow, part, hidden) = (self.target.clone(), self.workflow.clone(), self.next.clone(), self.hidden.clone());
             let read = move |view: &crate::consensus::View| {
                 unchanged(view, &target, &workflow)?;
-                write(view, &workflow, part)
+                write(view, &workflow, part, &hidden)
             };
             let (text, next) = self.shared.read_view(read).await??;
             self.next = next;
@@ -134,7 +137,7 @@ fn unchanged(state: &impl StateRead, target: &Target, before: &Workflow) -> Resu
 }
 
 /// A part as text, and what follows it.
-fn write(state: &impl StateRead, workflow: &Workflow, part: Part) -> Result<(Vec<u8>, Part), Fault> {
+fn write(state: &impl StateRead, workflow: &Workflow, part: Part, hidden: &Hidden) -> Result<(Vec<u8>, Part), Fault> {
     let mut text = Vec::new();
     let next = match part {
         Part::Head => {
@@ -144,7 +147,7 @@ fn write(state: &impl StateRead, workflow: &Workflow, part: Part) -> Result<(Vec
             );
             put(&mut text, &summary)?;
             text.extend_from_slice(b",\"state\":");
-            put(&mut text, &RawJson::from_payload(workflows::state(workflow)))?;
+            put(&mut text, &RawJson::from_payload(workflows::state(workflow).map(|state| hidden.show(state))))?;
             text.extend_from_slice(b",\"dead_letters\":[");
             Part::DeadLetters(0, false)
         }
@@ -154,7 +157,7 @@ fn write(state: &impl StateRead, workflow: &Workflow, part: Part) -> Result<(Vec
                 let summary = tasks::summary(*number, task);
                 if summary.state == GIVEN_UP {
                     text.extend_from_slice(if begun { b"," } else { b"" });
-                    put(&mut text, &TaskSummary::from(&summary))?;
+                    put(&mut text, &TaskSummary::from(&hidden.show(summary)))?;
                     begun = true;
                 }
             }
@@ -171,7 +174,7 @@ fn write(state: &impl StateRead, workflow: &Workflow, part: Part) -> Result<(Vec
             let epoch = history::epoch(state);
             for (at, (key, event)) in page.events.iter().enumerate() {
                 text.extend_from_slice(if at > 0 || after.is_some() { b"," } else { b"" });
-                put(&mut text, &Event::from(events::event(epoch, key, event)))?;
+                put(&mut text, &Event::from(hidden.show(events::event(epoch, key, event))))?;
             }
             match page.events.last() {
                 Some((key, _)) if page.more => Part::Events(Some(key.clone())),
@@ -250,7 +253,7 @@ mod tests {
     fn written(state: &Memory) -> (String, usize) {
         let (mut text, mut part, mut parts) = (Vec::new(), Part::Head, 0);
         while !matches!(part, Part::Nothing) {
-            let (more, next) = write(state, &workflow(), part).expect("written");
+            let (more, next) = write(state, &workflow(), part, &Hidden::nothing()).expect("written");
             text.extend(more);
             (part, parts) = (next, parts + 1);
         }

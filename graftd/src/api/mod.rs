@@ -7,7 +7,8 @@
 //!    spoken here, gets an answer that says so, and a closed connection. One whose other side reads nothing is closed (`unread`), and one that is
 //!    flooded with frames that ask for nothing (`calm`); streams end for who takes none of their answers (`taken`): nobody holds for long what others need.
 //! 2. `gate` finds out who asks (`crate::auth`), and refuses who shows nothing good. What a caller needs for which method stands in one table
-//!    (`access`), in front of the services, for gRPC and REST alike; administrative acts are noted before they are done (`acts`).
+//!    (`access`), in front of the services, for gRPC and REST alike; administrative acts are noted before they are done (`acts`), and fields that
+//!    few may see are hidden from the others (`redacted`).
 //! 3. `router` knows every path; `timed` stands before all of them. `methods` stands before the gRPC services: it counts, bounds what is read (`bodies`), and answers methods
 //!    that this version lacks.
 //! 4. The services (`workflows`, `watch`, `limits`, `events`, `worker`, `cluster` and so on; `grpc_health` and `reflection` for generic tools)
@@ -24,8 +25,8 @@
 mod access;
 mod acts;
 mod bodies;
-mod cluster;
 mod calm;
+mod cluster;
 #[cfg(test)]
 mod counted;
 mod dead_letters;
@@ -43,6 +44,7 @@ mod limits;
 mod list;
 mod membership;
 mod methods;
+mod redacted;
 mod reflection;
 mod requests;
 mod router;
@@ -72,6 +74,7 @@ use tokio_util::sync::CancellationToken;
 use graft_machine::access::ApiToken;
 use graft_machine::view;
 
+use crate::auth::redacted::Fields;
 use crate::auth::{Auth, Tokens};
 use crate::clock::Clock;
 use crate::consensus::Consensus;
@@ -90,14 +93,14 @@ pub use taken::TAKE_MAX;
 /// for this, so an overloaded cluster works off what it has before it takes on more.
 pub const STARTS_IN_FLIGHT_MAX: usize = 8_192;
 
-/// What the API stands on.
-#[derive(Clone)]
-pub struct Api {
 /// How many views may be read at once: on half of the cores, so that pages, however many are asked for, leave time to what they are pages of. Others wait.
 fn views_at_once() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
 }
 
+/// What the API stands on.
+#[derive(Clone)]
+pub struct Api {
     /// Proposes, and reads.
     pub consensus: Consensus,
     /// Takes worker sessions.
@@ -126,6 +129,8 @@ pub struct ServerInfo {
     pub is_secure: bool,
     /// How long an ended workflow is kept if its start does not say, in milliseconds.
     pub retention_default_ms: tokio_watch::Receiver<u64>,
+    /// Fields of states and configs that few may see.
+    pub redacted: tokio_watch::Receiver<Arc<Fields>>,
     /// How long a client may take none of what it is told: [`TAKE_MAX`], unless a test has less patience.
     pub take_max: Duration,
     /// Whether the member should get traffic, and why not.
@@ -141,13 +146,13 @@ pub(crate) struct Shared {
     pub(crate) api: Api,
     pub(crate) clock: Clock,
     pub(crate) served: served::ServedNodes,
+    /// Places for those who read a view.
+    pub(crate) views: Arc<Semaphore>,
     /// Places for single starts.
     pub(crate) starts: Semaphore,
     /// Places for subscribers of events, over gRPC and REST together.
     pub(crate) subscribers: Arc<Semaphore>,
     /// Bound of their streams, with those of subscribers that were let go.
-    /// Places for those who read a view.
-    pub(crate) views: Arc<Semaphore>,
     pub(crate) subscriber_streams: Arc<Semaphore>,
     /// Places for backups.
     pub(crate) snapshots: Arc<Semaphore>,
@@ -203,12 +208,12 @@ impl Shared {
             hosts,
             clock: Clock::system(),
             served: served::ServedNodes::default(),
+            views: Arc::new(Semaphore::new(views_at_once())),
             starts: Semaphore::new(STARTS_IN_FLIGHT_MAX),
             subscribers: Arc::new(Semaphore::new(events::SUBSCRIBERS_MAX)),
             snapshots: Arc::new(Semaphore::new(snapshot::SNAPSHOTS_MAX)),
             subscriber_streams: Arc::new(Semaphore::new(events::STREAMS_MAX)),
             bulk: start_many::Bulk::new(),
-            views: Arc::new(Semaphore::new(views_at_once())),
             bodies: bodies::Room::for_messages(),
             lines: bodies::Room::for_lines(),
             refusals: Seldom::default(),

@@ -16,6 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::access::Asker;
 use super::export::Pieces;
+use super::redacted::Hidden;
 use super::requests::{Identity, Starter, Target, payload_hash, principal};
 use super::start_many::Answers;
 use super::tasks::check_reason;
@@ -133,10 +134,11 @@ impl WorkflowService for Workflows {
     }
 
     async fn export(&self, request: Request<v1::ExportRequest>) -> Result<Response<Pieces>, Status> {
+        let hidden = Hidden::from(&self.shared, request.extensions().get().cloned(), &request.get_ref().namespace);
         let request = request.into_inner();
         let target = Target::new(request.namespace, request.workflow_id, request.run)?;
         self.shared.linearizable().await?;
-        Ok(Response::new(export::export(self.shared.clone(), target)?))
+        Ok(Response::new(export::export(self.shared.clone(), target, hidden)?))
     }
 
     async fn pause(&self, request: Request<v1::ControlRequest>) -> Result<Response<v1::ControlResponse>, Status> {
@@ -235,6 +237,7 @@ fn history_page(view: &View, target: &Target, limit: usize, cursor: &str) -> Res
 impl Shared {
     /// Reads pages of a view on a thread where disk may be waited for.
     pub(crate) async fn read_view<T: Send + 'static>(self: &Arc<Self>, read: impl FnOnce(&View) -> T + Send + 'static) -> Result<T, Fault> {
+        let place = self.views.clone().acquire_owned().await.expect("nobody closes this semaphore");
         let view = self.api.consensus.view();
         // Whoever asked may be gone before it is read: the place is free when it is.
         let read = move || {
@@ -242,7 +245,6 @@ impl Shared {
             read(&view)
         };
         tokio::task::spawn_blocking(read)
-        let place = self.views.clone().acquire_owned().await.expect("nobody closes this semaphore");
             .await
             .map_err(|error| Fault::new(ErrorCode::Internal, "reading a view", format!("failed: {error}")))
     }

@@ -1,10 +1,13 @@
 //! Carries the configuration to the floors: every key that a floor reads passes through here.
 
+use std::sync::Arc;
+
 use graft_proto::peer_identity::MemberIdentity;
 
 use super::error::StartError;
 use crate::auth::jwt::Provider;
 use crate::auth::keys::{self, Keys};
+use crate::auth::redacted::Fields;
 use crate::auth::rules::Rules;
 use crate::auth::token::{Kind, Token};
 use crate::auth::{Asked, AuthOptions, root_hash};
@@ -69,6 +72,11 @@ pub(super) fn asked(config: &Config) -> Result<Asked, StartError> {
     });
     let rules = rules.iter().map(|rule| rule.parse().expect("checked with the configuration")).collect();
     Ok(Asked { required: *required, root: root.transpose()?, rules: Rules(rules) })
+}
+
+/// Fields of states and configs that few may see.
+pub(super) fn redacted(config: &Config) -> Arc<Fields> {
+    Arc::new(Fields::of(&config.auth.redacted_fields).expect("checked with the configuration"))
 }
 
 /// What is asked of callers.

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::options;
 use crate::auth::Auth;
+use crate::auth::redacted::Fields;
 use crate::config::{Change, Config, ConfigError, Loaded, PrintArgs, Size, print};
 use crate::consensus::Consensus;
 use crate::observability::logging::Level;
@@ -42,6 +43,8 @@ pub(super) struct Live {
     pub(super) disk_reserve: watch::Sender<Option<Size>>,
     /// How long an ended workflow is kept if its start does not say, in milliseconds.
     pub(super) retention_default_ms: watch::Sender<u64>,
+    /// Fields of states and configs that few may see.
+    pub(super) redacted: watch::Sender<Arc<Fields>>,
     /// The configuration in force, as a file that says the same and who said it.
     pub(super) shown: watch::Sender<Arc<str>>,
 }
@@ -52,6 +55,7 @@ impl Live {
         Self {
             disk_reserve: watch::Sender::new(config.storage.disk_reserve),
             retention_default_ms: watch::Sender::new(config.workflow.retention.millis()),
+            redacted: watch::Sender::new(options::redacted(config)),
             shown: watch::Sender::new(shown(loaded)),
         }
     }
@@ -60,6 +64,7 @@ impl Live {
         let config = &loaded.config;
         self.disk_reserve.send_replace(config.storage.disk_reserve);
         self.retention_default_ms.send_replace(config.workflow.retention.millis());
+        self.redacted.send_replace(options::redacted(config));
         self.shown.send_replace(shown(loaded));
     }
 }

@@ -17,6 +17,7 @@ pub mod attempts;
 pub mod caller;
 pub mod jwt;
 pub mod keys;
+pub mod redacted;
 pub mod rules;
 pub mod token;
 

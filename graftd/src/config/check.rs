@@ -7,6 +7,7 @@ use graft_proto::peer_identity::{NAME_BYTES_MAX, is_name};
 use http::Uri;
 
 use super::{Bootstrap, Callers, Client, Cluster, Config, ConfigError, Discovery, HostPort, Problem, Share, Tracing, bounds};
+use crate::auth::redacted::Fields;
 use crate::auth::rules::Rule;
 use crate::observability::logging::check_level;
 use crate::tls::outside::may_be_asked;
@@ -288,6 +289,9 @@ fn auth(config: &Config, problems: &mut Vec<Problem>) {
         }
     }
     let provider = auth.oidc_issuer.is_some();
+    if let Err(why) = Fields::of(&auth.redacted_fields) {
+        problems.push(Problem::of("auth.redacted_fields", why, "write names like password, and pointers like /cards/*/number"));
+    }
     if auth.required && auth.root_token_file.is_none() && auth.rules.is_empty() {
         let why = "callers have to show who they are, and nobody could be granted anything";
         let remedy = "name a root token in auth.root_token_file, with which API tokens are made, or write auth.rules";

@@ -8,7 +8,7 @@ use super::{Config, Loaded, Origin};
 
 /// The keys that a running daemon takes over when it reads its configuration again. Whoever reads one of them reads it each time that it decides
 /// something; all the others are read once, at the start. A test of `tests/keys` has a row for each.
-const LIVE: [&str; 12] = [
+const LIVE: [&str; 13] = [
     "cluster.join",
     "cluster.expected_members",
     "cluster.max_voters",
@@ -17,6 +17,7 @@ const LIVE: [&str; 12] = [
     "auth.required",
     "auth.root_token_file",
     "auth.rules",
+    "auth.redacted_fields",
     "storage.disk_reserve",
     "workflow.retention",
     "log.level",

@@ -277,6 +277,12 @@ pub struct Auth {
     /// groups=payments operator@billing`. Without meaning where `required` is false.
     #[serde(deserialize_with = "units::list")]
     pub rules: Vec<String>,
+    /// Fields of states and configs whose values are shown as `"[redacted]"` to whoever does not administer the namespace: by name, wherever in a document it
+    /// stands (`password`), or by JSON pointer from the top, in which `*` stands for any name or index (`/cards/*/number`). Workers are handed everything.
+    /// Where `required` is false nobody is known to administer anything, and the values are hidden from all who read. What a node said when it failed
+    /// is not searched.
+    #[serde(deserialize_with = "units::list")]
+    pub redacted_fields: Vec<String>,
     /// Identity provider whose tokens (JWT) are taken: its issuer, as its tokens have it, a URL. Its keys are asked for below
     /// `/.well-known/openid-configuration` there.
     pub oidc_issuer: Option<String>,
@@ -500,6 +506,7 @@ impl Default for Auth {
             required: false,
             root_token_file: None,
             rules: Vec::new(),
+            redacted_fields: Vec::new(),
             oidc_issuer: None,
             oidc_audience: None,
             oidc_name_claim: "sub".into(),

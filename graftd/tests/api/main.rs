@@ -12,6 +12,7 @@ mod member;
 mod openapi;
 mod other_protocols;
 mod reading;
+mod redacting;
 mod refusing;
 mod rest;
 mod rest_access;

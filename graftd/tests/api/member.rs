@@ -11,6 +11,7 @@ use graft_proto::v1::worker_service_client::WorkerServiceClient;
 use graft_proto::v1::workflow_service_client::WorkflowServiceClient;
 use graftd::api::{self, Api, Server, ServerInfo};
 use graftd::auth::Auth;
+use graftd::auth::redacted::Fields;
 use graftd::clock::Clock;
 use graftd::consensus::{Consensus, ConsensusOptions, Leadership, MemberInfo};
 use graftd::discovery::data_dir::DataDir;
@@ -40,6 +41,8 @@ pub const CLUSTER: &str = "0c6c1f34-7d9e-4a52-9a53-0f4bb51d8e11";
 pub struct Member {
     pub address: SocketAddr,
     pub readiness: watch::Sender<Readiness>,
+    pub auth: Arc<Auth>,
+    pub redacted: watch::Sender<Arc<Fields>>,
     stop: CancellationToken,
     served: JoinHandle<std::io::Result<()>>,
     consensus: Consensus,
@@ -87,6 +90,8 @@ impl Member {
             consensus.init_cluster(CLUSTER.into(), "test".into(), 1).await.expect("proposed").expect("named");
         }
         let (scheduler, _) = Scheduler::start(consensus.clone(), SchedulerOptions::default(), clock, metrics.clone());
+        let (redacted, fields) = watch::channel(Arc::default());
+        let auth = Arc::new(auth);
         let (readiness, ready) = watch::channel(Readiness { ready: true, reason: "ready".into() });
         let info = ServerInfo {
             version: "1.2.3".into(),
@@ -94,6 +99,7 @@ impl Member {
             client_address: address.to_string(),
             is_secure: false,
             retention_default_ms: watch::channel(60_000).1,
+            redacted: fields,
             take_max,
             readiness: ready,
             configuration: watch::channel("[node]\nname = \"m1\"\n".into()).1,
@@ -101,10 +107,9 @@ impl Member {
         };
         let stop = CancellationToken::new();
         let formation = formation(&dir.path().join("identity"), address, metrics.clone());
-        let api =
-            Api { consensus: consensus.clone(), scheduler, formation: Arc::downgrade(&formation), auth: Arc::new(auth), metrics, info };
+        let api = Api { consensus: consensus.clone(), scheduler, formation: Arc::downgrade(&formation), auth: auth.clone(), metrics, info };
         let served = tokio::spawn(Server::new(listener, None, api, stop.clone()).expect("it is bound").serve());
-        Self { address, readiness, stop, served, consensus, _dir: dir }
+        Self { address, readiness, auth, redacted, stop, served, consensus, _dir: dir }
     }
 
     pub async fn channel(&self) -> Channel {
