@@ -8,6 +8,8 @@ use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use graft_proto::v1::WhoAmIRequest;
+use graft_proto::v1::access_service_client::AccessServiceClient;
 use graftd::auth::token::{Kind, Token};
 use nix::fcntl::OFlag;
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
@@ -50,9 +52,13 @@ struct Running {
 }
 
 impl Running {
-    fn start(mut command: Command) -> Self {
+    fn start(command: Command) -> Self {
+        Self::start_logging(command, Stdio::piped())
+    }
+
+    fn start_logging(mut command: Command, to: Stdio) -> Self {
         let started = Instant::now();
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(to).spawn().unwrap();
         let log = child.stderr.take().map(BufReader::new);
         let mut banner = Vec::new();
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
@@ -111,10 +117,16 @@ impl Running {
 
     /// What it answers to a request over HTTP, from the first line on.
     fn asked(&self, request: &str) -> String {
+        self.asked_by("nobody", request)
+    }
+
+    /// The same, of somebody with a token.
+    fn asked_by(&self, token: &str, request: &str) -> String {
         let address = self.said("clients").split(' ').next().unwrap().strip_prefix("http://").unwrap();
         let mut stream = TcpStream::connect(address).unwrap();
         let (line, body) = request.split_once('\n').unwrap_or((request, ""));
-        let head = format!("{line} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json");
+        let shown = if token == "nobody" { String::new() } else { format!("\r\nAuthorization: Bearer {token}") };
+        let head = format!("{line} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json{shown}");
         write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -461,6 +473,49 @@ fn a_member_says_how_it_is_and_its_level_can_be_changed_while_it_runs() {
     assert_eq!(answered(&daemon, "GET /api/v1/cluster/log-level").1["level"], "info");
     assert_eq!(answered(&daemon, "PUT /api/v1/cluster/log-level\n{\"level\":\"error\"}").1["level"], "error");
     assert_eq!(answered(&daemon, "PUT /api/v1/cluster/log-level\n{\"level\":\"\"}").1["level"], "info");
+}
+
+/// Whatever the level: no secret that it was given, gave out or was shown stands in its log.
+#[test]
+fn no_secret_stands_in_a_log_of_any_level() {
+    let dir = tempfile::tempdir().unwrap();
+    let (root, join, log) = (dir.path().join("root"), dir.path().join("join"), dir.path().join("log"));
+    let (secret, shown) = (Token::mint(Kind::Api).reveal(), Token::mint(Kind::Join).reveal());
+    std::fs::write(&root, &secret).unwrap();
+    std::fs::write(&join, &shown).unwrap();
+    let mut command = graftd(&dir.path().join("data"), &[]);
+    command.env("GRAFT__LOG__LEVEL", "trace").env("GRAFT__AUTH__REQUIRED", "true");
+    command.env("GRAFT__AUTH__ROOT_TOKEN_FILE", &root).env("GRAFT__CLUSTER__JOIN_TOKEN_FILE", &join);
+    let mut daemon = Running::start_logging(command, std::fs::File::create(&log).unwrap().into());
+    daemon.ready();
+    let told = |answer: &str, field: &str| {
+        let text = answer.split_once(&format!("\"{field}\":\"")).unwrap_or_else(|| panic!("no {field}: {answer}")).1;
+        text.split('"').next().unwrap().to_owned()
+    };
+    let new = "POST /api/v1/access/tokens\n{\"name\":\"ada\",\"grants\":[\"operator\"]}";
+    let made = told(&daemon.asked_by(&secret, new), "secret");
+    assert!(daemon.asked_by(&made, "GET /api/v1/access/me").contains("\"operator\""));
+    let joining = told(&daemon.asked_by(&secret, "POST /api/v1/cluster/join-tokens\n{}"), "token");
+    let guess = Token::mint(Kind::Api).reveal();
+    assert!(daemon.asked_by(&guess, "GET /api/v1/access/me").contains("GR0030"));
+    // And over HTTP/2.
+    let url = daemon.said("clients").split(' ').next().unwrap().to_owned();
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let mut access = AccessServiceClient::connect(url).await.unwrap();
+        for token in [&secret, &made, &guess] {
+            let mut request = tonic::Request::new(WhoAmIRequest {});
+            request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+            assert_eq!(access.who_am_i(request).await.is_ok(), token != &guess);
+        }
+    });
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.ended().0, Some(0));
+    let log = std::fs::read_to_string(&log).unwrap();
+    assert!(log.contains("\"level\":\"trace\"") && log.contains("a caller was not let in"), "it tells little");
+    for (which, token) in [("root", secret), ("configured join", shown), ("API", made), ("join", joining), ("guessed", guess)] {
+        let secret = token.rsplit('.').next().unwrap();
+        assert!(secret.len() > 30 && !log.contains(secret), "the {which} token stands in the log");
+    }
 }
 
 /// A body that came in chunks, without their sizes.

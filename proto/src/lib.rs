@@ -12,6 +12,7 @@ pub mod errors;
 pub mod json;
 
 pub mod peer_identity;
+mod secrets;
 
 /// The public protocol, package `graft.v1`.
 #[allow(missing_docs, clippy::all, reason = "generated: services and enums carry no docs of their own")]

@@ -34,12 +34,19 @@ impl From<rcgen::Error> for AuthorityError {
 }
 
 /// A certificate and its private key, in PEM.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Issued {
     /// The certificate.
     pub cert: String,
     /// The private key: whoever has it is the holder, or the authority.
     pub key: String,
+}
+
+impl fmt::Debug for Issued {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issued").field("cert", &self.cert).finish_non_exhaustive()
+    }
 }
 
 /// Who holds a certificate.

@@ -1,5 +1,7 @@
 //! Who a caller is taken for, API tokens, and the list of administrative acts.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -72,12 +74,19 @@ impl From<&v1::ListTokensResponse> for ApiTokenList {
 }
 
 /// An API token that was just made.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Serialize, JsonSchema)]
 pub struct NewApiToken {
     /// The token as it is shown to members: it is told once.
     pub secret: String,
     /// What stands of it; `null`: it could not be read again.
     pub token: Option<ApiToken>,
+}
+
+impl fmt::Debug for NewApiToken {
+    /// Without the secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewApiToken").field("token", &self.token).finish_non_exhaustive()
+    }
 }
 
 impl From<&v1::CreateTokenResponse> for NewApiToken {

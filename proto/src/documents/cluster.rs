@@ -1,5 +1,7 @@
 //! The cluster, its members and its workers.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -221,12 +223,19 @@ impl From<&v1::ListJoinGrantsResponse> for JoinGrantList {
 }
 
 /// A new join token.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Serialize, JsonSchema)]
 pub struct JoinToken {
     /// The token, secret included: it is told once.
     pub token: String,
     /// What stands of it.
     pub grant: Option<JoinGrant>,
+}
+
+impl fmt::Debug for JoinToken {
+    /// Without the secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinToken").field("grant", &self.grant).finish_non_exhaustive()
+    }
 }
 
 impl From<&v1::CreateJoinTokenResponse> for JoinToken {
