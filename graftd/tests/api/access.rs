@@ -59,6 +59,8 @@ fn table() -> Vec<(&'static str, Vec<u8>, Needs)> {
     let start = v1::StartRequest { namespace: a(), ..Default::default() }.encode_to_vec();
     let control = || v1::ControlRequest { namespace: a(), workflow_id: "w".into(), ..Default::default() }.encode_to_vec();
     let unset = v1::UnsetLimitRequest { namespace: a(), node: "n".into(), ..Default::default() }.encode_to_vec();
+    // Refused for what it asks: a profile that is made would keep others from theirs.
+    let too_long = v1::ProfileRequest { duration_ms: u64::MAX }.encode_to_vec();
     let namespace = || v1::CountRequest { namespace: a(), ..Default::default() }.encode_to_vec();
     vec![
         ("graft.v1.WorkflowService/Start", start, Needs::Operator),
@@ -98,7 +100,7 @@ fn table() -> Vec<(&'static str, Vec<u8>, Needs)> {
         ("graft.v1.ClusterService/LogLevel", v1::LogLevelRequest { level: None }.encode_to_vec(), Needs::ViewerOfAll),
         ("graft.v1.ClusterService/LogLevel", v1::LogLevelRequest { level: Some(String::new()) }.encode_to_vec(), Needs::ClusterAdmin),
         ("graft.v1.ClusterService/Diagnose", vec![], Needs::ClusterAdmin),
-        ("graft.v1.ClusterService/Profile", vec![], Needs::ClusterAdmin),
+        ("graft.v1.ClusterService/Profile", too_long, Needs::ClusterAdmin),
         ("graft.v1.MembershipService/Bootstrap", vec![], Needs::ClusterAdmin),
         ("graft.v1.MembershipService/CreateJoinToken", vec![], Needs::ClusterAdmin),
         ("graft.v1.MembershipService/ListJoinGrants", vec![], Needs::ViewerOfAll),
