@@ -20,6 +20,8 @@ use super::wire;
 const TICK: Duration = Duration::from_millis(5);
 /// Longest time of one connection that waits for something; and of what reads slowly.
 const HELD: Duration = Duration::from_secs(30);
+/// Longest time until each kind has done something.
+const BEGUN_WITHIN: Duration = Duration::from_secs(60);
 /// Pause before a connection is opened anew.
 const AGAIN: Duration = Duration::from_millis(10);
 /// Streams that are opened and given up in a tick.
@@ -97,6 +99,13 @@ pub async fn run(which: &str, targets: &Targets, time: Duration) -> Result<BTree
         return Err(format!("{which}: there are {}, and all", KINDS.join(", ")));
     }
     tokio::time::sleep(time).await;
+    // On a machine that is busy with others it may take longer until each has begun.
+    let begun = async {
+        while counts.values().any(|count| count.load(Ordering::Relaxed) == 0) {
+            tokio::time::sleep(TICK).await;
+        }
+    };
+    let _ = tokio::time::timeout(BEGUN_WITHIN, begun).await; // whoever has not is told by its count
     all.shutdown().await;
     Ok(counts.into_iter().map(|(kind, count)| (kind, count.load(Ordering::Relaxed))).collect())
 }
