@@ -39,7 +39,7 @@ CHART_DECIDES = {
     "cluster": {"name", "expect", "peers", "peer_listen", "peer_advertise", "peer_ca", "peer_cert", "peer_key"},
     "discovery": {"dns", "mdns", "kubernetes_service", "kubernetes_stateful_set", "kubernetes_sentinel", "kubernetes_namespace", "kubernetes_port",
                   "kubernetes_api", "kubernetes_account"},
-    "auth": {"required", "root_token_file", "rules", "oidc_issuer", "oidc_audience", "oidc_name_claim", "oidc_jwks_file", "oidc_ca"},
+    "auth": {"required", "root_token_file", "rules", "redacted_fields", "oidc_issuer", "oidc_audience", "oidc_name_claim", "oidc_jwks_file", "oidc_ca"},
     "security": {"insecure"},
     "shutdown": {"grace"},
 }

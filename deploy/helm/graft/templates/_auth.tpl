@@ -25,6 +25,7 @@ Who may do what. In /etc/graft-auth are the root token, and what is known of an 
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- with .Values.auth.redactedFields -}}{{- $_ := set $section "redacted_fields" . -}}{{- end -}}
 {{- toJson $section -}}
 {{- end -}}
 
