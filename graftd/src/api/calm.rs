@@ -115,10 +115,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Calm<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        Poll::Ready(match self.frames.as_mut().is_none_or(|frames| frames.take(&buffer.filled()[before..])) {
-            true => Ok(()),
-            false => Err(io::Error::other("the other side sends frames without end that ask for nothing")),
-        })
+        if self.frames.as_mut().is_none_or(|frames| frames.take(&buffer.filled()[before..])) {
+            return Poll::Ready(Ok(()));
+        }
+        // Whoever is told of an error has read nothing.
+        buffer.set_filled(before);
+        Poll::Ready(Err(io::Error::other("the other side sends frames without end that ask for nothing")))
     }
 }
 

@@ -81,7 +81,7 @@ mod tests {
         let (url, serving) = server(vec![answer]).await;
         let (_folder, account) = account(&url);
         let forbids = Sentinel { config_map: "graft-cluster".into(), account }.forbids().await;
-        assert_eq!(serving.await.unwrap(), ["GET /api/v1/namespaces/ns/configmaps/graft-cluster? HTTP/1.1 as secret"]);
+        assert_eq!(serving.await.unwrap(), ["GET /api/v1/namespaces/ns/configmaps/graft-cluster HTTP/1.1 as secret"]);
         forbids
     }
 
