@@ -214,7 +214,8 @@ async fn a_call_for_another_member_or_from_another_cluster_is_refused() {
     seat.member().consensus.set_lineage("ours".into(), 2);
     let mut client = PeerServiceClient::connect(format!("http://{}", seat.address)).await.expect("connected");
     let protocol = Some(ProtocolRange { min: 1, max: 1 });
-    let header = |cluster_id: &str, to| Some(PeerHeader { cluster_id: cluster_id.into(), from: 1, to, epoch: 2, protocol });
+    let from = cluster.seats[(leader + 1) % 3].info.raft_id;
+    let header = |cluster_id: &str, to| Some(PeerHeader { cluster_id: cluster_id.into(), from, to, epoch: 2, protocol });
     let older = header("ours", seat.info.raft_id).map(|header| PeerHeader { epoch: 1, ..header });
     let later = Some(ProtocolRange { min: 2, max: 7 });
     let foreign = header("ours", seat.info.raft_id).map(|header| PeerHeader { protocol: later, ..header });
@@ -235,6 +236,9 @@ async fn a_call_for_another_member_or_from_another_cluster_is_refused() {
             (answer, expected) => panic!("{answer:?}, expected {expected:?}"),
         }
     }
+    let nobody = header("ours", seat.info.raft_id).map(|header| PeerHeader { from: 77, ..header });
+    let refused = client.read_index(ReadIndexRequest { header: nobody }).await.expect_err("nobody has that raft id");
+    assert_eq!(refused.code(), Code::PermissionDenied);
 }
 
 /// With both followers gone nothing is applied any more, so that what was proposed is what may be under way.
