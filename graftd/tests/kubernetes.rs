@@ -111,7 +111,7 @@ async fn answer(acceptor: &TlsAcceptor, stream: TcpStream, code: u16, replicas: 
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
     let mut sent = vec![0; length];
     stream.read_exact(&mut sent).await?;
-    let of_config_map = head.contains(" /api/v1/namespaces/lab/configmaps/graft-cluster?");
+    let of_config_map = head.contains(" /api/v1/namespaces/lab/configmaps/graft-cluster");
     if of_config_map && head.starts_with("PATCH ") {
         *noted.lock().unwrap() = serde_json::from_slice::<Value>(&sent)?["data"].take();
     }
