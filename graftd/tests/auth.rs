@@ -1,7 +1,6 @@
 //! Whole daemons that have to know who asks: the keys of `[auth]`, as an operator writes them.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,12 +12,12 @@ use graft_proto::v1::access_service_client::AccessServiceClient;
 use graft_proto::v1::event_service_client::EventServiceClient;
 use graft_proto::v1::workflow_service_client::WorkflowServiceClient;
 use graftd::app::{Daemon, Prepared};
-use graftd::config::{Config, Flags, Size, Sources, load};
 use graftd::tls::authority::{Authority, CERTIFICATE_DAYS, Subject};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use one_daemon::{said, started};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
@@ -30,26 +29,12 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
 mod daemons;
+#[path = "fixtures/one_daemon.rs"]
+mod one_daemon;
 #[path = "fixtures/signing.rs"]
 mod signing;
 
 const ROOT: &str = "0123456789abcdef0123456789abcdef";
-
-/// What a file says, as the daemon reads it, on a free port and in a directory of the test's.
-fn said(dir: &Path, text: &str) -> Result<Config, String> {
-    let file = dir.join("graftd.toml");
-    std::fs::write(&file, text).expect("a file");
-    let flags = Flags { config: Some(file), data_dir: Some(dir.join("data")), listen: Some("127.0.0.1:0".into()), ..Flags::default() };
-    let mut config = load(&flags, &Sources::none()).and_then(|loaded| loaded.accepted()).map_err(|error| error.to_string())?;
-    config.storage.disk_reserve.get_or_insert(Size::from_bytes(0));
-    Ok(config)
-}
-
-async fn started(dir: &Path, text: &str) -> Daemon {
-    let daemon = Daemon::start(said(dir, text).unwrap_or_else(|error| panic!("{error}"))).await.expect("it starts");
-    daemon.ready().await.expect("it becomes ready");
-    daemon
-}
 
 async fn access(daemon: &Daemon) -> AccessServiceClient<Channel> {
     let endpoint = Endpoint::from_shared(format!("http://{}", daemon.client_address())).expect("an address");

@@ -1,15 +1,14 @@
 //! Spans that a daemon brings to a collector: the keys of `[tracing]`, as an operator writes them, and what a collector can do to it. What a worker's
 //! attempts look like is shown with real workers (`graft-client/tests/tracing.rs`).
 
-use std::path::Path;
 use std::time::Duration;
 
 use collector::{Collector, Mood, attribute, called, hex, links, status};
 use graft_proto::v1;
 use graft_proto::v1::workflow_service_client::WorkflowServiceClient;
 use graftd::app::{Daemon, Prepared};
-use graftd::config::{Config, Flags, Size, Sources, load};
 use graftd::tls::authority::{Authority, CERTIFICATE_DAYS, Subject};
+use one_daemon::{said, started};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::Request;
@@ -17,26 +16,12 @@ use tonic::transport::{Channel, Endpoint};
 
 #[path = "fixtures/collector.rs"]
 mod collector;
+#[path = "fixtures/one_daemon.rs"]
+mod one_daemon;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// What a file says, as the daemon reads it, on a free port and in a directory of the test's.
-fn said(dir: &Path, text: &str) -> Result<Config, String> {
-    let file = dir.join("graftd.toml");
-    std::fs::write(&file, text).expect("a file");
-    let flags = Flags { config: Some(file), data_dir: Some(dir.join("data")), listen: Some("127.0.0.1:0".into()), ..Flags::default() };
-    let mut config = load(&flags, &Sources::none()).and_then(|loaded| loaded.accepted()).map_err(|error| error.to_string())?;
-    config.storage.disk_reserve.get_or_insert(Size::from_bytes(0));
-    Ok(config)
-}
-
-async fn started(dir: &Path, text: &str) -> Daemon {
-    let daemon = Daemon::start(said(dir, text).unwrap_or_else(|error| panic!("{error}"))).await.expect("it starts");
-    daemon.ready().await.expect("it becomes ready");
-    daemon
-}
 
 async fn workflows(daemon: &Daemon) -> WorkflowServiceClient<Channel> {
     let endpoint = Endpoint::from_shared(format!("http://{}", daemon.client_address())).expect("an address");
