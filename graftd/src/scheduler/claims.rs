@@ -58,12 +58,13 @@ impl Core {
                 }
                 Claim::Holding(session, Held { at, lease, node, progress }) => {
                     let fits = |scope: &Scope| scope.node.as_ref().is_none_or(|named| *named == node);
-                    let is_its_own =
-                        scope.filter(fits).is_some_and(|scope| self.sessions.serves(session, &scope.namespace, Some(node.as_str())));
-                    if !is_its_own {
+                    let its_own = scope.filter(fits).filter(|scope| self.sessions.serves(session, &scope.namespace, Some(node.as_str())));
+                    let Some(scope) = its_own else {
                         self.tell_to_stop(session, at, lease, StopReason::LeaseLost);
-                    } else if !self.sessions.is_closing(session) && self.claim(session, at, lease) {
-                        let queue = self.sessions.queue_of(session, &mut self.queues, &node);
+                        continue;
+                    };
+                    if !self.sessions.is_closing(session) && self.claim(session, at, lease) {
+                        let queue = self.queues.id(&scope.namespace, &node);
                         self.adopt(session, at, lease, queue, progress);
                         adopted.push(at);
                     }

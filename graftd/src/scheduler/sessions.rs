@@ -143,11 +143,6 @@ impl Sessions {
         })
     }
 
-    /// The queue of a node that the session serves.
-    pub(super) fn queue_of(&self, session: SessionId, queues: &mut Queues, node: &str) -> QueueId {
-        queues.id(self.entries.get(&session).map_or("", |entry| &entry.record.namespace), node)
-    }
-
     /// Whether the session can be served and takes one more of the node.
     pub(super) fn takes(&self, session: SessionId, queue: QueueId) -> bool {
         self.entries.get(&session).is_some_and(|entry| {
