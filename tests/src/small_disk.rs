@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use nix::sys::statvfs::statvfs;
 use nix::unistd::geteuid;
+use rustix::fs::statvfs;
 
 /// Mounted below a path; unmounted when dropped.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl SmallDisk {
     pub fn shrink_to(&self, free: u64) -> bool {
         (0..20).any(|more| {
             let room = statvfs(&self.path).expect("it is mounted");
-            let used = (room.blocks() - room.blocks_free()) * room.fragment_size();
+            let used = (room.f_blocks - room.f_bfree) * room.f_frsize;
             self.try_remount(&format!("size={}", used + free + more * (64 << 10)))
         })
     }
@@ -68,7 +68,7 @@ impl SmallDisk {
     /// Leaves so much free, in bytes; 0: not one.
     pub fn fill(&self, leave: u64) {
         let room = statvfs(&self.path).expect("it is mounted");
-        let free = room.blocks_available() * room.fragment_size();
+        let free = room.f_bavail * room.f_frsize;
         let mut file = fs::File::options().create(true).append(true).open(self.ballast()).expect("a file");
         // Until it refuses, if nothing is to be left.
         let chunk = vec![0_u8; 64 << 10];

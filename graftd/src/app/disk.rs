@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::statvfs::statvfs;
+use rustix::fs::statvfs;
 use tokio::sync::watch::Receiver;
 use tokio::time::interval;
 
@@ -37,7 +37,7 @@ impl Room {
     fn of(path: &Path) -> std::io::Result<Self> {
         let disk = statvfs(path)?;
         // Not what is kept for root: a daemon is not root.
-        Ok(Self { free: disk.blocks_available() * disk.fragment_size(), total: disk.blocks() * disk.fragment_size() })
+        Ok(Self { free: disk.f_bavail * disk.f_frsize, total: disk.f_blocks * disk.f_frsize })
     }
 
     fn reserve(self, said: Option<Size>) -> u64 {
