@@ -86,7 +86,8 @@ pub(super) async fn follow(consensus: Consensus, board: Arc<ReadinessBoard>, rep
         let leaderless = match &*leadership.borrow_and_update() {
             // It leads as long as it does not hear of another one, also alone.
             Leadership::Leader { .. } => consensus.leader_lease_until().is_none().then_some(Leaderless::Alone),
-            Leadership::Follower { leader, .. } => leader.is_none().then_some(Leaderless::Unknown),
+            Leadership::Follower { leader: None, .. } => Some(Leaderless::Unknown),
+            Leadership::Follower { leader: Some(_), .. } => (!consensus.sees_leader()).then_some(Leaderless::Silent),
         };
         match (leaderless, leaderless_at) {
             (None, _) => {

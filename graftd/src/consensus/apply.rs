@@ -23,6 +23,7 @@ use tokio::sync::watch;
 
 use super::codec::{Wire, decode_optional};
 use super::feed::Feeds;
+use super::heard::Heard;
 use super::snapshot::{self, SnapshotBuilder, SnapshotData};
 use super::subscriptions::Subscriptions;
 use super::tally::Tally;
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) stamps: StampClock,
     /// Index of the last entry that was applied here.
     pub(crate) applied: watch::Sender<u64>,
+    /// The last word of the leader.
+    pub(crate) heard: Heard,
     /// Why this member cannot go on.
     pub(crate) broken: watch::Sender<Option<Fatal>>,
     /// The machine version in force.

@@ -27,7 +27,8 @@ use super::barrier::Barrier;
 use super::error::{ChangeError, OpenError, ProposeError};
 use super::feed::{Feed, Feeds};
 use super::figures::{self, FIGURES_EVERY};
-use super::leadership::{Compass, Herald, Leadership};
+use super::heard::Heard;
+use super::leadership::{Compass, Herald, Leadership, Route};
 use super::links::{Links, PEER_MESSAGE_BYTES_MAX};
 use super::log_store::LogStorage;
 use super::member::MemberInfo;
@@ -54,6 +55,12 @@ use crate::tls::members::LinkOptions;
 
 /// How long a restarted member waits for the cluster to confirm what it has.
 const RECOVERY_WAIT: Duration = Duration::from_secs(60);
+/// A follower that hears nothing of its leader for so many of the longest election timeouts sees none. Heartbeats come many times as often.
+const SILENT_ELECTIONS: u32 = 2;
+/// A write, or an answer of openraft's core, that takes longer never comes. Slow disks take seconds.
+const STUCK_AFTER: Duration = Duration::from_secs(60);
+/// How often openraft's core is asked.
+const PULSE_EVERY: Duration = Duration::from_secs(5);
 
 /// This member's part in the cluster. Cheap to clone.
 #[derive(Clone)]
@@ -73,6 +80,8 @@ struct Inner {
     receiving: Arc<Semaphore>,
     clock: Clock,
     lease: Duration,
+    /// The last answer of openraft's core to a question that costs nothing.
+    core_answers: Heard,
     stop: CancellationToken,
     stopping: AtomicBool,
     registrar: Arc<Registrar>,
@@ -100,8 +109,10 @@ impl Consensus {
         let storage = |reason: String| OpenError::Storage { reason };
         let (machine_time, version) = state.latest().get::<Meta>(&MetaKey {}).map_or((0, 0), |meta| (meta.time, meta.machine_version));
         let recovered_index = recovered.last.as_ref().map_or(0, |last| last.index);
+        let lease = Duration::from_millis(options.election_max_ms);
         let shared = Arc::new(Shared {
             applied: watch::Sender::new(state.applied().index),
+            heard: Heard::nothing(lease * SILENT_ELECTIONS),
             state,
             feeds: Feeds::default(),
             subscriptions: Subscriptions::default(),
@@ -129,7 +140,6 @@ impl Consensus {
         tokio::spawn(herald.run());
         tokio::spawn(Trim::new(&options, raft.clone(), log.clone(), sending, shared.clone(), stop.clone()).run());
         let proposer = Proposer::start(&options, raft.clone(), log.clone(), links.clone(), shared.clone(), metrics, stop.clone());
-        let lease = Duration::from_millis(options.election_max_ms);
         let rules = options.membership.clone();
         let registrar =
             Arc::new(Registrar::new(raft.clone(), me, compass.clone(), links.clone(), proposer.clone(), shared.clone(), rules, lease));
@@ -147,11 +157,14 @@ impl Consensus {
             receiving: Arc::new(Semaphore::new(1)),
             clock,
             lease,
+            core_answers: Heard::nothing(STUCK_AFTER),
             stop,
             stopping: AtomicBool::new(false),
             registrar,
         };
         let inner = Arc::new(inner);
+        inner.core_answers.note();
+        tokio::spawn(pulse(Arc::downgrade(&inner), inner.stop.clone()));
         tokio::spawn(figures(Arc::downgrade(&inner), inner.stop.clone()));
         Ok(Self { inner })
     }
@@ -412,6 +425,27 @@ impl Consensus {
         (age + 1 < lease).then(|| now + lease - age - 1)
     }
 
+    /// Whether somebody leads who can be heard: this member while its lease holds, or one that has sent something lately.
+    pub fn sees_leader(&self) -> bool {
+        let inner = &self.inner;
+        match inner.compass.route() {
+            Route::Here { .. } => self.leader_lease_until().is_some(),
+            Route::There(_) => inner.shared.heard.lately(),
+            Route::Nowhere => false,
+        }
+    }
+
+    /// What has been at one thing for so long that nothing but a restart helps, in words; `None`: all goes on. A disk that is slow is not stuck.
+    pub fn stuck(&self) -> Option<String> {
+        let inner = &self.inner;
+        let at = [("the writer of the log", inner.log.busy_for()), ("the flusher of the state", inner.shared.state.busy_for())];
+        let hangs = at.into_iter().find_map(|(who, busy)| busy.filter(|busy| *busy >= STUCK_AFTER).map(|busy| (who, busy.as_secs())));
+        match hangs {
+            Some((who, seconds)) => Some(format!("{who} has been at one write for {seconds} s: the disk hangs")),
+            None => (!inner.core_answers.lately()).then(|| format!("consensus has answered nobody for {} s", STUCK_AFTER.as_secs())),
+        }
+    }
+
     /// The whole state at one index, with everything that was acknowledged before the call: flushed, and read from one commit of the file.
     ///
     /// # Errors
@@ -521,7 +555,20 @@ impl Consensus {
     }
 }
 
-/// Keeps the positions in the metrics up to date.
+/// Asks openraft's core now and then whether it goes on.
+async fn pulse(inner: Weak<Inner>, stop: CancellationToken) {
+    let work = async {
+        while let Some(inner) = inner.upgrade() {
+            if inner.raft.with_raft_state(|_| ()).await.is_ok() {
+                inner.core_answers.note();
+            }
+            drop(inner);
+            tokio::time::sleep(PULSE_EVERY).await;
+        }
+    };
+    stop.run_until_cancelled(work).await;
+}
+
 /// Keeps the metrics of this floor, for as long as there is one.
 async fn figures(inner: Weak<Inner>, stop: CancellationToken) {
     let work = async {
@@ -529,6 +576,7 @@ async fn figures(inner: Weak<Inner>, stop: CancellationToken) {
             let consensus = Consensus { inner };
             let leads = consensus.leader_lease_until().is_some();
             let Inner { raft, shared, links, registrar, .. } = &*consensus.inner;
+            shared.metrics.raft.has_leader.set(i64::from(consensus.sees_leader()));
             figures::show(raft, shared, links.me(), registrar.roster().filter(|_| leads).as_ref());
             drop(consensus);
             tokio::time::sleep(FIGURES_EVERY).await;

@@ -136,6 +136,9 @@ impl Herald {
         loop {
             let now = self.compass.look();
             let term = now.vote.leader_id.term;
+            // Who leads alone has nobody to send heartbeats to, and nobody stands for election against it: a hundred ticks a second are for nothing.
+            let alone = now.state == ServerState::Leader && now.membership_config.nodes().count() == 1;
+            self.raft.runtime_config().tick(!alone);
             self.links.learn(now.membership_config.nodes().map(|(_, member)| member));
             self.note(&now, &mut last_leader, &mut stood_in);
             if now.state == ServerState::Leader {
@@ -187,7 +190,6 @@ impl Herald {
     fn note(&self, now: &ServerMetrics, last_leader: &mut Option<u64>, stood_in: &mut u64) {
         let metrics = &self.shared.metrics.raft;
         metrics.is_leader.set(i64::from(now.state == ServerState::Leader));
-        metrics.has_leader.set(i64::from(now.current_leader.is_some()));
         metrics.term.set(now.vote.leader_id.term as i64);
         if now.current_leader.is_some() && now.current_leader != *last_leader {
             *last_leader = now.current_leader;

@@ -9,7 +9,7 @@
 //! | `proposer`, `lanes`, `brake` | commands into entries, here or at the leader; who goes first; what a leader that is late takes on; what is known of their outcome |
 //! | `apply` | entries into answers, effects, news |
 //! | `feed`, `subscriptions` | who hears of them |
-//! | `leadership`, `barrier` | who leads; reads that miss nothing |
+//! | `leadership`, `heard`, `barrier` | who leads, and whether a follower still hears of it; reads that miss nothing |
 //! | `log_store`, `snapshot` | openraft's storage over our two stores |
 //! | `network`, `links`, `peer_server` | members among themselves |
 //! | `roster`, `autopilot`, `registrar`, `orders` | who the members are, and how they come, go, move and take over |
@@ -36,6 +36,7 @@ mod error;
 mod feed;
 mod figures;
 mod handle;
+mod heard;
 mod lanes;
 mod leadership;
 mod links;

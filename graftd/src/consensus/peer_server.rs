@@ -18,7 +18,7 @@ use graft_proto::peer::v1::{
 };
 use openraft::Snapshot;
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
+use openraft::raft::{AppendEntriesRequest, StreamAppendError, TransferLeaderRequest, VoteRequest};
 use prost::Message;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -266,8 +266,15 @@ impl PeerService for Peers {
         let rest = messages.scan((), |(), message| std::future::ready(read_append(message)));
         let rest = rest.take_until(self.stop.clone().cancelled_owned());
         let requests = futures::stream::once(async { first }).chain(rest);
-        let appended = self.raft.stream_append(requests).map(|result| match result {
-            Ok(result) => Ok(answer(RaftKind::Append, result.encode())),
+        let shared = self.shared.clone();
+        let appended = self.raft.stream_append(requests).map(move |result| match result {
+            Ok(result) => {
+                // Also a leader whose entries do not fit yet is one.
+                if !matches!(result, Err(StreamAppendError::HigherVote(_))) {
+                    shared.heard.note();
+                }
+                Ok(answer(RaftKind::Append, result.encode()))
+            }
             Err(fatal) => Err(stopped(fatal)),
         });
         // An idle stream must not hold up the end of the listener.

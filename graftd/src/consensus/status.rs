@@ -40,7 +40,7 @@ pub struct ClusterStatus {
     pub machine_version: u32,
     /// This member.
     pub member: u64,
-    /// The leader; 0 = unknown.
+    /// The leader; 0 = unknown, or nothing was heard of it lately.
     pub leader: u64,
     /// The term.
     pub term: u64,
@@ -66,7 +66,7 @@ pub(crate) fn status(raft: &Raft, shared: &Shared, me: u64) -> ClusterStatus {
         meta.map(|meta| (meta.cluster_name.clone(), meta.lineage.last().cloned(), meta.machine_version)).unwrap_or_default();
     let (cluster_id, epoch) = lineage.map(|last| (last.cluster_id, last.epoch)).unwrap_or_default();
     let applied_index = *shared.applied.borrow();
-    let leader = now.current_leader.unwrap_or(0);
+    let leader = now.current_leader.filter(|leader| *leader == me || shared.heard.lately()).unwrap_or(0);
     let replicated = |id: u64| match &now.replication {
         _ if id == me => now.last_log_index.map_or(0, |last| last + 1),
         Some(others) if now.state == ServerState::Leader => position_or_zero(others.get(&id).and_then(Option::as_ref)),

@@ -1,6 +1,7 @@
 //! openraft's own tests of a log store and a state machine, over our two stores in directories of their own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::stream;
 use graft_machine::command::{ENTRY_FORMAT, Envelope, LogEntry, MACHINE_VERSION};
@@ -13,6 +14,7 @@ use tokio::sync::watch;
 
 use super::apply::{Shared, StateMachine};
 use super::feed::Feeds;
+use super::heard::Heard;
 use super::log_store::LogStorage;
 use super::subscriptions::Subscriptions;
 use super::tally::Tally;
@@ -43,6 +45,7 @@ fn open(dir: &TempDir, gapless: bool) -> (LogStorage, StateMachine) {
     let metrics = Arc::new(Metrics::new());
     let shared = Shared {
         applied: watch::Sender::new(0),
+        heard: Heard::nothing(Duration::from_secs(1)),
         state,
         feeds: Feeds::default(),
         subscriptions: Subscriptions::default(),

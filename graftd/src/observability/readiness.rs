@@ -3,7 +3,7 @@
 //! ```text
 //! recovered   the log has been applied up to where it stood at the start
 //! member      the marker is there: this is a member of a formed cluster
-//! leader      a leader is known and has a majority behind it, or was until a moment ago: an election must not empty a load balancer
+//! leader      a leader is heard of and has a majority behind it, or was until a moment ago: an election must not empty a load balancer
 //! caught up   since the leader is known, all that it had acknowledged by then was once applied here: a follower that was away must not count
 //!             as back while it is gigabytes behind, or a rolling restart would take the next one down
 //! drained     an operator has drained the member: whoever may go elsewhere should
@@ -28,6 +28,8 @@ pub struct Readiness {
 pub enum Leaderless {
     /// No leader is known.
     Unknown,
+    /// One is known, and nothing is heard of it.
+    Silent,
     /// This member leads, and hears from too few.
     Alone,
 }
@@ -36,6 +38,7 @@ impl Leaderless {
     fn told(self) -> &'static str {
         match self {
             Self::Unknown => "no leader is known",
+            Self::Silent => "nothing is heard of the leader, and no other one is elected",
             Self::Alone => "a majority of the members does not answer this leader: nothing can be written or read",
         }
     }

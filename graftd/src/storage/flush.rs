@@ -33,7 +33,7 @@ impl Work for Shared {
             let core = self.core();
             core.applied_count > core.flushed_count
         };
-        if dirty && let Err(error) = flush_once(self) {
+        if dirty && let Err(error) = self.busy.with(|| flush_once(self)) {
             self.failure.set(StorageError::new(format!("flush {}", self.path.display()), error));
             // Taken, so that no waiter can have looked before the failure and sleep after the call.
             drop(self.core());

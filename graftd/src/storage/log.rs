@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 use redb::{Database, ReadableDatabase, StorageBackend, TableDefinition};
@@ -17,7 +18,7 @@ use super::file::{self, Kind};
 use super::log_sizes::Sizes;
 use super::log_tail::Tail;
 use super::log_writer::{Change, Queue, ToDo};
-use super::work::Work;
+use super::work::{Busy, Work};
 use crate::observability::metrics::Metrics;
 
 /// What the file is.
@@ -94,6 +95,7 @@ pub(super) struct Shared {
     /// `append` waits here for room.
     pub(super) room: Condvar,
     pub(super) failure: Failure,
+    pub(super) busy: Busy,
     pub(super) metrics: Option<Arc<Metrics>>,
 }
 
@@ -158,6 +160,7 @@ impl LogStore {
             work: Condvar::new(),
             room: Condvar::new(),
             failure: Failure::default(),
+            busy: Busy::default(),
             metrics,
         });
         let thread = disk.hire("graft-log", shared.clone()).map_err(StorageError::during("start the writer of", path))?;
@@ -255,6 +258,11 @@ impl LogStore {
     /// even the last one before it is that small.
     pub fn first_within(&self, end: u64, bytes: u64) -> u64 {
         self.shared().log().sizes.first_within(end, bytes)
+    }
+
+    /// For how long the writer has been at one commit; `None`: it is at none.
+    pub fn busy_for(&self) -> Option<Duration> {
+        self.shared().busy.elapsed()
     }
 
     /// The first IO error, if any: then the member must stop.

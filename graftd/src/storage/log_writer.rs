@@ -120,7 +120,7 @@ impl Work for Shared {
         if group.is_empty() {
             return;
         }
-        let outcome = self.failure.check().and_then(|()| commit(self, &group));
+        let outcome = self.failure.check().and_then(|()| self.busy.with(|| commit(self, &group)));
         if outcome.is_ok() {
             self.log().tail.durable(seq);
         }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use redb::{Database, ReadableDatabase, StorageBackend, TableError};
 
@@ -21,7 +22,7 @@ use super::overlay::Generation;
 use super::snapshot::{SnapshotReader, SnapshotWriter};
 use super::state_file::{self, RECORDS, STATE};
 use super::view::{EntryTx, Latest, View};
-use super::work::Work;
+use super::work::{Busy, Work};
 use super::{AppliedMark, file, install, rebuild};
 use crate::observability::metrics::Metrics;
 
@@ -74,6 +75,7 @@ pub(super) struct Shared {
     /// Everybody else waits here for the flusher.
     pub(super) flushed: Condvar,
     pub(super) failure: Failure,
+    pub(super) busy: Busy,
     pub(super) metrics: Option<Arc<Metrics>>,
     marks: Mutex<Marks>,
     readers_waiting: AtomicUsize,
@@ -163,6 +165,7 @@ impl StateStore {
             work: Condvar::new(),
             flushed: Condvar::new(),
             failure: Failure::default(),
+            busy: Busy::default(),
             metrics,
             marks: Mutex::new(Marks { applied: mark.clone(), flushed: mark }),
             readers_waiting: AtomicUsize::new(0),
@@ -300,6 +303,11 @@ impl StateStore {
     /// whether the new file's name is durable, the store has failed too.
     pub fn install(&self, snapshot: SnapshotWriter) -> Result<AppliedMark, StorageError> {
         install::install(self.shared(), snapshot)
+    }
+
+    /// For how long the flusher has been at one flush; `None`: it is at none.
+    pub fn busy_for(&self) -> Option<Duration> {
+        self.shared().busy.elapsed()
     }
 
     /// The first IO error, if any: then the member must stop.

@@ -5,8 +5,9 @@
 //! takes it.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
 
 /// Work that comes up again and again.
 pub trait Work: Send + Sync {
@@ -33,4 +34,27 @@ pub fn thread(name: &str, work: Arc<dyn Work>) -> io::Result<JoinHandle<()>> {
             work.step();
         }
     })
+}
+
+/// Since when a step goes on. On a disk that hangs none ends, and nobody else can tell.
+#[derive(Debug, Default)]
+pub(super) struct Busy(Mutex<Option<Instant>>);
+
+impl Busy {
+    /// Does something that may take long.
+    pub(super) fn with<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.set(Some(Instant::now()));
+        let done = work();
+        self.set(None);
+        done
+    }
+
+    /// How long it has been going on; `None`: nothing is.
+    pub(super) fn elapsed(&self) -> Option<Duration> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).map(|since| since.elapsed())
+    }
+
+    fn set(&self, since: Option<Instant>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
 }

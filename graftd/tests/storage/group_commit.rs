@@ -35,7 +35,10 @@ fn appends_that_wait_share_a_commit_and_are_told_in_order_after_the_sync() {
     }
     assert_eq!(told.load(Ordering::SeqCst), 1, "nobody is told before the sync");
     assert_eq!(log.read(0, 101, usize::MAX).unwrap().len(), 101, "but all is readable");
+    assert!(log.busy_for().is_some(), "a disk that hangs shows");
     disk.release();
     while receiver.recv().unwrap() < 100 {}
+    log.close();
+    assert_eq!(log.busy_for(), None);
     assert!(disk.syncs() - before <= 2, "two commits, of one sync each");
 }

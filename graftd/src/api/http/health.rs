@@ -1,6 +1,7 @@
 //! Health, for probes and for people.
 //!
-//! `/livez` says only that the process answers: a member without a leader, or behind, is not made better by a restart. `/readyz` says
+//! `/livez` says that the process answers, and that neither its disk nor its consensus has been at one thing for a minute: a member without a leader,
+//! or behind, or on a slow disk, is not made better by a restart, and one that hangs is. `/readyz` says
 //! whether it should get traffic, and why not; a disk that is nearly full is no reason, for what runs has to go on: `?verbose` and `/healthz`
 //! say it. `/healthz` is `/readyz` with the member's place in the cluster, as JSON.
 
@@ -15,8 +16,11 @@ use crate::api::Shared;
 use crate::consensus::ClusterStatus;
 use crate::observability::readiness::Readiness;
 
-pub(super) async fn livez() -> &'static str {
-    "ok\n"
+pub(super) async fn livez(State(shared): State<Arc<Shared>>) -> Response {
+    match shared.api.consensus.stuck() {
+        None => "ok\n".into_response(),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("stuck: {why}\n")).into_response(),
+    }
 }
 
 pub(super) async fn readyz(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Response {
@@ -64,14 +68,13 @@ fn code(readiness: &Readiness) -> StatusCode {
     if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
-/// A line for each check, and the verdict.
-/// A line for each thing that is looked at, good or not.
+/// A line for each thing that is looked at, good or not, and the verdict.
 pub(in crate::api) fn checks(shared: &Shared) -> String {
     let consensus = &shared.api.consensus;
-    told(&readiness(shared), &consensus.status(), consensus.starts_refused())
+    told(&readiness(shared), &consensus.status(), consensus.starts_refused(), consensus.stuck())
 }
 
-fn told(readiness: &Readiness, status: &ClusterStatus, starts_refused: Option<String>) -> String {
+fn told(readiness: &Readiness, status: &ClusterStatus, starts_refused: Option<String>, stuck: Option<String>) -> String {
     let line = |good: bool, text: String| format!("[{}]{text}\n", if good { '+' } else { '-' });
     let formed = !status.cluster_id.is_empty();
     let mut text = line(formed, format!("cluster {}", if formed { status.cluster_id.as_str() } else { "is not formed yet" }));
@@ -83,6 +86,7 @@ fn told(readiness: &Readiness, status: &ClusterStatus, starts_refused: Option<St
         },
     );
     text += &line(true, format!("log last {} applied {} flushed {}", status.last_index, status.applied_index, status.flushed_index));
+    text += &line(stuck.is_none(), stuck.unwrap_or_else(|| "log, state and consensus go on".to_owned()));
     text += &line(starts_refused.is_none(), starts_refused.unwrap_or_else(|| "disk has room for new workflows".to_owned()));
     text += &line(readiness.ready, if readiness.ready { "ready".to_owned() } else { format!("not ready: {}", readiness.reason) });
     text
@@ -95,13 +99,17 @@ mod tests {
     #[test]
     fn the_checks_name_what_is_missing() {
         let waiting = Readiness { ready: false, reason: "no leader is known".into() };
-        let text =
-            told(&waiting, &ClusterStatus { cluster_id: "c".into(), term: 3, ..ClusterStatus::default() }, Some("the disk is full".into()));
-        assert!(text.contains("[-]the disk is full\n"), "{text}");
+        let text = told(
+            &waiting,
+            &ClusterStatus { cluster_id: "c".into(), term: 3, ..ClusterStatus::default() },
+            Some("the disk is full".into()),
+            Some("the disk hangs".into()),
+        );
+        assert!(text.contains("[-]the disk is full\n") && text.contains("[-]the disk hangs\n"), "{text}");
         assert!(text.contains("[+]cluster c") && text.contains("[-]leader is not known in term 3"), "{text}");
         assert!(text.ends_with("[-]not ready: no leader is known\n"), "{text}");
         let ready = Readiness { ready: true, reason: String::new() };
-        let text = told(&ready, &ClusterStatus { cluster_id: "c".into(), leader: 1, ..ClusterStatus::default() }, None);
+        let text = told(&ready, &ClusterStatus { cluster_id: "c".into(), leader: 1, ..ClusterStatus::default() }, None, None);
         assert!(!text.contains("[-]") && text.ends_with("[+]ready\n"), "{text}");
     }
 }

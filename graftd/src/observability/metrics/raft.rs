@@ -24,7 +24,7 @@ pub struct RaftMetrics {
     pub log_index: IntGaugeVec,
     /// 1 while this member leads.
     pub is_leader: IntGauge,
-    /// 1 while a leader is known.
+    /// 1 while a leader is heard of, or this one has a majority behind it.
     pub has_leader: IntGauge,
     /// The term.
     pub term: IntGauge,
@@ -123,7 +123,7 @@ impl RaftMetrics {
             apply_seconds: histogram(r, "graft_raft_apply_seconds", "Seconds that an entry takes to be applied", LATENCY),
             log_index: gauges(r, "graft_raft_log_index", "Positions in the log", &["position"], &[]),
             is_leader: gauge(r, "graft_raft_is_leader", "1 while this member leads"),
-            has_leader: gauge(r, "graft_raft_has_leader", "1 while a leader is known"),
+            has_leader: gauge(r, "graft_raft_has_leader", "1 while a leader is heard of, or this one has a majority behind it"),
             term: gauge(r, "graft_raft_term", "Current term"),
             voters: gauge(r, "graft_raft_voters", "Members that vote"),
             learners: gauge(r, "graft_raft_learners", "Members that follow the log and do not vote"),
