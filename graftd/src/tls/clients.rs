@@ -22,6 +22,7 @@ use x509_parser::time::ASN1Time;
 
 use super::kept::{Kept, Made};
 use super::pem::{MaterialError, authorities, certificates, expiry, parsed, private_key};
+use super::until::Until;
 
 /// Longest time that a handshake may take.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
@@ -66,7 +67,7 @@ impl fmt::Display for CertName {
 /// A connection whose handshake is done.
 pub struct Shaken {
     /// The bytes.
-    pub stream: TlsStream<TcpStream>,
+    pub stream: Until<TlsStream<TcpStream>>,
     /// Who calls, if it has shown a certificate.
     pub caller: Option<CertName>,
     /// Whether HTTP/2 was agreed on; otherwise HTTP/1.1.
@@ -118,9 +119,10 @@ impl ClientTls {
             Err(_) => return Err(format!("no handshake within {HANDSHAKE_MAX:?}")),
         };
         let (_, session) = stream.get_ref();
-        let caller = session.peer_certificates().and_then(<[_]>::first).map(name).transpose()?;
+        let cert = session.peer_certificates().and_then(<[_]>::first).cloned();
+        let caller = cert.as_ref().map(name).transpose()?;
         let http2 = session.alpn_protocol() == Some(HTTP2);
-        Ok(Shaken { stream, caller, http2 })
+        Ok(Shaken { stream: Until::certificate(stream, cert.as_ref())?, caller, http2 })
     }
 }
 

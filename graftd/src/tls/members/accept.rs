@@ -20,6 +20,7 @@ use tonic::transport::server::Connected;
 
 use super::{PeerSecurity, PeerTls, verify};
 use crate::crowd::{Places, Seldom};
+use crate::tls::until::Until;
 
 /// Longest time that a handshake may take.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
@@ -82,7 +83,7 @@ pub enum Accepted {
     /// In the clear.
     Plain(TcpStream),
     /// Encrypted, with a member that has shown who it is.
-    Tls(Box<TlsStream<TcpStream>>, Arc<MemberIdentity>),
+    Tls(Box<Until<TlsStream<TcpStream>>>, Arc<MemberIdentity>),
 }
 
 impl Connected for Accepted {
@@ -187,7 +188,9 @@ async fn welcomed(stream: TcpStream, security: &PeerSecurity) -> Result<Accepted
         Ok(Err(error)) => return Err(format!("no handshake: {error}")),
         Err(_) => return Err(format!("no handshake within {HANDSHAKE_MAX:?}")),
     };
-    let member = shown(tls, stream.get_ref().1.peer_certificates())?;
+    let chain = stream.get_ref().1.peer_certificates().map(<[_]>::to_vec);
+    let member = shown(tls, chain.as_deref())?;
+    let stream = Until::certificate(stream, chain.as_deref().and_then(<[_]>::first))?;
     Ok(Accepted::Tls(Box::new(stream), Arc::new(member)))
 }
 
