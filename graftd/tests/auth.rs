@@ -81,7 +81,12 @@ async fn the_root_token_of_a_file_does_everything_where_callers_have_to_show_who
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_token_is_known_to_every_member_as_soon_as_it_was_made_at_one() {
     let daemons = Daemons::new(3);
-    let all = futures::future::join_all((0..3).map(|i| daemons.start(i, "expect = 3"))).await;
+    let mut all = vec![daemons.start(0, "expect = 3").await];
+    let stranger = format!("graft-api.nobody.{}", "0".repeat(64));
+    // Who is alone cannot tell whether it is good, and a worker that shows it comes again.
+    let refused = who(&mut access(&all[0]).await, Some(&stranger)).await.expect_err("it is no member yet");
+    assert_eq!(refused.code(), Code::Unavailable, "{refused}");
+    all.extend(futures::future::join_all((1..3).map(|i| daemons.start(i, "expect = 3"))).await);
     let mut asked = Vec::new();
     for daemon in &all {
         daemons::ready(daemon).await;
@@ -96,7 +101,6 @@ async fn a_token_is_known_to_every_member_as_soon_as_it_was_made_at_one() {
             assert_eq!(known.unwrap_or_else(|refused| panic!("turn {turn}: {refused:?}")).name, "new");
         }
     }
-    let stranger = format!("graft-api.nobody.{}", "0".repeat(64));
     let refused = who(&mut asked[0], Some(&stranger)).await.expect_err("nobody has made it");
     assert_eq!(refused.code(), Code::Unauthenticated);
     futures::future::join_all(all.into_iter().map(Daemon::shutdown)).await;

@@ -518,6 +518,44 @@ fn no_secret_stands_in_a_log_of_any_level() {
     }
 }
 
+/// What administrators do, and what somebody was refused, stands in the log for whoever collects it.
+#[test]
+fn acts_and_refusals_are_told_to_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let (root, log) = (dir.path().join("root"), dir.path().join("log"));
+    let secret = Token::mint(Kind::Api).reveal();
+    std::fs::write(&root, &secret).unwrap();
+    let mut command = graftd(&dir.path().join("data"), &[]);
+    command.env("GRAFT__AUTH__REQUIRED", "true").env("GRAFT__AUTH__ROOT_TOKEN_FILE", &root);
+    let mut daemon = Running::start_logging(command, std::fs::File::create(&log).unwrap().into());
+    daemon.ready();
+    let made = daemon.asked_by(&secret, "POST /api/v1/access/tokens\n{\"name\":\"ada\",\"grants\":[\"viewer\"]}");
+    let ada = made.split_once("\"secret\":\"").unwrap().1.split('"').next().unwrap();
+    // Noted and logged, logged alone, and refused.
+    daemon.asked_by(&secret, "PUT /api/v1/cluster/log-level\n{\"level\":\"debug\"}");
+    assert!(daemon.asked_by(ada, "PUT /api/v1/cluster/log-level\n{\"level\":\"trace\"}").contains("GR0031"));
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.ended().0, Some(0));
+    let log = std::fs::read_to_string(&log).unwrap();
+    let lines =
+        log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()).filter(|line| line["target"] == "audit");
+    let told: Vec<String> = lines
+        .map(|line| {
+            assert_eq!(line["from"], "127.0.0.1", "{line}");
+            let text = |field: &str| line[field].as_str().unwrap_or_default().to_owned();
+            format!("{} {} {} {}", text("principal"), text("method"), text("msg"), text("outcome").split(':').next().unwrap())
+        })
+        .collect();
+    let expected = [
+        "client:root AccessService.create_token begins ",
+        "client:root AccessService.create_token ended ok",
+        "client:root ClusterService.log_level begins ",
+        "client:root ClusterService.log_level ended ok",
+        "client:ada ClusterService.log_level refused GR0031",
+    ];
+    assert_eq!(told, expected, "{log}");
+}
+
 /// A body that came in chunks, without their sizes.
 fn joined(chunks: &str) -> String {
     let (mut rest, mut whole) = (chunks, String::new());

@@ -8,7 +8,8 @@
 //! hides them where it is written.
 //!
 //! Administrative acts are marked `noted`: they are noted in the replicated list of acts before they are done, and how they ended afterwards
-//! ([`super::acts`]). One that changes nothing is `logged` alone: noting it would change the state that it looks at.
+//! ([`super::acts`]). One that changes nothing is `logged` alone: noting it would change the state that it looks at. Who is refused is logged, and not
+//! noted: what anybody can put into the list would push out the rest.
 
 use std::sync::Arc;
 
@@ -129,7 +130,16 @@ impl<S> Guarded<S> {
         Self { shared, service: Arc::new(service) }
     }
 
-    fn ask<T>(&self, request: &Request<T>, need: Need<'_>) -> Result<Caller, Fault> {
+    /// Who asks, if it may.
+    fn ask<T>(&self, request: &Request<T>, need: Need<'_>, method: &'static str) -> Result<Caller, Fault> {
+        let asked = self.settle(request, need);
+        if let (Err(fault), Some(caller)) = (&asked, request.extensions().get()) {
+            super::acts::refused(&self.shared, caller, method, fault);
+        }
+        asked
+    }
+
+    fn settle<T>(&self, request: &Request<T>, need: Need<'_>) -> Result<Caller, Fault> {
         let Some(caller) = request.extensions().get::<Caller>() else {
             return Err(Fault::new(ErrorCode::Internal, "the request", "came past the gate"));
         };
@@ -157,8 +167,9 @@ macro_rules! guarded {
             $(
                 async fn $method(&self, request: Request<$request>) -> Result<Response<$response>, Status> {
                     let need: for<'a> fn(&'a $request) -> Need<'a> = $need;
-                    let _caller = self.ask(&request, need(request.get_ref()))?;
-                    guarded!(@do $($noted)?, self, _caller, concat!(stringify!($service), ".", stringify!($method)), request, $service, $method)
+                    const NAME: &str = concat!(stringify!($service), ".", stringify!($method));
+                    let _caller = self.ask(&request, need(request.get_ref()), NAME)?;
+                    guarded!(@do $($noted)?, self, _caller, NAME, request, $service, $method)
                 }
             )*
         }

@@ -1,5 +1,5 @@
 //! The list of administrative acts: each is noted before it is done, and how it ended afterwards, in the replicated state and in the log (target
-//! `audit`). So nothing is done unnoted; one that a member did not live to finish, or whose member it took out, stands there without an end.
+//! `audit`, where those stand as well that were refused). So nothing is done unnoted; one that a member did not live to finish, or whose member it took out, stands there without an end.
 //!
 //! An act goes on when its caller has gone, so that its end is known.
 
@@ -59,6 +59,14 @@ pub(super) async fn logged<T>(
     let answer = act.await;
     tracing::info!(target: "audit", %principal, from = %caller.from, method, outcome = outcome(&answer), "ended");
     answer
+}
+
+/// A word to the log of what somebody may not do: one line a second, with how many were left out.
+pub(super) fn refused(shared: &Shared, caller: &Caller, method: &'static str, why: &Fault) {
+    if let Some(left_out) = shared.denials.now() {
+        let (principal, outcome) = (who(caller), format!("{}: {} {}", why.code, why.object, why.detail));
+        tracing::info!(target: "audit", %principal, from = %caller.from, method, outcome, left_out, "refused");
+    }
 }
 
 fn who(caller: &Caller) -> String {

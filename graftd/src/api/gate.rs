@@ -110,9 +110,11 @@ impl Gate {
 
     /// The same, of one who shows a token that nobody has told this member of: another may have made it a moment ago.
     async fn caller_again(&self, headers: &HeaderMap) -> Result<Option<Caller>, Refused> {
-        // Who cannot catch up knows what it knows.
-        let _ = timeout(CATCH_UP_MAX, self.shared.linearizable()).await;
-        self.shared.api.auth.identify_again(self.shown(headers), &*self.shared).map(Some)
+        let caught_up = matches!(timeout(CATCH_UP_MAX, self.shared.linearizable()).await, Ok(Ok(_)));
+        match self.shared.api.auth.identify_again(self.shown(headers), &*self.shared) {
+            Err(Refused::Unknown) if !caught_up => Err(Refused::Unsure),
+            settled => settled.map(Some),
+        }
     }
 
     fn refuse(&self, refused: Refused, path: &str, headers: &HeaderMap) -> Response {
@@ -159,6 +161,11 @@ fn fault_of(refused: Refused) -> Fault {
             Fault::new(ErrorCode::Unauthenticated, "the caller", "shows neither a token nor a certificate that is known here")
         }
         Refused::Unknown => Fault::new(ErrorCode::Unauthenticated, "the token", UNKNOWN),
+        Refused::Unsure => Fault::new(
+            ErrorCode::NoLeader,
+            "the token",
+            "is not known to this member, which cannot ask the others whether there is one just now",
+        ),
         Refused::Bad(why) => Fault::new(ErrorCode::Unauthenticated, "the token", why),
         Refused::TooOften(wait) => {
             let detail = "has failed too often to show who it is";

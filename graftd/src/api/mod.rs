@@ -164,6 +164,8 @@ pub(crate) struct Shared {
     pub(crate) lines: bodies::Room,
     /// Refusals of callers that are not known, for the log.
     pub(crate) refusals: Seldom,
+    /// Callers who may not do what they asked for.
+    pub(crate) denials: Seldom,
     /// Under which names REST answers.
     pub(crate) hosts: http::Hosts,
     /// Cancelled when the server stops: streams end with a reason.
@@ -217,6 +219,7 @@ impl Shared {
             bodies: bodies::Room::for_messages(),
             lines: bodies::Room::for_lines(),
             refusals: Seldom::default(),
+            denials: Seldom::default(),
             shutdown,
         })
     }

@@ -96,6 +96,7 @@ impl Server {
             places: Arc::new(Semaphore::new(connections_max)),
             each: Places::new(CONNECTIONS_PER_ADDRESS_MAX.min(connections_max), HANDSHAKES_PER_ADDRESS_MAX),
             refusals: Seldom::default(),
+            strangers: Arc::default(),
             handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
             shutdown: shutdown.clone(),
         };
@@ -123,6 +124,8 @@ struct Door {
     /// Of those, the part of each address.
     each: Arc<Places>,
     refusals: Seldom,
+    /// Connections that speak another protocol.
+    strangers: Arc<Seldom>,
     handshakes: Arc<Semaphore>,
     shutdown: CancellationToken,
 }
@@ -161,6 +164,7 @@ impl Door {
                 take_max: self.take_max,
                 http: builder(),
                 gate: self.gate.clone(),
+                strangers: self.strangers.clone(),
                 watcher: graceful.watcher(),
                 tls: self.tls.clone(),
                 handshakes: self.handshakes.clone(),
@@ -205,6 +209,7 @@ struct Connection {
     take_max: Duration,
     http: auto::Builder<TokioExecutor>,
     gate: Gate,
+    strangers: Arc<Seldom>,
     watcher: Watcher,
     tls: Option<ClientTls>,
     handshakes: Arc<Semaphore>,
@@ -234,7 +239,9 @@ impl Connection {
             }
             (Speaks::Nothing, _) => Ok(()),
             (speaks, tls) => {
-                tracing::info!(peer = %self.peer, ?speaks, "refused a connection that speaks another protocol");
+                if let Some(left_out) = self.strangers.now() {
+                    tracing::info!(peer = %self.peer, ?speaks, left_out, "refused a connection that speaks another protocol");
+                }
                 Ok(first_bytes::refuse(stream, speaks, tls.is_some()).await?)
             }
         }

@@ -141,10 +141,10 @@ impl AccessService for Access {
 }
 
 impl Access {
-    /// Members of the first machine version would stop at what they do not know.
+    /// Members of the first machine version would stop at what they do not know. Before there is a cluster there is none (0), and consensus says so.
     fn is_in_force(&self) -> Result<(), Fault> {
         let version = self.shared.api.consensus.status().machine_version;
-        if version >= ACCESS_FROM {
+        if version == 0 || version >= ACCESS_FROM {
             return Ok(());
         }
         let detail = format!("has machine version {version} in force, and API tokens need {ACCESS_FROM}");

@@ -100,12 +100,9 @@ impl Keys {
         match &self.0.source {
             Source::File(path) => of_file(path),
             Source::Issuer(issuer, outside) => {
-                let told: Discovery =
-                    document(outside, &format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'))).await?;
-                if told.issuer != *issuer {
-                    return Err(format!("it calls itself {:?}", told.issuer));
-                }
-                document(outside, &told.jwks_uri).await
+                let address = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+                let keys = address_of_keys(issuer, &outside.document(&address).await?).map_err(|why| format!("{address}: {why}"))?;
+                key_set(&outside.document(&keys).await?).map_err(|why| format!("{keys}: {why}"))
             }
         }
     }
@@ -113,7 +110,15 @@ impl Keys {
 
 fn of_file(path: &Path) -> Result<JwkSet, String> {
     let text = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    serde_json::from_slice(&text).map_err(|error| format!("{} holds no JSON Web Key Set: {error}", path.display()))
+    key_set(&text).map_err(|why| format!("{}: {why}", path.display()))
+}
+
+/// Reads a JSON Web Key Set (RFC 7517).
+///
+/// # Errors
+/// It is none.
+pub fn key_set(document: &[u8]) -> Result<JwkSet, String> {
+    serde_json::from_slice(document).map_err(|error| format!("this is no JSON Web Key Set: {error}"))
 }
 
 /// What an issuer says of itself, as far as it is needed.
@@ -123,7 +128,14 @@ struct Discovery {
     jwks_uri: String,
 }
 
-async fn document<T: for<'de> Deserialize<'de>>(outside: &Outside, address: &str) -> Result<T, String> {
-    let bytes = outside.document(address).await?;
-    serde_json::from_slice(&bytes).map_err(|error| format!("{address}: answered something else: {error}"))
+/// Reads where this issuer publishes its keys, in what it says of itself.
+///
+/// # Errors
+/// It says something else, or is another issuer.
+pub fn address_of_keys(issuer: &str, document: &[u8]) -> Result<String, String> {
+    let told: Discovery = serde_json::from_slice(document).map_err(|error| format!("this is no discovery document: {error}"))?;
+    if told.issuer != issuer {
+        return Err(format!("it calls itself {:?}", told.issuer));
+    }
+    Ok(told.jwks_uri)
 }

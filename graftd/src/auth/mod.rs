@@ -108,6 +108,8 @@ pub enum Refused {
     Nothing,
     /// It has shown an API token whose id nobody has told this member of, yet: see [`Auth::identify_again`].
     Unknown,
+    /// The same, and this member cannot ask the others whether there is such a token.
+    Unsure,
     /// What it has shown is not good: a fragment that reads after "the token".
     Bad(String),
     /// It has failed too often, and is listened to again after so long.
@@ -120,6 +122,7 @@ impl Refused {
         match self {
             Self::Nothing => "nothing_shown",
             Self::Unknown | Self::Bad(_) => "bad_token",
+            Self::Unsure => "cannot_tell",
             Self::TooOften(_) => "too_often",
         }
     }

@@ -61,9 +61,9 @@ fn kind() -> ApiResource {
     }
 }
 
-/// How many pods there are to be, if that one is none of them. One that is to have no pods at all rests, and one that is being deleted takes
-/// nobody's membership along: its data stay.
-fn surplus_of(stateful_set: &Value, ordinal: u64) -> Option<u64> {
+/// How many pods this StatefulSet is to have, if the one with that number is none of them. One that is to have no pods at all rests, and one that is
+/// being deleted takes nobody's membership along: its data stay.
+pub fn surplus_of(stateful_set: &Value, ordinal: u64) -> Option<u64> {
     let deleted = stateful_set.pointer("/metadata/deletionTimestamp").is_some_and(Value::is_string);
     let replicas = stateful_set.pointer("/spec/replicas").and_then(Value::as_u64)?;
     let first = stateful_set.pointer("/spec/ordinals/start").and_then(Value::as_u64).unwrap_or(0);

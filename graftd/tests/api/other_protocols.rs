@@ -66,6 +66,17 @@ async fn a_connection_that_stops_within_its_first_line_is_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_that_is_too_large_is_refused() {
+    let member = Member::start().await;
+    let head = |bytes: usize| format!("GET /livez HTTP/1.1\r\nhost: h\r\nconnection: close\r\nx: {}\r\n\r\n", "a".repeat(bytes));
+    let answer = member.send(head(16 << 10).as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let answer = member.send(head(64 << 10).as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    member.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn probes_are_answered_with_the_reason() {
     let member = Member::start().await;
     assert_eq!(member.get("/livez").await.0, 200);

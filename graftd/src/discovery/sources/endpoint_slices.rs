@@ -47,7 +47,7 @@ impl fmt::Display for PeerPort {
 
 /// What happened to the slices.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum SliceEvent {
+pub enum SliceEvent {
     /// A list begins: what is not in it is gone.
     ListBegins,
     /// A slice of the list.
@@ -62,7 +62,7 @@ pub(super) enum SliceEvent {
 
 /// The slices of one Service.
 #[derive(Debug)]
-pub(super) struct EndpointSlices {
+pub struct EndpointSlices {
     port: PeerPort,
     slices: BTreeMap<String, Slice>,
     /// Of a list that is not complete yet.
@@ -99,12 +99,13 @@ struct WrittenPort {
 }
 
 impl EndpointSlices {
-    pub(super) fn new(port: PeerPort) -> Self {
+    /// None are known yet.
+    pub fn new(port: PeerPort) -> Self {
         Self { port, slices: BTreeMap::new(), listing: None }
     }
 
     /// Takes an event in; whether there may be news for others.
-    pub(super) fn take(&mut self, event: SliceEvent) -> bool {
+    pub fn take(&mut self, event: SliceEvent) -> bool {
         match event {
             SliceEvent::ListBegins => self.listing = Some(BTreeMap::new()),
             SliceEvent::Listed(name, slice) => {
@@ -126,18 +127,18 @@ impl EndpointSlices {
     }
 
     /// Whether a list has begun and is not complete.
-    pub(super) fn is_listing(&self) -> bool {
+    pub fn is_listing(&self) -> bool {
         self.listing.is_some()
     }
 
     /// Of all slices, each once.
-    pub(super) fn addresses(&self) -> Vec<String> {
+    pub fn addresses(&self) -> Vec<String> {
         let all: BTreeSet<&String> = self.slices.values().flat_map(|slice| &slice.addresses).collect();
         all.into_iter().cloned().collect()
     }
 
     /// What is wrong with slices, if something is.
-    pub(super) fn trouble(&self) -> Option<String> {
+    pub fn trouble(&self) -> Option<String> {
         let troubles: Vec<&str> = self.slices.values().filter_map(|slice| slice.trouble.as_deref()).collect();
         (!troubles.is_empty()).then(|| troubles.join("; "))
     }

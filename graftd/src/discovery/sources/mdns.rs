@@ -62,9 +62,12 @@ pub struct Mdns {
 
 /// What an instance is to this member.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Instance {
+pub enum Instance {
+    /// A member of the same cluster, perhaps, that answers members at this address.
     Candidate(String),
+    /// It is of that cluster.
     OtherCluster(String),
+    /// Why nothing can be made of it.
     Senseless(&'static str),
 }
 
@@ -162,7 +165,8 @@ fn is_here(ip: IpAddr) -> bool {
     UdpSocket::bind((ip, 0)).is_ok()
 }
 
-fn judge(ours: &str, cluster: &str, address: &str) -> Instance {
+/// What an instance is to a member of the cluster `ours`, that says it is of this cluster and answers at this address.
+pub fn judge(ours: &str, cluster: &str, address: &str) -> Instance {
     if cluster.is_empty() {
         Instance::Senseless("it does not say of which cluster it is")
     } else if cluster != ours {

@@ -36,9 +36,9 @@ use tokio_util::sync::CancellationToken;
 
 pub use candidates::{CANDIDATES_MAX, CandidateLink, Candidates};
 pub use dns::{Dns, Resolver, SystemResolver};
-pub use endpoint_slices::PeerPort;
+pub use endpoint_slices::{EndpointSlices, PeerPort, SliceEvent};
 pub use kubernetes::{Kubernetes, KubernetesOptions};
-pub use mdns::{Mdns, MdnsOptions, PORT as MDNS_PORT};
+pub use mdns::{Instance, Mdns, MdnsOptions, PORT as MDNS_PORT, judge};
 pub use patience::Patience;
 pub use says::Says;
 pub use static_list::StaticList;

@@ -2,6 +2,7 @@
 
 mod documents;
 mod messages;
+mod outside;
 mod served;
 mod steps;
 mod stored;
@@ -40,6 +41,9 @@ pub const ALL: &[(&str, Make)] = &[
     ("joining", texts::joining),
     ("access", texts::access),
     ("certificates", texts::certificates),
+    ("kubernetes", outside::kubernetes),
+    ("announcements", outside::announcements),
+    ("providers", outside::providers),
     ("http", served::http),
     ("grpc", served::grpc),
 ];
