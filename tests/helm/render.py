@@ -266,6 +266,15 @@ def members_are_a_set(way: str, found: list[dict]):
         yield "the disruption budget"
 
 
+def scraped_as_the_rules_read(way: str, found: list[dict]):
+    """The rules group by Graft's own label `namespace`, and ask for jobs with `graft` in their name, each of one cluster."""
+    for one in found:
+        for endpoint in one["spec"]["podMetricsEndpoints"] if one["kind"] == "PodMonitor" else []:
+            jobs = [rule["replacement"] for rule in endpoint["relabelings"] if rule["targetLabel"] == "job"]
+            if not endpoint.get("honorLabels") or len(jobs) != 1 or not jobs[0].startswith("graft/") or len(jobs[0].split("/")) != 3:
+                yield f"{named(one)}: {endpoint} is not what the alert rules read"
+
+
 def rights_are_least(way: str, found: list[dict]):
     """The token is there for who asks, the Role lists what is asked, and there is neither where nothing is."""
     spec = next(one for one in found if one["kind"] == "StatefulSet")["spec"]["template"]["spec"]
@@ -305,7 +314,7 @@ def everything_is_labelled(way: str, found: list[dict]):
 
 PROPERTIES = [locked_down, resources_said, images_are_fixed, volumes_fit, only_the_maker_sees_the_authority,
               secrets_stay_where_they_belong, callers_are_granted_something, what_scales_is_asked, selectors_choose_their_own,
-              ports_are_there, members_are_a_set, rights_are_least, a_change_of_the_configuration_rolls, everything_is_labelled]
+              scraped_as_the_rules_read, ports_are_there, members_are_a_set, rights_are_least, a_change_of_the_configuration_rolls, everything_is_labelled]
 
 
 def config_of(found: list[dict]) -> dict[str, str]:

@@ -14,8 +14,11 @@ import urllib.request
 
 from lab import Lab
 
-# Endpoints may not be on loopback, so every member has an address of its own; the last one is where graft-2 moves to.
-ADDRESSES = {"graft-0": "10.77.0.10", "graft-1": "10.77.0.11", "graft-2": "10.77.0.12", "moved": "10.77.0.22"}
+# Endpoints may not be on loopback, so every member has an address of its own; `moved` is where graft-2 moves to, and two are of another release.
+ADDRESSES = {
+    "graft-0": "10.77.0.10", "graft-1": "10.77.0.11", "graft-2": "10.77.0.12", "moved": "10.77.0.22",
+    "other-0": "10.77.0.30", "other-1": "10.77.0.31",
+}
 PEER_PORT = 7421
 
 work, programs = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
@@ -34,10 +37,11 @@ def objects() -> None:
         "metadata": meta,
         "rules": [{"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]}],
     })
-    make("/api/v1/namespaces/lab/services", {
-        "metadata": {"name": "graft-headless", "namespace": "lab"},
-        "spec": {"clusterIP": "None", "publishNotReadyAddresses": True, "ports": [{"name": "peer", "port": PEER_PORT}]},
-    })
+    for release in ("graft", "other"):
+        make("/api/v1/namespaces/lab/services", {
+            "metadata": {"name": f"{release}-headless", "namespace": "lab"},
+            "spec": {"clusterIP": "None", "publishNotReadyAddresses": True, "ports": [{"name": "peer", "port": PEER_PORT}]},
+        })
     account.mkdir()
     (account / "token").write_text(lab.token("lab", "graft"))
     (account / "ca.crt").write_bytes((work / "certs/apiserver.crt").read_bytes())
@@ -52,11 +56,11 @@ def allow() -> None:
     })
 
 
-def slice_of(name: str, addresses: list[str], ready: bool) -> None:
-    """Makes an EndpointSlice, or changes it."""
+def slice_of(name: str, addresses: list[str], ready: bool, release: str = "graft") -> None:
+    """Makes an EndpointSlice of a release's Service, or changes it."""
     where = "/apis/discovery.k8s.io/v1/namespaces/lab/endpointslices"
     body = {
-        "metadata": {"name": name, "namespace": "lab", "labels": {"kubernetes.io/service-name": "graft-headless"}},
+        "metadata": {"name": name, "namespace": "lab", "labels": {"kubernetes.io/service-name": f"{release}-headless"}},
         "addressType": "IPv4",
         "endpoints": [{"addresses": [address], "conditions": {"ready": ready}} for address in addresses],
         "ports": [{"name": "peer", "port": PEER_PORT, "protocol": "TCP"}],
@@ -68,8 +72,8 @@ def slice_of(name: str, addresses: list[str], ready: bool) -> None:
         assert code in (200, 201), (code, answer)
 
 
-def member(name: str, ip: str, port: int) -> None:
-    """Starts a member that listens for members at this address."""
+def member(name: str, ip: str, port: int, release: str = "graft", expect: int = 3) -> None:
+    """Starts a member of a release that listens for members at this address."""
     (work / f"{name}.toml").write_text(f"""
 [node]
 name = "{name}"
@@ -78,13 +82,13 @@ data_dir = "{work / name}"
 listen = "127.0.0.1:{port}"
 [cluster]
 name = "lab"
-expect = 3
+expect = {expect}
 peer_listen = "{ip}:{PEER_PORT}"
 peer_ca = "{work / 'tls/ca.pem'}"
 peer_cert = "{work / 'tls' / name}.pem"
 peer_key = "{work / 'tls' / name}.key"
 [discovery]
-kubernetes_service = "graft-headless"
+kubernetes_service = "{release}-headless"
 kubernetes_port = "peer"
 kubernetes_account = "{account}"
 """)
@@ -125,8 +129,8 @@ def drive() -> None:
     say("the API server is ready")
     objects()
     subprocess.run([graft, "tls", "init", "--cluster", "lab", "--dir", "tls"], cwd=work, check=True, capture_output=True)
-    names = ["graft-0", "graft-1", "graft-2"]
-    for name in names:
+    names, others = ["graft-0", "graft-1", "graft-2"], {"other-0": 7720, "other-1": 7820}
+    for name in [*names, *others]:
         subprocess.run([graft, "tls", "issue", name, "--cluster", "lab", "--dir", "tls"], cwd=work, check=True, capture_output=True)
     ports = dict(zip(names, (7420, 7520, 7620)))
 
@@ -166,8 +170,21 @@ def drive() -> None:
     where = {m["name"]: m["peer_address"] for m in told[0]["members"]}
     assert where == {"graft-0": f"10.77.0.10:{PEER_PORT}", "graft-1": f"10.77.0.11:{PEER_PORT}", "graft-2": f"10.77.0.22:{PEER_PORT}"}, where
 
+    # Another release in the namespace finds its own alone, although its members are of the same authority and say the same name of the cluster.
+    slice_of("other-headless-a", [ADDRESSES[name] for name in others], ready=False, release="other")
+    for name, port in others.items():
+        member(name, ADDRESSES[name], port, release="other", expect=2)
+    for port in others.values():
+        ready(port)
+    told = [json.loads(get(port, "/api/v1/cluster")[1]) for port in (7420, *others.values())]
+    assert [sorted(m["name"] for m in status["members"]) for status in told] == [names, [*others], [*others]], told
+    assert told[0]["cluster_id"] != told[1]["cluster_id"] == told[2]["cluster_id"], told
+    for name in others:
+        end(name)
+    say("another release in the namespace formed a cluster of its own")
+
     # Absence removes nobody: without any slice, and without the server, the cluster goes on.
-    for name in ("graft-headless-a", "graft-headless-b"):
+    for name in ("graft-headless-a", "graft-headless-b", "other-headless-a"):
         assert api("DELETE", f"/apis/discovery.k8s.io/v1/namespaces/lab/endpointslices/{name}")[0] == 200
     lab.started.pop("apiserver").kill()
 

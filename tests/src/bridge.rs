@@ -71,6 +71,18 @@ impl Bridge {
         bridge
     }
 
+    /// With so many machines, and one more for whoever calls this: its thread enters it, and takes along whatever it begins from now on. Threads that
+    /// were there already stay where they are.
+    ///
+    /// # Errors
+    /// It may not enter.
+    pub fn around(machines: usize) -> Result<Self, String> {
+        let bridge = Self::with(machines + 1);
+        let own = &bridge.machines[machines];
+        own.enter().map_err(|error| format!("the network namespace {}: {error}", own.namespace))?;
+        Ok(bridge)
+    }
+
     /// The machines.
     pub fn machines(&self) -> &[Machine] {
         &self.machines

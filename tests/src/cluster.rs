@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use graft_client::Client;
 use tempfile::TempDir;
 
+use crate::bridge::{Bridge, Machine};
 use crate::member::{Member, Trust, free_port};
 use crate::wait;
 
@@ -24,6 +25,7 @@ const RESULTS_APPLIED: &str = "graft_results_total{resolution=\"applied\"}";
 pub struct Cluster {
     /// The members, by name `m1`, `m2`, …
     pub members: Vec<Member>,
+    bridge: Option<Bridge>,
     _dir: TempDir,
 }
 
@@ -66,30 +68,57 @@ impl Cluster {
 
     /// As [`Self::start`]; `prepared` is called with each member before it is started.
     pub async fn start_with(size: usize, extra: &str, prepared: impl FnMut(&Member)) -> Self {
-        let mut cluster = Self::prepare(size, extra);
+        let cluster = Self::prepare(size, extra);
         cluster.members.iter().for_each(prepared);
-        for member in &mut cluster.members {
+        cluster.started().await
+    }
+
+    /// Starts `size` members, each on one of the first machines of this bridge. Whoever starts them is on another one.
+    pub async fn start_on(bridge: Bridge, size: usize, extra: &str) -> Self {
+        let at = |machine: &Machine| (format!("{}:7420", machine.ip), format!("{}:7421", machine.ip));
+        let addresses = bridge.machines()[..size].iter().map(at).collect();
+        // Members speak TLS; clients do not, and are not on loopback.
+        let mut cluster = Self::prepare_at(addresses, &format!("{extra}\n[security]\ninsecure = true\n"));
+        let members = cluster.members.into_iter().zip(bridge.machines());
+        cluster.members = members.map(|(member, machine)| member.on(machine)).collect();
+        cluster.bridge = Some(bridge);
+        cluster.started().await
+    }
+
+    async fn started(mut self) -> Self {
+        for member in &mut self.members {
             member.start();
         }
-        for member in &cluster.members {
+        for member in &self.members {
             member.ready().await;
         }
-        cluster
+        self
+    }
+
+    /// The machine of a member.
+    ///
+    /// # Panics
+    /// They have none of their own.
+    pub fn machine(&self, member: usize) -> &Machine {
+        &self.bridge.as_ref().expect("started on machines").machines()[member]
     }
 
     /// As [`Self::start`], but starts nobody.
     pub fn prepare(size: usize, extra: &str) -> Self {
+        let address = || format!("127.0.0.1:{}", free_port());
+        Self::prepare_at((0..size).map(|_| (address(), address())).collect(), extra)
+    }
+
+    /// Members that answer clients and members at these addresses.
+    fn prepare_at(addresses: Vec<(String, String)>, extra: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let ports: Vec<(u16, u16)> = (0..size).map(|_| (free_port(), free_port())).collect();
         let cluster: Vec<(String, String)> =
-            ports.iter().enumerate().map(|(i, (_, peer))| (format!("m{}", i + 1), format!("127.0.0.1:{peer}"))).collect();
+            addresses.iter().enumerate().map(|(i, (_, peer))| (format!("m{}", i + 1), peer.clone())).collect();
         let trust = Trust::new();
-        let members: Vec<Member> = cluster
-            .iter()
-            .zip(&ports)
-            .map(|((name, _), ports)| Member::prepare(dir.path(), name, &cluster, &trust, *ports, extra))
-            .collect();
-        Self { members, _dir: dir }
+        let prepared =
+            |((name, _), addresses): (&(String, String), _)| Member::prepare_at(dir.path(), name, &cluster, &trust, addresses, extra);
+        let members = cluster.iter().zip(addresses).map(prepared).collect();
+        Self { members, bridge: None, _dir: dir }
     }
 
     /// URLs of all members, comma-separated: what clients and workers are given.

@@ -36,6 +36,7 @@ pub mod small_disk;
 pub mod soak;
 pub mod torture;
 pub mod wait;
+pub mod walls;
 pub mod workers;
 
 /// Says which of this package's binaries a process is to be, where one can be several.
@@ -81,6 +82,17 @@ pub fn figure(figure: impl Display) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     // One write, so that lines of several threads do not mix. Nobody fails for a reader that went away.
     let _ = std::io::stderr().write_all(format!("    {test}: {figure}\n").as_bytes());
+}
+
+/// Whether a test is left out, since what it needs cannot be had here; that is told. Where `GRAFT_TESTS_NEED_NAMESPACES` is set, it fails instead.
+///
+/// # Panics
+/// It is set, and they cannot be had.
+pub fn left_out(possible: Result<(), String>) -> bool {
+    let Err(why) = possible else { return false };
+    assert!(std::env::var_os("GRAFT_TESTS_NEED_NAMESPACES").is_none(), "{why}");
+    figure(format_args!("NOT RUN: {why}"));
+    true
 }
 
 /// SIGTERM to a child of ours, at once; what is returned waits for it to end by itself.

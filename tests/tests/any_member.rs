@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::TryStreamExt;
 use futures::future::join_all;
-use graft_client::{Client, ListFilter, Next};
+use graft_client::{Client, ListFilter, NewToken, Next};
 use graft_proto::ERROR_DETAIL_METADATA;
 use graft_proto::v1::workflow_service_client::WorkflowServiceClient;
 use graft_proto::v1::{Consistency, ErrorDetail, GetRequest, ListRequest, NewTask, StartRequest, WorkflowStatus};
@@ -118,6 +118,17 @@ async fn one_follower_is_enough_for_everything_and_shows_what_it_has_when_it_is_
     ));
     assert!(asked.elapsed() < REFUSED_WITHIN, "a start was refused after {:?}", asked.elapsed());
 
+    // It says so itself, and who balances load goes elsewhere.
+    let alone = &cluster.members[follower];
+    wait::until("it to say that it hears no leader", Duration::from_secs(20), || async {
+        match http::get(&alone.client_address, "/readyz") {
+            Ok((503, why)) if why.contains("nothing is heard of the leader") => Ok(()),
+            other => Err(other),
+        }
+    })
+    .await;
+    assert_eq!(alone.metric("graft_raft_has_leader"), 0.0, "the alert asks for this");
+
     let stale = GetRequest { consistency: Consistency::Stale.into(), ..get };
     let found = service.get(stale).await.expect("what it has, it shows").into_inner();
     assert_eq!(found.workflow.map(|workflow| workflow.status()), Some(WorkflowStatus::Completed));
@@ -144,4 +155,37 @@ async fn a_client_that_was_told_one_member_goes_on_with_the_others_when_that_one
     cluster.members[known].kill();
     client.start("after").node(Next::named("nobody", ())).await.expect("the others answer");
     assert_eq!(client.workflow("before").get().await.expect("get").status(), WorkflowStatus::Running);
+}
+
+/// The root token of the cluster below.
+const ROOT: &str = "root-of-a-test-with-enough-letters-in-it";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_a_follower_is_noted_by_name_and_may_do_there_what_it_may_everywhere() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("root");
+    std::fs::write(&file, ROOT).expect("a file");
+    let cluster = Cluster::start(3, &format!("[auth]\nrequired = true\nroot_token_file = {:?}\n", file.display().to_string())).await;
+    let status = Client::builder(cluster.urls()).token(ROOT).build().expect("addresses").cluster_status().await.expect("status");
+    let leader = status.members.iter().find(|member| member.raft_id == status.leader).expect("somebody leads").name.clone();
+    let follower = cluster.members.iter().find(|member| member.name != leader).expect("two follow");
+    let through_it = |token: &str| Client::builder(follower.url()).token(token).build().expect("an address");
+    let made = async |name: &str, grant: &str| {
+        let new = NewToken { name: name.to_owned(), grants: vec![grant.to_owned()], ttl: None };
+        through_it(&through_it(ROOT).create_token(new).await.expect("made").secret)
+    };
+    let (ops, looks) = (made("ops", "operator@default").await, made("looks", "viewer@default").await);
+
+    ops.start("asked").node(Next::named("nobody", ())).await.expect("it may");
+    ops.workflow("asked").pause("a break").await.expect("it may");
+    let refused = looks.workflow("asked").resume("").await.expect_err("it may not");
+    assert_eq!(refused.code(), "GR0031", "{refused}");
+    let told = looks.workflow("asked").history(100, "").await.expect("it may look");
+    let paused = told.events.iter().map(|event| format!("{event:?}")).find(|event| event.contains("Paused")).expect("it is there");
+    assert!(paused.contains("client:ops"), "the leader wrote down another name: {paused}");
+    assert_eq!(looks.workflow("asked").get().await.expect("it may look").status(), WorkflowStatus::Paused);
+
+    let acts = through_it(ROOT).acts(10, 0).await.expect("root may").acts;
+    let noted: Vec<_> = acts.iter().map(|act| (act.principal.as_str(), act.member.as_str(), act.outcome.as_str())).collect();
+    assert_eq!(noted, [("client:root", follower.name.as_str(), "ok"); 2], "{acts:?}");
 }

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const STEPS: u32 = 3;
 
 /// What only the leader may say.
-const OF_THE_LEADER: [&str; 14] = [
+const OF_THE_LEADER: [&str; 16] = [
     "graft_workflows_open",
     "graft_workflows_kept",
     "graft_tasks{",
@@ -30,6 +30,8 @@ const OF_THE_LEADER: [&str; 14] = [
     "graft_node_tasks_waiting",
     "graft_node_attempts_held",
     "graft_node_workers",
+    "graft_node_slots",
+    "graft_node_waiting_since_timestamp_seconds",
     "graft_raft_voters_reachable",
     "graft_raft_member_reachable",
     "graft_raft_member_lag_entries",
@@ -158,6 +160,20 @@ async fn rules_and_dashboards_name_what_is_there_and_each_fact_is_told_once() {
     cluster.members[leader].ready().await;
     says(&cluster, "graft_workflows_finished_total", "", 16.0 - counted).await;
     says(&cluster, "graft_workflows_kept", "", 16.0).await;
+}
+
+#[test]
+fn every_alert_has_its_page_in_the_runbook() {
+    let prometheus = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("below the root").join("deploy/prometheus");
+    let read = |file: &str| std::fs::read_to_string(prometheus.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let (rules, book) = (read("graft-rules.yaml"), read("runbook.md"));
+    let pages: BTreeSet<&str> = book.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    let alerts: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    let links: Vec<&str> = rules.split("runbook.md#").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(alerts.len() > 20 && alerts.len() == links.len(), "{alerts:?}, {links:?}");
+    for (alert, link) in alerts.iter().zip(links) {
+        assert!(pages.contains(alert) && link == alert.to_lowercase(), "{alert} points to #{link}");
+    }
 }
 
 /// The series of a scrape, and how long it took.

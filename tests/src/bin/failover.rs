@@ -3,8 +3,10 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use graft_tests::being_another;
-use graft_tests::failover::{Calm, Round, Trial, calm, percentile};
+use graft_tests::bridge::Bridge;
+use graft_tests::cluster::Cluster;
+use graft_tests::failover::{Calm, Cut, Round, Trial, calm, percentile};
+use graft_tests::{being_another, walls};
 use serde_json::{Value, json};
 
 const HELP: &str = "\
@@ -13,6 +15,8 @@ failover: members with their default timers, worker processes, and clients that 
   --kills N        kill -9 of the leader, N times: the time to the first completed task of the next leader (aim: p99 below 1 s)
   --transfers N    the leader hands over, N times: the same (aim: p99 below 100 ms), and no request fails
   --stops N        a follower is stopped for 5 s and goes on, N times: the leader stays (aim: no election)
+  --cuts N         a follower is cut off for 5 s, N times: in turn both ways, deaf, and unheard; the leader stays (aim: no election)
+                   the members are in network namespaces then, for which it needs root, `ip` and `nft`
   --calm MINUTES   nothing happens, with the processors at --cpu PER_CENT [80] (aim: no election)
   --members N      how many members [3]
   --lanes N        clients that ask, each for one workflow of three steps after the other [32]
@@ -27,6 +31,7 @@ struct Asks {
     kills: u64,
     transfers: u64,
     stops: u64,
+    cuts: u64,
     calm_minutes: f64,
     cpu: f64,
     members: u64,
@@ -37,8 +42,19 @@ struct Asks {
 }
 
 fn asks() -> Result<Option<Asks>, String> {
-    let mut asks =
-        Asks { kills: 0, transfers: 0, stops: 0, calm_minutes: 0.0, cpu: 80.0, members: 3, lanes: 32, rate: 200, seed: 1, json: false };
+    let mut asks = Asks {
+        kills: 0,
+        transfers: 0,
+        stops: 0,
+        cuts: 0,
+        calm_minutes: 0.0,
+        cpu: 80.0,
+        members: 3,
+        lanes: 32,
+        rate: 200,
+        seed: 1,
+        json: false,
+    };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         if word == "-h" || word == "--help" {
@@ -51,6 +67,7 @@ fn asks() -> Result<Option<Asks>, String> {
             "--kills" => asks.kills = count()?,
             "--transfers" => asks.transfers = count()?,
             "--stops" => asks.stops = count()?,
+            "--cuts" => asks.cuts = count()?,
             "--calm" => asks.calm_minutes = number()?,
             "--cpu" => asks.cpu = number()?.min(100.0),
             "--members" => asks.members = count()?.max(2),
@@ -77,8 +94,13 @@ fn p99(figures: &Value) -> u64 {
     figures["first_task_ms"]["p99"].as_u64().unwrap_or(0)
 }
 
-async fn measure(asks: &Asks) -> (Value, Vec<String>) {
-    let mut trial = Trial::begin(asks.members as usize, asks.lanes as usize, asks.rate as u32, asks.seed).await;
+async fn measure(asks: &Asks, bridge: Option<Bridge>) -> Result<(Value, Vec<String>), String> {
+    let members = asks.members as usize;
+    let cluster = match bridge {
+        Some(bridge) => Cluster::start_on(bridge, members, "").await,
+        None => Cluster::start(members, "").await,
+    };
+    let mut trial = Trial::begin(cluster, asks.lanes as usize, asks.rate as u32, asks.seed).await;
     let (mut told, mut missed) =
         (json!({ "members": asks.members, "lanes": asks.lanes, "rate": asks.rate, "seed": asks.seed }), Vec::new());
     if asks.calm_minutes > 0.0 {
@@ -99,6 +121,16 @@ async fn measure(asks: &Asks) -> (Value, Vec<String>) {
         told["stops"] = json!({ "count": asks.stops, "elections": elections });
         if elections > 0 {
             missed.push(format!("{elections} elections for followers that were stopped"));
+        }
+    }
+    if asks.cuts > 0 {
+        let mut elections = 0;
+        for cut in Cut::ALL.iter().cycle().take(asks.cuts as usize) {
+            elections += trial.cut_off_a_follower(*cut).await?;
+        }
+        told["cuts"] = json!({ "count": asks.cuts, "elections": elections });
+        if elections > 0 {
+            missed.push(format!("{elections} elections for followers that were cut off"));
         }
     }
     if asks.transfers > 0 {
@@ -141,7 +173,7 @@ async fn measure(asks: &Asks) -> (Value, Vec<String>) {
         missed.push(format!("{} of {} acknowledged workflows completed", asked.completed, asked.acknowledged));
     }
     told["missed"] = json!(missed);
-    (told, missed)
+    Ok((told, missed))
 }
 
 /// One line for each round, for whoever watches.
@@ -167,8 +199,16 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let (told, missed) = runtime.block_on(measure(&asks));
+    // Before there is any other thread.
+    let bridge = if asks.cuts > 0 { walls::possible().and_then(|()| Bridge::around(asks.members as usize)).map(Some) } else { Ok(None) };
+    let measured = bridge.and_then(|bridge| tokio::runtime::Runtime::new().expect("a runtime").block_on(measure(&asks, bridge)));
+    let (told, missed) = match measured {
+        Ok(measured) => measured,
+        Err(why) => {
+            eprintln!("failover: {why}");
+            return ExitCode::from(2);
+        }
+    };
     println!("{}", if asks.json { told.to_string() } else { serde_json::to_string_pretty(&told).expect("plain values") });
     missed.iter().for_each(|missed| eprintln!("failover: missed: {missed}"));
     if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -6,16 +6,19 @@
 //! what the last leader left in the logs of others is no progress ([`crate::cluster::Cluster::progress_after`]).
 
 mod calm;
+mod cut;
 mod lanes;
 
 use std::time::{Duration, Instant};
 
 pub use calm::{Calm, calm};
+pub use cut::Cut;
 pub use lanes::{Asked, Lanes};
 
 use crate::cluster::Cluster;
 use crate::loop_sim::rng::Rng;
 use crate::wait;
+use crate::walls::Wall;
 use crate::workers::WorkerProcess;
 
 /// Longest wait for a cluster to be whole again.
@@ -26,8 +29,8 @@ const LAG: f64 = 200.0;
 const PAUSE_MAX_MS: u64 = 300;
 /// Worker processes.
 const WORKERS: usize = 2;
-/// How long a follower is stopped.
-const STOPPED: Duration = Duration::from_secs(5);
+/// How long a follower is stopped, or cut off: far longer than an election takes.
+const AWAY: Duration = Duration::from_secs(5);
 
 /// A cluster under load.
 pub struct Trial {
@@ -49,9 +52,8 @@ pub struct Round {
 }
 
 impl Trial {
-    /// Starts members with their default timers, workers, and as many lanes that together ask for `rate` workflows a second.
-    pub async fn begin(members: usize, lanes: usize, rate: u32, seed: u64) -> Self {
-        let cluster = Cluster::start(members, "").await;
+    /// Begins with members that were started, workers, and as many lanes that together ask for `rate` workflows a second.
+    pub async fn begin(cluster: Cluster, lanes: usize, rate: u32, seed: u64) -> Self {
         let urls = cluster.urls();
         let workers = (1..=WORKERS).map(|i| WorkerProcess::start(&urls, &format!("w{i}"))).collect();
         let lanes = Lanes::begin(cluster.clients(), lanes, rate);
@@ -123,13 +125,31 @@ impl Trial {
     pub async fn stop_a_follower(&mut self) -> u64 {
         self.pause().await;
         let before = self.term();
-        let leader = self.cluster.leader().await;
-        let follower = (leader + 1) % self.cluster.members.len();
+        let follower = self.a_follower().await;
         self.cluster.members[follower].stop();
-        tokio::time::sleep(STOPPED).await;
+        tokio::time::sleep(AWAY).await;
         self.cluster.members[follower].go_on();
         self.whole().await;
         self.term() - before
+    }
+
+    /// Cuts a follower off for five seconds; by how many terms the cluster is further when it is whole again. The members have to be on machines.
+    ///
+    /// # Errors
+    /// No wall can be built here.
+    pub async fn cut_off_a_follower(&mut self, cut: Cut) -> Result<u64, String> {
+        self.pause().await;
+        let before = self.term();
+        let follower = self.a_follower().await;
+        let walls = cut.build(&self.cluster, follower)?;
+        tokio::time::sleep(AWAY).await;
+        walls.into_iter().for_each(Wall::take_away);
+        self.whole().await;
+        Ok(self.term() - before)
+    }
+
+    async fn a_follower(&self) -> usize {
+        (self.cluster.leader().await + 1) % self.cluster.members.len()
     }
 
     /// Ends the load and says what became of what was asked.

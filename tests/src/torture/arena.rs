@@ -120,8 +120,8 @@ pub struct Arena {
     dir: PathBuf,
 }
 
-/// The machines of a run whose faults need a network: one for each member, one for each worker, and one for the torture itself, which it enters. Before
-/// there is any other thread: those that were there already would stay where they are.
+/// The machines of a run whose faults need a network: one for each member, one for each worker, and one for the torture itself, which it enters. To be
+/// called before there is any other thread.
 ///
 /// # Errors
 /// It may not enter.
@@ -129,10 +129,7 @@ pub fn network(asked: &Asked) -> Result<Option<Bridge>, String> {
     if !asked.kinds.iter().any(|kind| kind.needs_network()) {
         return Ok(None);
     }
-    let bridge = Bridge::with(asked.members + usize::from(asked.has_spare()) + asked.workers + 1);
-    let own = bridge.machines().last().expect("at least one");
-    own.enter().map_err(|error| format!("the network namespace {}: {error}", own.namespace))?;
-    Ok(Some(bridge))
+    Bridge::around(asked.members + usize::from(asked.has_spare()) + asked.workers).map(Some)
 }
 
 impl Arena {

@@ -39,5 +39,4 @@ pub mod run;
 pub mod settle;
 pub mod stalls;
 pub mod wall_clock;
-pub mod walls;
 pub mod worker;

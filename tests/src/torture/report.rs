@@ -122,7 +122,7 @@ impl Report {
         let faults: Vec<String> = self.faults.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
         let mut text = format!(
             "{} starts acknowledged, {} completed, {} steps; lost {}, duplicated {}, stuck {}, other violations {}\n\
-             longest stall {} ms; {} histories with {} operations, {} not linearizable; {} leader changes\n\
+             longest stall {} ms; {} histories with {} operations, {} not linearizable, {} too large to be judged; {} leader changes\n\
              faults: {} in {} rounds; seed {}, {} members\n",
             self.acknowledged,
             self.completed,
@@ -135,6 +135,7 @@ impl Report {
             self.linearizability.histories,
             self.linearizability.operations,
             self.linearizability.violations,
+            self.linearizability.undecided,
             self.leader_changes,
             faults.join(", "),
             self.rounds,

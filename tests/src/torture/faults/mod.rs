@@ -22,8 +22,9 @@ use futures::future::BoxFuture;
 
 use super::arena::Arena;
 use super::plan::{Kind, Turn, Victim};
-use super::{wall_clock, walls};
+use super::wall_clock;
 use crate::small_disk::SmallDisk;
+use crate::walls;
 
 /// How a fault is taken back.
 pub type Heal = Box<dyn for<'a> FnOnce(&'a mut Arena) -> BoxFuture<'a, ()> + Send>;

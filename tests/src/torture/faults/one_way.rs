@@ -4,7 +4,7 @@ use super::Begun;
 use super::partition::members_but;
 use crate::torture::arena::Arena;
 use crate::torture::plan::{Kind, Turn};
-use crate::torture::walls::Wall;
+use crate::walls::Wall;
 
 /// Begins it.
 pub fn begin(arena: &mut Arena, turn: &Turn, beyond_minority: bool) -> Option<Begun> {

@@ -7,7 +7,7 @@ use super::{Begun, up_to};
 use crate::bridge::Machine;
 use crate::torture::arena::Arena;
 use crate::torture::plan::{Kind, Turn};
-use crate::torture::walls::Wall;
+use crate::walls::Wall;
 
 /// How often a flapping member is cut off before it stays so.
 const FLAPS: u64 = 3;
