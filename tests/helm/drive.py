@@ -135,8 +135,9 @@ def drive() -> None:
     lab.control_plane(controllers=True)
     lab.say("the API server is ready, and the controllers run")
     todo = sections()
-    install, reach, scale, change, come_back, anew = (todo.pop(heading) for heading in (
-        "Install", "Reach it", "More and fewer members", "Change the configuration", "Uninstall, and come back", "When all volumes are lost"))
+    install, reach, close, scale, change, come_back, anew = (todo.pop(heading) for heading in (
+        "Install", "Reach it", "Who may do what", "More and fewer members", "Change the configuration", "Uninstall, and come back",
+        "When all volumes are lost"))
     assert not any(todo.values()), f"commands that nobody runs: {todo}"
 
     kubelet.run()
@@ -190,6 +191,11 @@ def drive() -> None:
         assert json.loads(run("graft workflow get kept -o json"))["status"] == "running"
         run("graft workflow terminate kept --reason 'it has been seen'")
     working.report()
+
+    for block in close:
+        run(block)
+    run("if graft cluster try 2> refused; then exit 1; fi; grep -q GR0031 refused")
+    lab.say("who shows a token is let in, and a certificate alone does nothing any more")
 
     # All volumes are lost: fresh members wait, until somebody says that there is nothing to wait for.
     run("helm uninstall graft --namespace graft --wait --timeout 10m")

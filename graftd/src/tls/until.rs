@@ -4,11 +4,12 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
+use x509_parser::time::ASN1Time;
 
 use super::pem::expiry;
 
@@ -24,9 +25,8 @@ impl<S> Until<S> {
     /// # Errors
     /// The certificate does not say until when it is good.
     pub fn certificate(stream: S, cert: Option<&CertificateDer<'_>>) -> Result<Self, String> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let left = |expires: i64| Duration::from_secs(expires.try_into().unwrap_or(0)).saturating_sub(now);
-        Ok(Self::at_most(stream, cert.map(expiry).transpose()?.map(|end| left(end.timestamp()))))
+        let left = |end: ASN1Time| Duration::from_secs(end.timestamp().saturating_sub(ASN1Time::now().timestamp()).try_into().unwrap_or(0));
+        Ok(Self::at_most(stream, cert.map(expiry).transpose()?.map(left)))
     }
 
     fn at_most(stream: S, left: Option<Duration>) -> Self {

@@ -8,19 +8,19 @@ use graft_machine::command::{Command, Envelope, GrantJoin};
 use graft_machine::memory::Memory;
 use graft_machine::view;
 
+use super::effects::Effects;
 use super::{Invariant, Place, Verdict, must};
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Check {
     grants: BTreeMap<String, (GrantJoin, BTreeSet<u64>)>,
-    /// Requests that took effect: their repeats have none.
-    seen: BTreeSet<String>,
+    effects: Effects,
 }
 
 impl Invariant for Check {
     fn command(&mut self, place: Place, envelope: &Envelope, applied: &Applied) -> Verdict {
-        if applied.reply.is_err() || !envelope.request_id.is_empty() && !self.seen.insert(envelope.request_id.clone()) {
+        if !self.effects.has(envelope, applied) {
             return Ok(());
         }
         match &envelope.command {

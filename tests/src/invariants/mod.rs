@@ -59,6 +59,7 @@ mod a_vote_is_given_once;
 mod an_idempotency_key_is_used_once;
 mod attempts_keep_to_their_policy;
 mod dead_letters_are_moved_not_copied;
+mod effects;
 mod every_input_is_answered;
 mod joins_fire_once_when_all_has_resolved;
 mod limits_hold;

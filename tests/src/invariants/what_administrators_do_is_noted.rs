@@ -2,7 +2,7 @@
 //! end is noted once, and the latest are kept. An API token exists from the command that makes it to the one that takes it away, or until it has
 //! expired; it says what it was made to say.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use graft_machine::Applied;
 use graft_machine::command::{Command, CreateApiToken, Envelope};
@@ -11,6 +11,7 @@ use graft_machine::memory::Memory;
 use graft_machine::reply::Reply;
 use graft_machine::view;
 
+use super::effects::Effects;
 use super::{Invariant, Place, Verdict, must};
 
 /// See the module.
@@ -19,14 +20,13 @@ pub struct Check {
     /// Who began which act, and how it ended.
     acts: BTreeMap<u64, (String, Option<String>)>,
     tokens: BTreeMap<String, CreateApiToken>,
-    /// Requests that took effect: their repeats have none.
-    seen: BTreeSet<String>,
+    effects: Effects,
 }
 
 impl Invariant for Check {
     fn command(&mut self, place: Place, envelope: &Envelope, applied: &Applied) -> Verdict {
         let Ok(reply) = &applied.reply else { return Ok(()) };
-        if !envelope.request_id.is_empty() && !self.seen.insert(envelope.request_id.clone()) {
+        if !self.effects.has(envelope, applied) {
             return Ok(());
         }
         match &envelope.command {
