@@ -20,7 +20,8 @@
 //! this floor makes a status.
 //!
 //! Any member answers. What changes something goes to the leader by itself (consensus does that); reads are linearizable unless the client
-//! asks for less; single records are read from the newest state, pages from a view, so that no page holds up apply.
+//! asks for less; single records are read from the newest state, pages from a view, so that no page
+//! holds up apply, and by threads that leave others their time (`readers`).
 
 mod access;
 mod acts;
@@ -44,6 +45,7 @@ mod limits;
 mod list;
 mod membership;
 mod methods;
+mod readers;
 mod redacted;
 mod reflection;
 mod requests;
@@ -93,11 +95,6 @@ pub use taken::TAKE_MAX;
 /// for this, so an overloaded cluster works off what it has before it takes on more.
 pub const STARTS_IN_FLIGHT_MAX: usize = 8_192;
 
-/// How many views may be read at once: on half of the cores, so that pages, however many are asked for, leave time to what they are pages of. Others wait.
-fn views_at_once() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
-}
-
 /// What the API stands on.
 #[derive(Clone)]
 pub struct Api {
@@ -146,8 +143,8 @@ pub(crate) struct Shared {
     pub(crate) api: Api,
     pub(crate) clock: Clock,
     pub(crate) served: served::ServedNodes,
-    /// Places for those who read a view.
-    pub(crate) views: Arc<Semaphore>,
+    /// Those who read pages.
+    pub(crate) readers: readers::Readers,
     /// Places for single starts.
     pub(crate) starts: Semaphore,
     /// Places for subscribers of events, over gRPC and REST together.
@@ -210,7 +207,7 @@ impl Shared {
             hosts,
             clock: Clock::system(),
             served: served::ServedNodes::default(),
-            views: Arc::new(Semaphore::new(views_at_once())),
+            readers: readers::Readers::start(),
             starts: Semaphore::new(STARTS_IN_FLIGHT_MAX),
             subscribers: Arc::new(Semaphore::new(events::SUBSCRIBERS_MAX)),
             snapshots: Arc::new(Semaphore::new(snapshot::SNAPSHOTS_MAX)),

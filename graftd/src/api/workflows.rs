@@ -24,7 +24,7 @@ use super::watch::{EventStream, Watcher};
 use super::{Shared, export, history, list, start, start_many};
 use crate::consensus::View;
 use graft_convert::{cursors, events, names, tasks, workflows};
-use graft_proto::errors::{ErrorCode, Fault};
+use graft_proto::errors::Fault;
 
 /// Tasks that `Get` shows, at most.
 pub const TASKS_SHOWN_MAX: usize = 100;
@@ -235,17 +235,11 @@ fn history_page(view: &View, target: &Target, limit: usize, cursor: &str) -> Res
 }
 
 impl Shared {
-    /// Reads pages of a view on a thread where disk may be waited for.
+    /// Reads pages of a view on a thread where disk may be waited for, and that yields to work.
     pub(crate) async fn read_view<T: Send + 'static>(self: &Arc<Self>, read: impl FnOnce(&View) -> T + Send + 'static) -> Result<T, Fault> {
-        let place = self.views.clone().acquire_owned().await.expect("nobody closes this semaphore");
+        let place = self.readers.place().await;
+        // Taken here: what it locks for a moment is not left to a thread that may have to wait.
         let view = self.api.consensus.view();
-        // Whoever asked may be gone before it is read: the place is free when it is.
-        let read = move || {
-            let _place = place;
-            read(&view)
-        };
-        tokio::task::spawn_blocking(read)
-            .await
-            .map_err(|error| Fault::new(ErrorCode::Internal, "reading a view", format!("failed: {error}")))
+        self.readers.run(place, move || read(&view)).await
     }
 }

@@ -44,6 +44,11 @@ pub(super) trait Answers {
 
     /// Answers. `instance` is the path that was asked.
     fn response(self, instance: &str) -> Response;
+
+    /// Whether it may have many rows, so that it is written where pages are read.
+    fn is_list() -> bool {
+        false
+    }
 }
 
 impl<D: Document + JsonSchema + 'static> Answers for D {
@@ -56,6 +61,10 @@ impl<D: Document + JsonSchema + 'static> Answers for D {
             Ok(bytes) => ([(header::CONTENT_TYPE, JSON)], bytes).into_response(),
             Err(error) => unwritten(&error).response(instance),
         }
+    }
+
+    fn is_list() -> bool {
+        D::KIND.ends_with("List")
     }
 }
 

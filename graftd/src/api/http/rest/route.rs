@@ -146,7 +146,7 @@ impl Table {
     ) where
         Q: DeserializeOwned + JsonSchema + Send + 'static,
         B: Brings + 'static,
-        A: Answers + 'static,
+        A: Answers + Send + 'static,
         F: Future<Output = Result<A, Refusal>> + Send + 'static,
     {
         let parameters = query::parameters::<Q>(&mut self.read);
@@ -161,8 +161,13 @@ impl Table {
                 }
                 let query = query::read(&known, &asked.pairs)?;
                 let body = B::read(&shared, &asked.headers, asked.body).await?;
-                let call = Call { shared, path: asked.path, query, body, headers: asked.headers, caller: asked.caller };
-                Ok(answer(call).await?.response(&asked.instance))
+                let call = Call { shared: shared.clone(), path: asked.path, query, body, headers: asked.headers, caller: asked.caller };
+                let answer = answer(call).await?;
+                if !A::is_list() {
+                    return Ok(answer.response(&asked.instance));
+                }
+                let place = shared.readers.place().await;
+                Ok(shared.readers.run(place, move || answer.response(&asked.instance)).await?)
             })
         });
         let body = B::content(&mut self.read);
