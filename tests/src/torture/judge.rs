@@ -6,11 +6,12 @@
 //! - **duplicated**: a step took effect twice, an attempt was executed twice under one lease, or one request made two runs.
 //! - **stuck**: a workflow has not ended, so long after everything was healed.
 //! - **violations**: all else that must not be: a refused start that took effect, a mark without an execution, a history that is not
-//!   linearizable, a join that fired too early, a member that ended without a reason.
+//!   linearizable, a join that fired too early, a lease that should not have been ([`leases`](super::leases)), a member that ended without a reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::arena::Exit;
+use super::leases::{self, Halt};
 use super::ledger::{Executions, Row};
 use super::load::helping_value;
 use super::oracle::{Outcome, Start, workflow_id};
@@ -40,6 +41,10 @@ pub struct Evidence {
     pub starts: Vec<Start>,
     /// Patches that were acknowledged: number of the workflow, value.
     pub patches: Vec<(u64, u64)>,
+    /// Pauses and cancellations that were acknowledged.
+    pub halts: Vec<Halt>,
+    /// What became of requests to cancel, by the number of the workflow.
+    pub cancels: BTreeMap<u64, Outcome>,
     /// Answers that did not go together.
     pub contradictions: Vec<String>,
     /// What was found, by number; what is missing was not found.
@@ -63,6 +68,8 @@ pub struct Verdict {
     pub acknowledged: u64,
     /// Workflows that have completed.
     pub completed: u64,
+    /// Workflows that were cancelled.
+    pub cancelled: u64,
     /// Starts whose outcome nobody knew, and how many of them took effect.
     pub unknown: (u64, u64),
     /// Starts that were refused.
@@ -97,7 +104,7 @@ pub fn judge(evidence: &Evidence) -> Verdict {
         stuck: evidence.not_ready.clone(),
         ..Verdict::default()
     };
-    let mut effects = 0;
+    let mut effective = BTreeSet::new();
     for start in &evidence.starts {
         let found = evidence.found.get(&start.number);
         match start.outcome {
@@ -120,8 +127,8 @@ pub fn judge(evidence: &Evidence) -> Verdict {
             Outcome::Unknown => verdict.unknown = (verdict.unknown.0 + 1, verdict.unknown.1 + u64::from(found.is_some())),
         }
         if let Some(found) = found {
-            effects += found.marks.done.len() as u64;
-            one(evidence.seed, start.number, found, &executions, &mut verdict);
+            effective.extend(found.marks.done.iter().map(|mark| mark.1));
+            one(evidence, start.number, found, &executions, &mut verdict);
         }
     }
     for (number, value) in &evidence.patches {
@@ -130,7 +137,8 @@ pub fn judge(evidence: &Evidence) -> Verdict {
             found => verdict.lost.push(format!("{}: the patch to {value} was acknowledged, and found is {found:?}", workflow_id(*number))),
         }
     }
-    verdict.extra_executions = verdict.executions.saturating_sub(effects);
+    verdict.extra_executions = verdict.executions.saturating_sub(effective.len() as u64);
+    verdict.violations.extend(leases::wrong(&evidence.starts, &evidence.rows, &evidence.halts, &effective));
     verdict.violations.extend(evidence.replicas_wrong.iter().cloned());
     verdict.violations.extend(evidence.not_linearizable.iter().map(|why| format!("not linearizable: {why}")));
     for exit in evidence.exits.iter().filter(|exit| !exit.excused) {
@@ -144,19 +152,28 @@ fn named(start: &Start) -> String {
 }
 
 /// A workflow that is there: whether or not its start was acknowledged, it must be whole.
-fn one(seed: u64, number: u64, found: &Found, executions: &Executions, verdict: &mut Verdict) {
-    let (id, program) = (workflow_id(number), Program::of(seed, number));
+fn one(evidence: &Evidence, number: u64, found: &Found, executions: &Executions, verdict: &mut Verdict) {
+    let (id, program) = (workflow_id(number), Program::of(evidence.seed, number));
+    let cancel = evidence.cancels.get(&number);
     if !found.ended {
         verdict.stuck.push(format!("{id} is {}: {}", found.status, found.waits_for));
         return;
     }
-    if found.status == "completed" {
+    let was_cancelled = found.status == "cancelled" && cancel.is_some_and(|outcome| *outcome != Outcome::Refused);
+    if was_cancelled {
+        verdict.cancelled += 1;
+    } else if found.status == "completed" {
         verdict.completed += 1;
+        if matches!(cancel, Some(Outcome::Acknowledged { .. })) {
+            verdict.lost.push(format!("{id} completed, and its cancellation was acknowledged"));
+        }
     } else {
         verdict.lost.push(format!("{id} ended as {}: {}", found.status, found.waits_for));
     }
     for wrong in program.check(&found.marks) {
         match wrong {
+            // What had not been done when it was cancelled is not.
+            Wrong::Missing(_) if was_cancelled => {}
             Wrong::Missing(why) => verdict.lost.push(format!("{id}: {why}")),
             Wrong::Twice(why) => verdict.duplicated.push(format!("{id}: {why}")),
             Wrong::Otherwise(why) => verdict.violations.push(format!("{id}: {why}")),
@@ -204,6 +221,8 @@ mod tests {
                 step: *step,
                 execution: u64::from(*step) + 100,
                 key: u64::from(*step),
+                began_ms: 0,
+                ended_ms: None,
             })
             .collect();
         let done: Vec<Mark> = rows.iter().map(|row| Mark(row.step, row.execution)).collect();
@@ -264,10 +283,10 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_that_was_executed_twice_is_duplicated_and_another_attempt_is_extra() {
+    fn a_lease_that_was_executed_twice_is_duplicated_and_one_of_another_term_is_extra() {
         let mut evidence = clean();
         let row = evidence.rows[0];
-        evidence.rows.push(Row { attempt: 2, lease: (2, 900), execution: 900, ..row });
+        evidence.rows.push(Row { lease: (2, 900), execution: 900, ..row });
         let verdict = judge(&evidence);
         assert!(verdict.is_clean() && verdict.extra_executions == 1, "{verdict:?}");
         evidence.rows.push(Row { execution: 901, ..row });
@@ -292,6 +311,36 @@ mod tests {
         found(&mut evidence).ended = true;
         found(&mut evidence).status = "failed".into();
         assert!(judge(&evidence).lost[0].contains("ended as failed"));
+    }
+
+    #[test]
+    fn what_was_cancelled_need_not_be_whole_and_what_was_not_must_not_be_cancelled() {
+        let mut evidence = clean();
+        found(&mut evidence).status = "cancelled".into();
+        let marks = &mut found(&mut evidence).marks;
+        let last = marks.done.pop().unwrap();
+        marks.count -= 1;
+        assert!(judge(&evidence).lost[0].contains("ended as cancelled"), "nobody had asked for it");
+        evidence.cancels.insert(NUMBER, Outcome::Refused);
+        assert!(judge(&evidence).lost[0].contains("ended as cancelled"), "it was refused");
+        evidence.cancels.insert(NUMBER, Outcome::Unknown);
+        let verdict = judge(&evidence);
+        assert!(verdict.is_clean() && (verdict.cancelled, verdict.completed) == (1, 0), "{verdict:?}");
+        let marks = &mut found(&mut evidence).marks;
+        marks.done.push(last);
+        marks.count += 1;
+        found(&mut evidence).status = "completed".into();
+        assert!(judge(&evidence).is_clean(), "it may have completed before");
+        evidence.cancels.insert(NUMBER, Outcome::Acknowledged { run: 5 });
+        assert!(judge(&evidence).lost[0].contains("its cancellation was acknowledged"));
+    }
+
+    #[test]
+    fn what_the_leases_tell_is_a_violation() {
+        let mut evidence = clean();
+        let row = evidence.rows[0];
+        evidence.rows.push(Row { attempt: row.attempt + 1, lease: (2, 900), execution: 900, ..row });
+        assert!(judge(&evidence).violations[0].contains("attempt 2 had been handed out"));
     }
 
     #[test]

@@ -7,6 +7,15 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What a line begins with that tells when an execution ended.
+const END: &str = "end";
+
+/// The clock of the machine, in milliseconds: all processes of a run have the same one. (The clocks that jump are worn by members alone.)
+pub fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
 
 /// One execution of one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +34,10 @@ pub struct Row {
     pub execution: u64,
     /// What the worker was given as the task's idempotency key, hashed.
     pub key: u64,
+    /// When it began; see [`read`].
+    pub began_ms: u64,
+    /// When it had ended, before its result was sent: of the node that few may execute at once, and of none else.
+    pub ended_ms: Option<u64>,
 }
 
 /// The file, for those who write it.
@@ -45,8 +58,19 @@ impl Ledger {
     /// # Errors
     /// The line is not there, or only a part of it.
     pub fn write(&self, row: &Row) -> io::Result<()> {
-        let Row { run, task, attempt, lease: (term, sequence), step, execution, key } = row;
-        let line = format!("{run} {task} {attempt} {term} {sequence} {step} {execution} {key}\n");
+        let Row { run, task, attempt, lease: (term, sequence), step, execution, key, began_ms, ended_ms: _ } = row;
+        self.line(&format!("{run} {task} {attempt} {term} {sequence} {step} {execution} {key} {began_ms}\n"))
+    }
+
+    /// Writes that an execution has ended, now.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn ended(&self, execution: u64) -> io::Result<()> {
+        self.line(&format!("{END} {execution} {}\n", now_ms()))
+    }
+
+    fn line(&self, line: &str) -> io::Result<()> {
         // `write` and not `write_all`: a line in two pieces would be none.
         match (&self.0).write(line.as_bytes())? {
             written if written == line.len() => Ok(()),
@@ -55,22 +79,34 @@ impl Ledger {
     }
 }
 
-/// Reads all rows.
+/// Reads all rows. Their times count from `since`, of the clock of [`now_ms`].
 ///
 /// # Errors
 /// The file cannot be read, or holds what is no row.
-pub fn read(path: &Path) -> io::Result<Vec<Row>> {
+pub fn read(path: &Path, since: u64) -> io::Result<Vec<Row>> {
     let text = fs::read_to_string(path)?;
-    let row = |(at, line): (usize, &str)| {
-        let numbers: Result<Vec<u64>, _> = line.split(' ').map(str::parse).collect();
-        match numbers.as_deref() {
-            Ok(&[run, task, attempt, term, sequence, step, execution, key]) => {
-                Ok(Row { run, task: task as u32, attempt: attempt as u32, lease: (term, sequence), step: step as u32, execution, key })
-            }
-            _ => Err(io::Error::other(format!("line {} of {} is no execution: {line:?}", at + 1, path.display()))),
+    let (mut rows, mut ends) = (Vec::new(), BTreeMap::new());
+    for (at, line) in text.lines().enumerate() {
+        let end = line.strip_prefix(END).map(str::trim_start);
+        let numbers: Result<Vec<u64>, _> = end.unwrap_or(line).split(' ').map(str::parse).collect();
+        match (end.is_some(), numbers.as_deref()) {
+            (true, Ok(&[execution, ended])) => drop(ends.insert(execution, ended.saturating_sub(since))),
+            (false, Ok(&[run, task, attempt, term, sequence, step, execution, key, began])) => rows.push(Row {
+                run,
+                task: task as u32,
+                attempt: attempt as u32,
+                lease: (term, sequence),
+                step: step as u32,
+                execution,
+                key,
+                began_ms: began.saturating_sub(since),
+                ended_ms: None,
+            }),
+            _ => return Err(io::Error::other(format!("line {} of {} is no execution: {line:?}", at + 1, path.display()))),
         }
-    };
-    text.lines().enumerate().map(row).collect()
+    }
+    rows.iter_mut().for_each(|row: &mut Row| row.ended_ms = ends.get(&row.execution).copied());
+    Ok(rows)
 }
 
 /// The ledger as it is judged.
@@ -134,7 +170,7 @@ mod tests {
 
     fn row(task: u32, attempt: u32, sequence: u64) -> Row {
         let execution = u64::from(task) << 32 | u64::from(attempt) << 16 | sequence;
-        Row { run: 1, task, attempt, lease: (1, sequence), step: task, execution, key: u64::from(task) }
+        Row { run: 1, task, attempt, lease: (1, sequence), step: task, execution, key: u64::from(task), began_ms: 0, ended_ms: None }
     }
 
     #[test]
@@ -152,10 +188,24 @@ mod tests {
                 });
             }
         });
-        let rows = read(&path).unwrap();
+        let rows = read(&path, 0).unwrap();
         assert_eq!((rows.len(), Executions::of(&rows).wrong.len()), (1_000, 0));
         fs::write(&path, "1 2 3\n").unwrap();
-        assert!(read(&path).unwrap_err().to_string().contains("line 1"));
+        assert!(read(&path, 0).unwrap_err().to_string().contains("line 1"));
+    }
+
+    #[test]
+    fn the_end_of_an_execution_goes_to_its_row() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger");
+        let ledger = Ledger::open(&path).unwrap();
+        let begun = Row { began_ms: now_ms(), ..row(1, 1, 1) };
+        ledger.write(&begun).unwrap();
+        ledger.write(&row(2, 1, 2)).unwrap();
+        ledger.ended(begun.execution).unwrap();
+        let rows = read(&path, begun.began_ms - 5).unwrap();
+        assert_eq!((rows[0].began_ms, rows[1].ended_ms), (5, None));
+        assert!(rows[0].ended_ms.is_some_and(|ended| ended >= 5), "{rows:?}");
     }
 
     #[test]

@@ -8,6 +8,8 @@ use futures::future::join_all;
 use graft_client::{Client, ClientError, OnConflict, Redrive, StartWorkflow, Started};
 use tokio::sync::{Semaphore, mpsc};
 
+use super::leases::Halt;
+use super::ledger::now_ms;
 use super::oracle::{Oracle, Outcome, Start, workflow_id};
 use super::program::Program;
 use super::stalls::Stalls;
@@ -18,6 +20,12 @@ use crate::loop_sim::rng::Rng;
 const AT_ONCE: usize = 256;
 /// How long a client repeats by itself. Short, so that many outcomes are unknown.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long a workflow stays paused.
+const PAUSED_FOR: Duration = Duration::from_millis(200);
+/// How long after its start a workflow is cancelled, at most: some have ended by then.
+const CANCELLED_WITHIN_MS: u64 = 300;
+/// How long attempts may go on after a cancellation.
+const CANCEL_GRACE: Duration = Duration::from_secs(2);
 /// Workflows that wait for an operator; more are helped by the judge.
 const TO_HELP_MAX: usize = 4_096;
 
@@ -30,8 +38,10 @@ pub struct Shared {
     pub oracle: Oracle,
     /// Who measures how long nothing moves.
     pub stalls: Stalls,
-    /// The beginning: times count from here.
+    /// The beginning: times of histories count from here.
     pub since: Instant,
+    /// The same, on the clock of the machine: all other times count from here, and those of the ledger.
+    pub since_ms: u64,
     /// The seed of the run.
     pub seed: u64,
     over: AtomicBool,
@@ -52,6 +62,7 @@ impl Shared {
             oracle: Oracle::default(),
             stalls: Stalls::begin(),
             since: Instant::now(),
+            since_ms: now_ms(),
             seed,
             over: AtomicBool::new(false),
             next: AtomicU64::new(0),
@@ -78,7 +89,7 @@ impl Shared {
 
     /// Milliseconds since the beginning.
     pub fn ms(&self) -> u64 {
-        self.since.elapsed().as_millis() as u64
+        now_ms().saturating_sub(self.since_ms)
     }
 
     fn request(&self, number: u64, program: &Program) -> StartWorkflow {
@@ -162,22 +173,41 @@ async fn one(shared: &Shared, to_help: &mpsc::Sender<u64>) {
             Err(error) => shared.oracle.contradiction(format!("start {number}: acknowledged as run {run}, and when repeated: {error}")),
         }
     }
-    // Some are paused for a moment, and some are read.
+    // Some are paused for a moment, some are cancelled, and some are read.
     if rng.chance(20) {
-        pause(shared, number, rng.next()).await;
+        pause(shared, number, run, rng.next()).await;
+    } else if rng.chance(20) && !program.needs_help() {
+        tokio::time::sleep(Duration::from_millis(rng.below(CANCELLED_WITHIN_MS))).await;
+        cancel(shared, number, run, rng.next()).await;
     } else if rng.chance(100) && shared.client(rng.next() % 16).workflow(workflow_id(number)).get().await.is_ok() {
         shared.reads.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-async fn pause(shared: &Shared, number: u64, through: u64) {
+async fn pause(shared: &Shared, number: u64, run: u64, through: u64) {
     let handle = |through| shared.client(through % 16).workflow(workflow_id(number));
-    if handle(through).pause("torture").await.is_ok() {
+    let acknowledged = handle(through).pause("torture").await.is_ok();
+    let acknowledged_ms = shared.ms();
+    tokio::time::sleep(PAUSED_FOR).await;
+    if acknowledged {
         shared.stalls.moved();
+        shared.oracle.halted(Halt { run, acknowledged_ms, until_ms: Some(shared.ms()) });
     }
-    tokio::time::sleep(Duration::from_millis(200)).await;
     // Whether or not it is known to be paused: after this, it is not. What cannot be resumed now, the judge resumes.
     if handle(through + 1).resume("torture").await.is_ok() {
+        shared.stalls.moved();
+    }
+}
+
+async fn cancel(shared: &Shared, number: u64, run: u64, through: u64) {
+    let asked = shared.client(through).workflow(workflow_id(number)).cancel_within("torture", CANCEL_GRACE).await;
+    let outcome = match &asked {
+        Ok(_) => Outcome::Acknowledged { run },
+        Err(error) => Outcome::of(error),
+    };
+    shared.oracle.cancelled(number, outcome);
+    if asked.is_ok() {
+        shared.oracle.halted(Halt { run, acknowledged_ms: shared.ms(), until_ms: None });
         shared.stalls.moved();
     }
 }

@@ -12,7 +12,7 @@
 //! 3. Meanwhile [`oracle`] and [`history`] keep what was asked and answered, with the times; workers write to the [`ledger`], which is no
 //!    part of Graft, what they executed; [`stalls`] measures how long nothing moved.
 //! 4. [`settle`] gives everything a minute to end, and reads it. [`replicas`] compares the members with each other. [`judge`] compares what is
-//!    there with what was acknowledged and executed; histories must be [`linearizable`]. [`report`].
+//!    there with what was acknowledged and executed; what the [`leases`] tell must fit it; histories must be [`linearizable`]. [`report`].
 //!
 //! What makes it worth something: the judge is a pure function of plain data, and its tests put falsified evidence before it. A fault is
 //! counted only where it was really done; one that this machine cannot do is refused by name, and never left out in silence.
@@ -24,6 +24,7 @@ pub mod arena;
 pub mod faults;
 pub mod history;
 pub mod judge;
+pub mod leases;
 pub mod ledger;
 pub mod linearizable;
 pub mod load;

@@ -1,8 +1,11 @@
 //! What was asked of the cluster and what it answered. Nothing here asks the cluster: only the load writes, and only the judge reads.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use graft_client::ClientError;
+
+use super::leases::Halt;
 
 /// What became of a request that changes something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub struct Start {
 pub struct Oracle {
     starts: Mutex<Vec<Start>>,
     redriven: Mutex<Vec<(u64, u64)>>,
+    halts: Mutex<Vec<Halt>>,
+    cancels: Mutex<BTreeMap<u64, Outcome>>,
     contradictions: Mutex<Vec<String>>,
 }
 
@@ -55,6 +60,16 @@ impl Oracle {
     /// A patch of a workflow's state that was acknowledged, together with its redrive: number of the workflow, and value.
     pub fn redriven(&self, number: u64, value: u64) {
         self.redriven.lock().unwrap_or_else(PoisonError::into_inner).push((number, value));
+    }
+
+    /// A pause or a cancellation that was acknowledged.
+    pub fn halted(&self, halt: Halt) {
+        self.halts.lock().unwrap_or_else(PoisonError::into_inner).push(halt);
+    }
+
+    /// What became of a request to cancel a workflow, by its number.
+    pub fn cancelled(&self, number: u64, outcome: Outcome) {
+        self.cancels.lock().unwrap_or_else(PoisonError::into_inner).insert(number, outcome);
     }
 
     /// Two answers that do not go together.
@@ -70,6 +85,16 @@ impl Oracle {
     /// All acknowledged patches so far.
     pub fn patches(&self) -> Vec<(u64, u64)> {
         self.redriven.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// All acknowledged pauses and cancellations so far.
+    pub fn halts(&self) -> Vec<Halt> {
+        self.halts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// All requests to cancel so far.
+    pub fn cancels(&self) -> BTreeMap<u64, Outcome> {
+        self.cancels.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What did not go together so far.

@@ -23,6 +23,8 @@ pub const ACT: &str = "act";
 pub const GATE: &str = "gate";
 /// Name of the node that fails for good until an operator has patched the state.
 pub const LETTER: &str = "letter";
+/// Name of the node of which few attempts run at once, in the whole cluster.
+pub const NARROW: &str = "narrow";
 
 /// One step and all that follows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +61,8 @@ pub enum Does {
     Gate(u32),
     /// Fails for good until the state has been patched.
     Letter,
+    /// Leaves its mark, when there is room for it.
+    Narrow,
 }
 
 impl Does {
@@ -72,6 +76,7 @@ impl Does {
             Self::Act => ACT,
             Self::Gate(_) => GATE,
             Self::Letter => LETTER,
+            Self::Narrow => NARROW,
         }
     }
 }
@@ -177,7 +182,7 @@ impl Program {
                 wrong.push(Wrong::Otherwise(format!("step {step} did not wait for step {on}")));
             }
             if let (Some(join), Some(at)) = (&program.join, program.join.as_ref().and_then(|join| first(join.step))) {
-                let late = program.fan.iter().flat_map(Self::all_steps).find(|leaf| first(*leaf).is_some_and(|leaf| leaf > at));
+                let late = program.fan.iter().flat_map(Self::all_steps).find(|leaf| first(*leaf).is_none_or(|leaf| leaf > at));
                 if let Some(late) = late {
                     wrong.push(Wrong::Otherwise(format!("join {} fired before step {late} was done", join.step)));
                 }
@@ -232,7 +237,12 @@ fn one(rng: &mut Rng, steps: &mut u32) -> Program {
         _ => rng.between(200, 1_500),
     };
     let fails = if rng.chance(60) { rng.between(1, 3) } else { 0 };
-    Program { step: number(steps), takes_ms: takes_ms as u32, fails: fails as u32, ..Program::default() }
+    let mut program = Program { step: number(steps), takes_ms: takes_ms as u32, fails: fails as u32, ..Program::default() };
+    if rng.chance(40) {
+        // Long enough that others wait for it.
+        (program.does, program.takes_ms) = (Does::Narrow, rng.between(5, 60) as u32);
+    }
+    program
 }
 
 #[cfg(test)]
@@ -269,7 +279,7 @@ mod tests {
                 found
             })
         };
-        assert!(kinds(|does| matches!(does, Does::Gate(_))) && kinds(|does| matches!(does, Does::Letter)));
+        assert!(kinds(|does| matches!(does, Does::Gate(_))) && kinds(|does| matches!(does, Does::Letter | Does::Narrow)));
     }
 
     #[test]

@@ -67,6 +67,14 @@ pub struct Report {
     pub repeats_answered_alike: u64,
     /// Patches of states that were acknowledged.
     pub patches_acknowledged: u64,
+    /// Pauses that were acknowledged.
+    pub pauses_acknowledged: u64,
+    /// Cancellations that were acknowledged.
+    pub cancels_acknowledged: u64,
+    /// Workflows that were cancelled.
+    pub cancelled: u64,
+    /// Executions of the node that few attempts may run of at once.
+    pub narrow_executions: u64,
     /// Starts that were left out because too many were under way.
     pub held_back: u64,
     /// Reads that were answered.

@@ -40,7 +40,7 @@ pub async fn settle(arena: &mut Arena, shared: &Shared) -> Duration {
 /// How many are open. Those that wait for an operator get one.
 async fn open(shared: &Shared, client: &Client) -> Result<usize, ClientError> {
     let mut open = 0;
-    for status in [WorkflowStatus::Paused, WorkflowStatus::Failed, WorkflowStatus::Running] {
+    for status in [WorkflowStatus::Paused, WorkflowStatus::Failed, WorkflowStatus::Cancelling, WorkflowStatus::Running] {
         for number in numbers(client, status).await? {
             open += 1;
             match status {

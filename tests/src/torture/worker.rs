@@ -9,8 +9,9 @@ use graft_client::{CanStart, Client, Failure, Next, Node, NodeContext, NodeOptio
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::ledger::{Ledger, Row};
-use super::program::{ACT, Does, GATE, LETTER, Mark, Marks, Program};
+use super::leases::NARROW_AT_ONCE;
+use super::ledger::{Ledger, Row, now_ms};
+use super::program::{ACT, Does, GATE, LETTER, Mark, Marks, NARROW, Program};
 use super::registers::{PATCHED, REGISTER};
 
 /// How long attempts may run on when a worker is asked to end.
@@ -39,6 +40,8 @@ async fn execute(ledger: &Ledger, cx: NodeContext, state: Marks, program: Progra
         step: program.step,
         execution,
         key: xxh3_64(cx.idempotency_key().as_bytes()),
+        began_ms: now_ms(),
+        ended_ms: None,
     };
     // The side effect comes first: who is killed after it has executed all the same.
     ledger.write(&row).map_err(|error| Failure::retryable(format!("the ledger: {error}")))?;
@@ -54,6 +57,9 @@ async fn execute(ledger: &Ledger, cx: NodeContext, state: Marks, program: Progra
             () = cx.cancellation().cancelled() => return Err(Failure::retryable("it is to stop")),
         }
     }
+    if program.does == Does::Narrow {
+        ledger.ended(execution).map_err(|error| Failure::retryable(format!("the ledger: {error}")))?;
+    }
     let mut outcome = Outcome::done().append("/done", &Mark(program.step, execution)).increment("/count", 1);
     for next in &program.next {
         outcome = outcome.next(task(next));
@@ -63,6 +69,19 @@ async fn execute(ledger: &Ledger, cx: NodeContext, state: Marks, program: Progra
         (fan, Some(join)) => outcome.fan_out(fan.iter().map(task)).join(task(join)),
         (fan, None) => outcome.fan_out(fan.iter().map(task)).without_join(),
     })
+}
+
+/// The node that few attempts may run of at once.
+struct Narrow(Arc<Ledger>);
+
+impl Node for Narrow {
+    const NAME: &'static str = NARROW;
+    type State = Marks;
+    type Config = Program;
+
+    async fn execute(&self, cx: NodeContext, state: Marks, program: Program) -> NodeResult<Marks> {
+        execute(&self.0, cx, state, program).await
+    }
 }
 
 struct Gate(Arc<Ledger>);
@@ -103,6 +122,7 @@ pub async fn run(urls: &str, name: &str, ledger: &Path) -> Result<(), Box<dyn st
         .drain_grace(DRAIN_GRACE)
         .node_fn(ACT, act.clone())
         .node_fn(LETTER, act)
+        .node_with(Narrow(ledger.clone()), NodeOptions::new().cluster_limit(NARROW_AT_ONCE))
         .node_with(Gate(ledger), NodeOptions::new())
         .node_fn(REGISTER, |_cx: NodeContext, _state: Value, _config: Value| async move { Ok(Outcome::done()) })
         // Never done: whoever wants to write gives it another chance, together with a patch of the state.
