@@ -16,7 +16,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::AsyncBufReadExt;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::Uri;
@@ -25,6 +25,10 @@ use crate::error::ClientError;
 
 /// Longest wait for the first bytes of a server, after which it is believed that it waits for ours.
 const FIRST_BYTES_MAX: Duration = Duration::from_secs(1);
+
+/// How often files are read that do not fit each other, and the pause between.
+const READ_TRIES: u32 = 5;
+const READ_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// How a [`Client`](crate::Client) speaks TLS, for addresses that begin with `https://`: see [`ClientBuilder::tls`](crate::ClientBuilder::tls).
 ///
@@ -95,6 +99,17 @@ impl Tls {
         Ok(config)
     }
 
+    /// As [`config`](Self::config), of files that somebody may be replacing, one after the other: they fitted when the client was made.
+    async fn settled_config(&self) -> Result<ClientConfig, Unfit> {
+        for _ in 1..READ_TRIES {
+            if let Ok(config) = self.config() {
+                return Ok(config);
+            }
+            sleep(READ_AGAIN_AFTER).await;
+        }
+        self.config()
+    }
+
     fn roots(&self) -> Result<RootCertStore, Unfit> {
         let mut roots = RootCertStore::empty();
         let Some(file) = &self.ca else {
@@ -115,7 +130,7 @@ impl Tls {
     pub(crate) async fn connect(self, uri: Uri) -> io::Result<TokioIo<TlsStream<TcpStream>>> {
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
         let name = server_name(self.host.as_deref().unwrap_or(host))?;
-        let config = self.config()?;
+        let config = self.settled_config().await?;
         let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(443))).await?;
         stream.set_nodelay(true)?;
         let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;

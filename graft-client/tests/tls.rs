@@ -15,6 +15,10 @@ const DAYS: u32 = 1;
 /// Longest wait for an answer: a refusal must not be repeated until then.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long certificates are good that are replaced, and how often they are.
+const VALID: Duration = Duration::from_secs(3);
+const ROTATIONS: u32 = 9;
+
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 struct State {
@@ -107,6 +111,81 @@ async fn a_workflow_is_started_and_executed_over_tls_by_callers_that_show_who_th
     // Nobody gets in without a certificate, and the refusal says what is missing.
     let said = refused(&patient(Client::builder(daemon.client_url()).tls(files.tls()))).await;
     assert!(said.contains("asks for a certificate of this client"), "{said}");
+    daemon.shutdown().await;
+}
+
+/// What rotates certificates replaces a folder at once: Kubernetes does it with the files of a secret.
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_that_end_are_replaced_under_load_and_no_request_fails() {
+    let files = Files::new();
+    let (daemon, _directory) = files.daemon("127.0.0.1", Some(Callers::Required)).await;
+    let subject = Subject::Client { cluster: "graft".into(), name: "ann".into() };
+    let current = files.file("current");
+    let rotate = |number: u32| {
+        let (folder, link) = (files.file(&format!("ann-{number}")), files.file("next"));
+        let issued = files.authority.issue_for(&subject, VALID).unwrap();
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("tls.crt"), issued.cert).unwrap();
+        std::fs::write(folder.join("tls.key"), issued.key).unwrap();
+        std::os::unix::fs::symlink(&folder, &link).unwrap();
+        std::fs::rename(&link, &current).unwrap();
+        folder
+    };
+    let first = rotate(0);
+    let tls = files.tls().identity(current.join("tls.crt"), current.join("tls.key"));
+    let client = patient(Client::builder(daemon.client_url()).tls(tls));
+    let worker = Worker::builder(client.clone())
+        .node_fn("count", |_, state: State, _: ()| async move { Ok(Outcome::state(State { n: state.n + 1 })) });
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(worker.run_until(stop.clone().cancelled_owned()));
+    let enough = CancellationToken::new();
+    let load = tokio::spawn({
+        let (client, enough) = (client.clone(), enough.clone());
+        async move {
+            let mut number = 0;
+            while !enough.is_cancelled() {
+                let id = format!("w{number}");
+                client.start(id.as_str()).state(&State { n: number }).unwrap().node_named("count", ()).await.unwrap();
+                let state: State = client.workflow(&id).result().await.unwrap();
+                assert_eq!(state.n, number + 1);
+                number += 1;
+            }
+            number
+        }
+    });
+    // Three times as long as one is good for: connections have ended with theirs, and others have come.
+    for number in 1..=ROTATIONS {
+        tokio::time::sleep(VALID * 3 / ROTATIONS).await;
+        rotate(number);
+        files.of_member("127.0.0.1");
+    }
+    enough.cancel();
+    let done = load.await.unwrap();
+    stop.cancel();
+    running.await.unwrap().unwrap();
+    assert!(done > ROTATIONS, "{done} workflows while {ROTATIONS} certificates were replaced");
+    let tls = files.tls().identity(first.join("tls.crt"), first.join("tls.key"));
+    let said = refused(&patient(Client::builder(daemon.client_url()).tls(tls))).await;
+    assert!(said.contains("CertificateExpired"), "{said}");
+    daemon.shutdown().await;
+}
+
+/// The certificate is there and its key is not, when a connection is made.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_are_just_being_replaced_are_read_again() {
+    let files = Files::new();
+    let (daemon, _directory) = files.daemon("127.0.0.1", Some(Callers::Required)).await;
+    let (cert, key) = files.of_client("ann");
+    let client = patient(Client::builder(daemon.client_url()).tls(files.tls().identity(&cert, &key)));
+    let subject = Subject::Client { cluster: "graft".into(), name: "ann".into() };
+    let issued = files.authority.issue(&subject, DAYS).unwrap();
+    std::fs::write(&cert, issued.cert).unwrap();
+    let replaced = async {
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        std::fs::write(&key, issued.key).unwrap();
+    };
+    let (status, ()) = tokio::join!(client.cluster_status(), replaced);
+    status.unwrap();
     daemon.shutdown().await;
 }
 

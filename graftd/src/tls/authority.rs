@@ -19,6 +19,8 @@ pub const AUTHORITY_DAYS: u32 = 3_650;
 pub const CERTIFICATE_DAYS: u32 = 365;
 /// Longest that a certificate may last, in days.
 pub const CERTIFICATE_DAYS_MAX: u32 = AUTHORITY_DAYS;
+/// Seconds of a day.
+const DAY_SECONDS: u64 = 24 * 60 * 60;
 /// Clocks differ: what is made now is good from so long ago, in hours.
 const GOOD_SINCE_HOURS: i64 = 1;
 
@@ -102,7 +104,7 @@ impl Authority {
         params.distinguished_name = named(&format!("graft cluster {cluster}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        (params.not_before, params.not_after) = from_now(AUTHORITY_DAYS);
+        (params.not_before, params.not_after) = from_now(std::time::Duration::from_secs(u64::from(AUTHORITY_DAYS) * DAY_SECONDS));
         let key = KeyPair::generate()?;
         let secret = key.serialize_pem();
         let own = CertifiedIssuer::self_signed(params, key)?;
@@ -126,6 +128,14 @@ impl Authority {
     /// # Errors
     /// If no key can be made, or a host is neither a name nor an address.
     pub fn issue(&self, subject: &Subject, days: u32) -> Result<Issued, AuthorityError> {
+        self.issue_for(subject, std::time::Duration::from_secs(u64::from(days) * DAY_SECONDS))
+    }
+
+    /// As [`issue`](Self::issue), for that time; in whole seconds.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn issue_for(&self, subject: &Subject, valid: std::time::Duration) -> Result<Issued, AuthorityError> {
         let (name, uri, hosts, usages) = match subject {
             Subject::Member { cluster, member, hosts } => {
                 let uri = MemberIdentity { cluster: cluster.clone(), member: member.clone() }.uri();
@@ -144,7 +154,7 @@ impl Authority {
         }
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = usages;
-        (params.not_before, params.not_after) = from_now(days);
+        (params.not_before, params.not_after) = from_now(valid);
         let key = KeyPair::generate()?;
         let cert = params.signed_by(&key, &self.issuer)?;
         Ok(Issued { cert: cert.pem(), key: key.serialize_pem() })
@@ -157,7 +167,7 @@ fn named(name: &str) -> DistinguishedName {
     names
 }
 
-fn from_now(days: u32) -> (OffsetDateTime, OffsetDateTime) {
+fn from_now(valid: std::time::Duration) -> (OffsetDateTime, OffsetDateTime) {
     let now = OffsetDateTime::now_utc();
-    (now - Duration::hours(GOOD_SINCE_HOURS), now + Duration::days(days.into()))
+    (now - Duration::hours(GOOD_SINCE_HOURS), now + valid)
 }
