@@ -17,6 +17,7 @@ import urllib.request
 PATIENCE_S = 120
 DEPLOY = pathlib.Path(__file__).resolve().parents[2] / "deploy"
 RULES = DEPLOY / "prometheus" / "graft-rules.yaml"
+RULES_TEST = DEPLOY / "prometheus" / "graft-rules-test.yaml"
 DASHBOARDS = sorted((DEPLOY / "grafana").glob("*.json"))
 MEMBERS = ["m1", "m2", "m3"]
 
@@ -101,6 +102,14 @@ def named() -> set[str]:
     return {name for text in texts for name in re.findall(r"\b(?:graft|process)_[a-z0-9_]+", text)}
 
 
+def untested() -> list[str]:
+    """Alerts that no test sees fire, or none sees keep still."""
+    tests = RULES_TEST.read_text()
+    fire = set(re.findall(r"^ +alertname: (\w+)\n +exp_alerts:\n +- exp_labels:", tests, re.MULTILINE))
+    keep_still = set(re.findall(r"^ +- \{eval_time: \w+, alertname: (\w+)\}$", tests, re.MULTILINE))
+    return [alert for alert in re.findall(r"^ +- alert: (\w+)$", RULES.read_text(), re.MULTILINE) if alert not in fire & keep_still]
+
+
 def form() -> list[str]:
     """Starts three members; returns where they answer clients."""
     ports = free_ports(6)
@@ -176,6 +185,8 @@ def alert(name: str):
 
 
 def main() -> None:
+    lacking = untested()
+    assert not lacking, f"{RULES_TEST.name} has to say when these fire and when they do not: {', '.join(lacking)}"
     addresses = form()
     say("three members are a cluster")
     work_on(addresses)

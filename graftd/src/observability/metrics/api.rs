@@ -17,7 +17,7 @@ pub struct ApiMetrics {
     pub http_seconds: HistogramVec,
     /// Requests that are being answered.
     pub in_flight: IntGauge,
-    /// Callers that were not let in, by reason: `nothing_shown`, `bad_token`, `too_often`.
+    /// Callers that were not let in, by reason: `nothing_shown`, `bad_token`, `too_often`, `cannot_tell`.
     pub auth_failures: IntCounterVec,
     /// Live watch streams.
     pub watchers: IntGauge,
@@ -40,7 +40,7 @@ impl ApiMetrics {
                 "graft_auth_failures_total",
                 "Callers that were not let in",
                 &["reason"],
-                &[&["nothing_shown"], &["bad_token"], &["too_often"]],
+                &[&["nothing_shown"], &["bad_token"], &["too_often"], &["cannot_tell"]],
             ),
             watchers: gauge(r, "graft_watchers", "Live watch streams"),
             event_subscribers: gauge(r, "graft_event_subscribers", "Live subscriptions to all events"),
