@@ -29,7 +29,7 @@ const TIMES: u64 = 10;
 /// Least goodput under overload, in hundredths of the peak.
 const GOODPUT_MIN: u64 = 80;
 /// Most memory of the member, in bytes: what it may use with a queue full of starts, and the overlay and caches full.
-const MEMORY_MAX: u64 = 1 << 30;
+pub(super) const MEMORY_MAX: u64 = 1 << 30;
 /// Longest time of a refusal at the 99th percentile, in milliseconds.
 const REFUSAL_MS_MAX: u64 = 50;
 /// Longest time until starts are taken again, once the load is over.
