@@ -8,8 +8,10 @@ use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use graft_proto::v1::WhoAmIRequest;
 use graft_proto::v1::access_service_client::AccessServiceClient;
+use graft_proto::v1::worker_service_client::WorkerServiceClient;
+use graft_proto::v1::workflow_service_client::WorkflowServiceClient;
+use graft_proto::v1::{FromWorker, Hello, NodeCapacity, StartRequest, WhoAmIRequest, from_worker};
 use graftd::auth::token::{Kind, Token};
 use nix::fcntl::OFlag;
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
@@ -536,16 +538,6 @@ fn acts_and_refusals_are_told_to_the_log() {
     assert!(daemon.asked_by(ada, "PUT /api/v1/cluster/log-level\n{\"level\":\"trace\"}").contains("GR0031"));
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.ended().0, Some(0));
-    let log = std::fs::read_to_string(&log).unwrap();
-    let lines =
-        log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()).filter(|line| line["target"] == "audit");
-    let told: Vec<String> = lines
-        .map(|line| {
-            assert_eq!(line["from"], "127.0.0.1", "{line}");
-            let text = |field: &str| line[field].as_str().unwrap_or_default().to_owned();
-            format!("{} {} {} {}", text("principal"), text("method"), text("msg"), text("outcome").split(':').next().unwrap())
-        })
-        .collect();
     let expected = [
         "client:root AccessService.create_token begins ",
         "client:root AccessService.create_token ended ok",
@@ -553,7 +545,60 @@ fn acts_and_refusals_are_told_to_the_log() {
         "client:root ClusterService.log_level ended ok",
         "client:ada ClusterService.log_level refused GR0031",
     ];
-    assert_eq!(told, expected, "{log}");
+    assert_eq!(audited(&log), expected);
+}
+
+/// What stands in a stream is asked about where it is read.
+#[test]
+fn what_is_refused_within_a_stream_is_told_to_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let (root, log) = (dir.path().join("root"), dir.path().join("log"));
+    let secret = Token::mint(Kind::Api).reveal();
+    std::fs::write(&root, &secret).unwrap();
+    let mut command = graftd(&dir.path().join("data"), &[]);
+    command.env("GRAFT__AUTH__REQUIRED", "true").env("GRAFT__AUTH__ROOT_TOKEN_FILE", &root);
+    let mut daemon = Running::start_logging(command, std::fs::File::create(&log).unwrap().into());
+    daemon.ready();
+    let made = daemon.asked_by(&secret, "POST /api/v1/access/tokens\n{\"name\":\"ada\",\"grants\":[\"viewer\"]}");
+    let ada = made.split_once("\"secret\":\"").unwrap().1.split('"').next().unwrap().to_owned();
+    let url = daemon.said("clients").split(' ').next().unwrap().to_owned();
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let by_ada = |mut request: tonic::Request<()>| {
+            request.metadata_mut().insert("authorization", format!("Bearer {ada}").parse().unwrap());
+            Ok(request)
+        };
+        let channel = tonic::transport::Endpoint::from_shared(url).unwrap().connect().await.unwrap();
+        let mut workflows = WorkflowServiceClient::with_interceptor(channel.clone(), by_ada);
+        let starts = tokio_stream::once(StartRequest { workflow_id: "w".into(), ..Default::default() });
+        let answer = workflows.start_many(starts).await.unwrap().into_inner().message().await.unwrap().unwrap();
+        assert!(format!("{answer:?}").contains("GR0031"), "{answer:?}");
+        // One line a second is told.
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        let mut workers = WorkerServiceClient::with_interceptor(channel, by_ada);
+        let nodes = vec![NodeCapacity { node: "charge".into(), capacity: 1, cluster_limit: 0 }];
+        let incarnation = "7f1d0a52-93b9-4f02-8f6e-d7f3cf0d8f10".into();
+        let hello = Hello { protocol_min: 1, protocol_max: 1, worker_id: "w1".into(), incarnation, nodes, ..Default::default() };
+        let greeting = FromWorker { message: Some(from_worker::Message::Hello(hello)) };
+        assert_eq!(workers.work(tokio_stream::once(greeting)).await.unwrap_err().code(), tonic::Code::PermissionDenied);
+    });
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.ended().0, Some(0));
+    let refused = ["client:ada WorkflowService.start_many refused GR0031", "client:ada WorkerService.work refused GR0031"];
+    assert_eq!(audited(&log)[2..], refused);
+}
+
+/// What the log has of acts: who, which method, what became of it.
+fn audited(log: &Path) -> Vec<String> {
+    let log = std::fs::read_to_string(log).unwrap();
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    lines
+        .filter(|line| line["target"] == "audit")
+        .map(|line| {
+            assert_eq!(line["from"], "127.0.0.1", "{line}");
+            let text = |field: &str| line[field].as_str().unwrap_or_default().to_owned();
+            format!("{} {} {} {}", text("principal"), text("method"), text("msg"), text("outcome").split(':').next().unwrap())
+        })
+        .collect()
 }
 
 /// A body that came in chunks, without their sizes.

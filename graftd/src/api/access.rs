@@ -67,32 +67,38 @@ impl Asker {
         Self(request.extensions().get::<Caller>().cloned())
     }
 
-    /// Whether it may do this there.
+    /// Whether it may do this there, as that method does.
     ///
     /// # Errors
-    /// If it may not.
-    pub(super) fn may(&self, right: Right, namespace: &str) -> Result<(), Fault> {
+    /// If it may not; the log says so.
+    pub(super) fn may(&self, shared: &Shared, method: &'static str, right: Right, namespace: &str) -> Result<(), Fault> {
         let Some(caller) = &self.0 else { return Ok(()) };
         let namespace = if namespace.is_empty() { NAMESPACE_DEFAULT } else { namespace };
-        if caller.may(right, Place::Namespace(namespace)) { Ok(()) } else { Err(refused(caller, right, &in_namespace(namespace))) }
+        let may = caller.may(right, Place::Namespace(namespace));
+        if may { Ok(()) } else { Err(told(shared, caller, method, refused(caller, right, &in_namespace(namespace)))) }
     }
 
     /// Whether it may execute these nodes there.
     ///
     /// # Errors
-    /// If there is one that it may not.
-    pub(super) fn may_serve<'a>(&self, namespace: &str, mut nodes: impl Iterator<Item = &'a str>) -> Result<(), Fault> {
+    /// If there is one that it may not; the log says so.
+    pub(super) fn may_serve<'a>(&self, shared: &Shared, namespace: &str, mut nodes: impl Iterator<Item = &'a str>) -> Result<(), Fault> {
         let Some(caller) = &self.0 else { return Ok(()) };
-        match nodes.find(|node| !caller.serves(namespace, node)) {
-            None => Ok(()),
-            Some(node) => Err(refused(caller, Right::Work, &format!("node {} of {}", quoted(node), in_namespace(namespace)))),
-        }
+        let Some(node) = nodes.find(|node| !caller.serves(namespace, node)) else { return Ok(()) };
+        let fault = refused(caller, Right::Work, &format!("node {} of {}", quoted(node), in_namespace(namespace)));
+        Err(told(shared, caller, "WorkerService.work", fault))
     }
 
     /// The caller, if it is known.
     pub(super) fn caller(&self) -> Option<&Caller> {
         self.0.as_ref()
     }
+}
+
+/// The fault, after a word to the log.
+fn told(shared: &Shared, caller: &Caller, method: &'static str, fault: Fault) -> Fault {
+    super::acts::refused(shared, caller, method, &fault);
+    fault
 }
 
 fn in_namespace(namespace: &str) -> String {
@@ -132,11 +138,10 @@ impl<S> Guarded<S> {
 
     /// Who asks, if it may.
     fn ask<T>(&self, request: &Request<T>, need: Need<'_>, method: &'static str) -> Result<Caller, Fault> {
-        let asked = self.settle(request, need);
-        if let (Err(fault), Some(caller)) = (&asked, request.extensions().get()) {
-            super::acts::refused(&self.shared, caller, method, fault);
-        }
-        asked
+        self.settle(request, need).map_err(|fault| match request.extensions().get() {
+            Some(caller) => told(&self.shared, caller, method, fault),
+            None => fault,
+        })
     }
 
     fn settle<T>(&self, request: &Request<T>, need: Need<'_>) -> Result<Caller, Fault> {

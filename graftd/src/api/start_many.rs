@@ -143,7 +143,9 @@ impl Reading {
                 Ok(None) => return None,
                 Err(status) => return Some(status),
             };
-            let start = start.and_then(|start| self.asker.may(Right::Operate, &start.namespace).map(|()| start));
+            let start = start.and_then(|start| {
+                self.asker.may(&self.shared, "WorkflowService.start_many", Right::Operate, &start.namespace).map(|()| start)
+            });
             room.send(match start {
                 Err(fault) => Step::Refused(fault),
                 Ok(start) => {

@@ -50,7 +50,7 @@ impl WorkerService for Workers {
         let status = self.shared.api.consensus.status();
         let greeting = first_message(&mut inbound).await?;
         let hello = sessions::hello(greeting.clone(), &status.cluster_id)?;
-        asker.may_serve(&hello.namespace, hello.nodes.iter().map(|(node, ..)| node.as_str()))?;
+        asker.may_serve(&self.shared, &hello.namespace, hello.nodes.iter().map(|(node, ..)| node.as_str()))?;
         if greeting.relay
             && !caller.is_member
             && let Some(leader) = relay::leader(&self.shared)
