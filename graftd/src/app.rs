@@ -63,11 +63,11 @@ use crate::observability::process;
 use crate::observability::readiness::{Readiness, ReadinessBoard};
 use crate::observability::reloads::Reloads;
 use crate::observability::traces::Traces;
+use crate::observability::traces::collector::Address;
 use crate::scheduler::Scheduler;
 use crate::storage::{Disk, Fault, LogRecovered, LogStore, RealDisk, StateStore, StorageError};
 use crate::tls::clients::ClientTls;
 use crate::tls::members::{Accepted, PeerSecurity, incoming};
-use crate::tls::outside::OutsideGrpc;
 use background::{Background, Failures};
 use forming::member_info;
 use health::Replay;
@@ -101,7 +101,7 @@ pub struct Prepared {
     client: TcpListener,
     client_tls: Option<ClientTls>,
     auth: AuthOptions,
-    collector: Option<OutsideGrpc>,
+    collector: Option<Address>,
     health: Option<TcpListener>,
     peer: Option<TcpListener>,
     security: PeerSecurity,
@@ -210,8 +210,8 @@ impl Prepared {
         let replay = Replay::watch(&board, &state, &recovered);
         let (traces, exporter) = match collector {
             None => (Traces::none(), None),
-            Some(channel) => {
-                let (traces, exporter) = Traces::exported(options::exporting(&config, &me.candidate.name), channel, &metrics.traces);
+            Some(address) => {
+                let (traces, exporter) = Traces::exported(options::exporting(&config, &me.candidate.name), address, &metrics.traces);
                 (traces, Some(exporter))
             }
         };

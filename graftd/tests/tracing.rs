@@ -172,6 +172,39 @@ async fn a_collector_that_is_away_costs_spans_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn spans_are_brought_by_the_way_that_was_said_with_the_headers_of_a_file() {
+    for (protocol, path) in [("http/protobuf", ""), ("http/protobuf", "/"), ("grpc", "")] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (collector, headers) = (Collector::start(None).await, dir.path().join("headers"));
+        std::fs::write(&headers, "authorization: Bearer first\n").expect("a file");
+        let endpoint = format!("http://{}{path}", collector.address);
+        let text = format!("[tracing]\nendpoint = {endpoint:?}\nprotocol = {protocol:?}\nheaders_file = {headers:?}\n");
+        let daemon = started(dir.path(), &text).await;
+        ends(&daemon, start("first")).await;
+        assert_eq!(called(&collector.spans(1).await[0]), "workflow first");
+        assert_eq!(collector.header("authorization"), "Bearer first", "{protocol}");
+        // A key that was changed is shown from the next batch on; a batch that may be sent again is.
+        std::fs::write(&headers, "authorization: Bearer second\n").expect("a file");
+        collector.mood(Mood::IsAway);
+        ends(&daemon, start("second")).await;
+        collector.asked(2).await;
+        assert_eq!(collector.header("authorization"), "Bearer second", "{protocol}");
+        collector.mood(Mood::Takes);
+        assert_eq!(called(&collector.spans(2).await[1]), "workflow second");
+        collector.mood(Mood::Refuses);
+        ends(&daemon, start("refused")).await;
+        until(&daemon, "graft_trace_spans_dropped_total{reason=\"not_taken\"}", 1).await;
+        collector.mood(Mood::Rejects(1));
+        ends(&daemon, start("rejected")).await;
+        until(&daemon, "graft_trace_spans_dropped_total{reason=\"rejected\"}", 1).await;
+        daemon.shutdown().await;
+        std::fs::write(&headers, "authorization Bearer-third\n").expect("a file");
+        let refused = Prepared::new(said(dir.path(), &text).expect("well written")).await.expect_err("no header").to_string();
+        assert!(refused.contains("tracing.headers_file") && refused.contains("line 1") && !refused.contains("third"), "{refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_malformed_traceparent_is_told_and_otherwise_not_there() {
     let dir = tempfile::tempdir().expect("a directory");
     let collector = Collector::start(None).await;
@@ -211,6 +244,10 @@ fn what_makes_no_sense_is_refused_before_anything_is_opened() {
         ("endpoint = \"https://collector.example:4317/v1/traces\"", "without a path"),
         ("endpoint = \"http://collector.example:4317\"", "in the clear"),
         ("endpoint = \"http://127.0.0.1:4317\"\nca = \"/ca.pem\"", "no TLS"),
+        ("endpoint = \"https://collector.example:4318?key=1\"\nprotocol = \"http/protobuf\"", "no address of a collector"),
+        ("endpoint = \"http://127.0.0.1:4317\"\nprotocol = \"http\"", "protocol"),
+        ("protocol = \"http/protobuf\"", "none are"),
+        ("headers_file = \"/headers\"", "none are"),
         ("sample = \"1%\"", "none are"),
         ("insecure = true", "none are"),
         ("endpoint = \"http://127.0.0.1:4317\"\nsample = \"0.5\"", "no share"),

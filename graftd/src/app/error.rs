@@ -51,6 +51,9 @@ pub enum StartError {
         "{0}\n  → tracing.ca names a file (PEM) with the authorities that the collector's certificate may be of; without it those of this machine count"
     )]
     Collector(MaterialError),
+    /// The headers for the collector cannot be read.
+    #[error("{0}\n  → tracing.headers_file names a file with what the collector wants, `name: value` in a line")]
+    CollectorHeaders(String),
     /// The file with the join token cannot be used.
     #[error("cluster.join_token_file: {path}: {cause}\n  → name a file with what `graft cluster join-token create` has printed")]
     JoinToken {
@@ -94,9 +97,8 @@ impl StartError {
     /// The exit code of the process.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::PeerTls(_) | Self::ClientTls(_) | Self::Collector(_) | Self::JoinToken { .. } | Self::Auth { .. } => {
-                EXIT_CONFIG
-            }
+            Self::Config(_) | Self::PeerTls(_) | Self::ClientTls(_) | Self::JoinToken { .. } | Self::Auth { .. } => EXIT_CONFIG,
+            Self::Collector(_) | Self::CollectorHeaders(_) => EXIT_CONFIG,
             Self::DataDir(DataDirError::OtherCluster { .. }) => EXIT_OTHER_CLUSTER,
             Self::DataDir(DataDirError::Locked { .. }) | Self::Busy(_) => EXIT_TEMPORARY,
             Self::DataDir(DataDirError::Damaged { .. }) | Self::Data(_) => EXIT_DATA,

@@ -21,6 +21,7 @@ use crate::discovery::service_account::ServiceAccount;
 use crate::discovery::sources::{Dns, Kubernetes, KubernetesOptions, MDNS_PORT, Mdns, MdnsOptions, Patience, Source, StaticList};
 use crate::discovery::stateful_set::StatefulSetPod;
 use crate::observability::metrics::Metrics;
+use crate::observability::traces::collector::{Address, Way, headers};
 use crate::observability::traces::ids::Policy;
 use crate::observability::traces::{Exporting, Traces};
 use crate::scheduler::{SchedulerOptions, SeedLimits};
@@ -28,7 +29,7 @@ use crate::storage::{LogOptions, StateOptions};
 use crate::tls::MaterialError;
 use crate::tls::clients::{ClientFiles, ClientTls};
 use crate::tls::members::{MaterialFiles, PeerSecurity};
-use crate::tls::outside::{Outside, OutsideGrpc};
+use crate::tls::outside::{Outside, OutsideCalls};
 
 /// Namespace of a node limit that names none.
 const NAMESPACE_DEFAULT: &str = "default";
@@ -203,20 +204,24 @@ pub(super) fn told_by_kubernetes() -> Option<HostPort> {
 }
 
 /// The collector of spans, if one is configured.
-pub(super) fn collector(config: &Config) -> Result<Option<OutsideGrpc>, StartError> {
-    let config::Tracing { endpoint, ca, .. } = &config.tracing;
-    let at = |endpoint: &String| OutsideGrpc::at(endpoint.parse().expect("checked with the configuration"), ca.as_deref());
-    endpoint.as_ref().map(at).transpose().map_err(StartError::Collector)
+pub(super) fn collector(config: &Config) -> Result<Option<Address>, StartError> {
+    let config::Tracing { endpoint, protocol, headers_file, ca, .. } = &config.tracing;
+    let Some(endpoint) = endpoint else { return Ok(None) };
+    let origin = endpoint.parse().expect("checked with the configuration");
+    let (way, calls) = match protocol {
+        config::Otlp::Grpc => (Way::Grpc, OutsideCalls::grpc(origin, ca.as_deref())),
+        config::Otlp::Http => (Way::Http, OutsideCalls::http(origin, ca.as_deref())),
+    };
+    let calls = calls.map_err(StartError::Collector)?;
+    if let Some(file) = headers_file {
+        headers(file).map_err(StartError::CollectorHeaders)?;
+    }
+    Ok(Some(Address { calls, way, headers: headers_file.clone(), endpoint: endpoint.clone() }))
 }
 
 /// What is exported, and as whose.
 pub(super) fn exporting(config: &Config, member: &str) -> Exporting {
-    Exporting {
-        member: member.to_owned(),
-        cluster: config.cluster.name.clone(),
-        endpoint: config.tracing.endpoint.clone().unwrap_or_default(),
-        sampled_ppm: config.tracing.sample.millionths(),
-    }
+    Exporting { member: member.to_owned(), cluster: config.cluster.name.clone(), sampled_ppm: config.tracing.sample.millionths() }
 }
 
 pub(super) fn consensus(config: &Config, member: MemberInfo, security: PeerSecurity, traces: Traces) -> ConsensusOptions {
@@ -356,8 +361,15 @@ mod tests {
         assert!(collector(&config).expect("none is configured").is_none());
         config.tracing.endpoint = Some("https://collector.example:4317".into());
         config.tracing.sample = Share::from_millionths(23);
-        let Exporting { member, cluster, endpoint, sampled_ppm } = exporting(&config, "a");
-        assert_eq!((member.as_str(), cluster.as_str(), endpoint.as_str(), sampled_ppm), ("a", "c", "https://collector.example:4317", 23));
+        let Exporting { member, cluster, sampled_ppm } = exporting(&config, "a");
+        assert_eq!((member.as_str(), cluster.as_str(), sampled_ppm), ("a", "c", 23));
+        let address = collector(&config).expect("no file is named").expect("it is configured");
+        assert_eq!((address.endpoint.as_str(), address.way, address.headers), ("https://collector.example:4317", Way::Grpc, None));
+        config.tracing.protocol = config::Otlp::Http;
+        assert_eq!(collector(&config).expect("no file is named").expect("it is configured").way, Way::Http);
+        config.tracing.headers_file = Some("/no/such/headers".into());
+        let refused = collector(&config).expect_err("there is no such file").to_string();
+        assert!(refused.contains("/no/such/headers") && refused.contains("tracing.headers_file"), "{refused}");
         config.tracing.ca = Some("/no/such/file".into());
         let refused = collector(&config).expect_err("there is no such file").to_string();
         assert!(refused.contains("/no/such/file") && refused.contains("tracing.ca"), "{refused}");

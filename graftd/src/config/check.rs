@@ -6,7 +6,7 @@ use graft_proto::peer_identity::{NAME_BYTES_MAX, is_name};
 
 use http::Uri;
 
-use super::{Bootstrap, Callers, Client, Cluster, Config, ConfigError, Discovery, HostPort, Problem, Share, Tracing, bounds};
+use super::{Bootstrap, Callers, Client, Cluster, Config, ConfigError, Discovery, HostPort, Otlp, Problem, Share, Tracing, bounds};
 use crate::auth::redacted::Fields;
 use crate::auth::rules::Rule;
 use crate::observability::logging::check_level;
@@ -394,9 +394,15 @@ fn log(config: &Config, problems: &mut Vec<Problem>) {
 }
 
 fn tracing(config: &Config, problems: &mut Vec<Problem>) {
-    let Tracing { endpoint, sample, ca, insecure } = &config.tracing;
+    let Tracing { endpoint, protocol, headers_file, sample, ca, insecure } = &config.tracing;
     let Some(endpoint) = endpoint else {
-        let alone = [("tracing.sample", *sample != Share::ALL), ("tracing.ca", ca.is_some()), ("tracing.insecure", *insecure)];
+        let alone = [
+            ("tracing.protocol", *protocol != Otlp::Grpc),
+            ("tracing.headers_file", headers_file.is_some()),
+            ("tracing.sample", *sample != Share::ALL),
+            ("tracing.ca", ca.is_some()),
+            ("tracing.insecure", *insecure),
+        ];
         for (key, _) in alone.into_iter().filter(|(_, said)| *said) {
             let why = "it says something of the spans that are exported, and none are";
             problems.push(Problem::of(key, why, "set tracing.endpoint, or leave it out").beside(&["tracing.endpoint"]));
@@ -405,9 +411,14 @@ fn tracing(config: &Config, problems: &mut Vec<Problem>) {
     };
     let Some(uri) = endpoint.parse().ok().filter(has_host_and_port) else {
         let why = format!("`{endpoint}` is no address of a collector");
-        problems.push(Problem::of("tracing.endpoint", why, "write it like https://collector.example:4317, without a path"));
+        problems.push(Problem::of("tracing.endpoint", why, "write it like https://collector.example:4317"));
         return;
     };
+    if *protocol == Otlp::Grpc && !matches!(uri.path(), "" | "/") {
+        let why = format!("`{endpoint}` has a path, and over gRPC there is none");
+        let remedy = "write it like https://collector.example:4317, without a path; or set tracing.protocol to \"http/protobuf\"";
+        problems.push(Problem::of("tracing.endpoint", why, remedy).beside(&["tracing.protocol"]));
+    }
     if !*insecure && !may_be_asked(&uri) {
         let why = format!("`{endpoint}` is on another machine, and spans would go there in the clear");
         let remedy = "use https://, or a collector on this machine; or set tracing.insecure if the network keeps strangers away";
@@ -420,5 +431,5 @@ fn tracing(config: &Config, problems: &mut Vec<Problem>) {
 }
 
 fn has_host_and_port(uri: &Uri) -> bool {
-    matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.port_u16().is_some() && matches!(uri.path(), "" | "/")
+    matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.port_u16().is_some() && uri.query().is_none()
 }

@@ -405,9 +405,14 @@ pub enum LogFormat {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tracing {
-    /// Where the collector takes spans, by OTLP over gRPC: `https://HOST:PORT` (4317 is usual), or `http://` on this machine. When it is left out, none
-    /// are exported, and nodes are handed the `traceparent` that their workflow was started with.
+    /// Where the collector takes spans: `https://HOST:PORT` (4317 is usual for gRPC, 4318 for HTTP), or `http://` on this machine. Over HTTP a path may
+    /// follow, below which they are posted to `/v1/traces`. When it is left out, none are exported, and nodes are handed the `traceparent` that
+    /// their workflow was started with.
     pub endpoint: Option<String>,
+    /// How they are brought there: OTLP over gRPC, or posted over HTTP in protobuf.
+    pub protocol: Otlp,
+    /// File with headers that the collector wants, `name: value` in a line: what it asks for to let somebody in. It is read with every batch.
+    pub headers_file: Option<PathBuf>,
     /// How many of the workflows are traced whose start had no `traceparent`, each whole or not at all. One with a `traceparent` is traced if that
     /// says so.
     pub sample: Share,
@@ -416,6 +421,18 @@ pub struct Tracing {
     /// Send spans to a collector on another machine although there is no TLS. Whoever is between can read them: the names of workflows, nodes and
     /// workers, and what errors say. States and configs are in none.
     pub insecure: bool,
+}
+
+/// A way of OTLP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Otlp {
+    /// Over gRPC.
+    #[default]
+    #[serde(rename = "grpc")]
+    Grpc,
+    /// Over HTTP, in protobuf.
+    #[serde(rename = "http/protobuf")]
+    Http,
 }
 
 /// `[shutdown]`: how the daemon ends.
@@ -584,7 +601,7 @@ impl Default for Log {
 
 impl Default for Tracing {
     fn default() -> Self {
-        Self { endpoint: None, sample: Share::ALL, ca: None, insecure: false }
+        Self { endpoint: None, protocol: Otlp::Grpc, headers_file: None, sample: Share::ALL, ca: None, insecure: false }
     }
 }
 

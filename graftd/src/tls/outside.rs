@@ -1,4 +1,4 @@
-//! Talking to others than members and clients, where the other side alone shows who it is: asking for a document, or calling a service of gRPC.
+//! Talking to others than members and clients, where the other side alone shows who it is: asking for a document, or calling a service.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -64,24 +64,39 @@ impl Outside {
 /// A client whose connections stay, over which requests with such bodies go.
 type Kept = Client<HttpsConnector<HttpConnector>, Body>;
 
-/// Calls a service of gRPC of others: a connection is made when it is needed, and kept. Cheap to clone.
+/// Calls a service of others: a connection is made when it is needed, and kept. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct OutsideGrpc {
+pub struct OutsideCalls {
     client: Kept,
     origin: Uri,
 }
 
-impl OutsideGrpc {
-    /// What answers at that address, over TLS if it says `https`, where the authorities in this file are trusted, or else those of this machine.
+impl OutsideCalls {
+    /// What answers in HTTP/2 at that address, as gRPC needs it; over TLS if it says `https`, where the authorities in this file are trusted, or
+    /// else those of this machine.
     ///
     /// # Errors
     /// If the file cannot be read, or holds something else.
-    pub fn at(origin: Uri, ca: Option<&Path>) -> Result<Self, MaterialError> {
+    pub fn grpc(origin: Uri, ca: Option<&Path>) -> Result<Self, MaterialError> {
+        Self::at(origin, ca, true)
+    }
+
+    /// As [`grpc`](Self::grpc), in HTTP/1.1, or in HTTP/2 if the other side offers it over TLS.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn http(origin: Uri, ca: Option<&Path>) -> Result<Self, MaterialError> {
+        Self::at(origin, ca, false)
+    }
+
+    fn at(origin: Uri, ca: Option<&Path>, http2_only: bool) -> Result<Self, MaterialError> {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_connect_timeout(Some(ANSWER_MAX));
-        let connector = HttpsConnectorBuilder::new().with_tls_config(trusting(ca)?).https_or_http().enable_http2().wrap_connector(http);
-        Ok(Self { client: Client::builder(TokioExecutor::new()).http2_only(true).build(connector), origin })
+        let connector = HttpsConnectorBuilder::new().with_tls_config(trusting(ca)?).https_or_http();
+        let connector =
+            if http2_only { connector.enable_http2().wrap_connector(http) } else { connector.enable_all_versions().wrap_connector(http) };
+        Ok(Self { client: Client::builder(TokioExecutor::new()).http2_only(http2_only).build(connector), origin })
     }
 
     /// The address.
@@ -90,7 +105,7 @@ impl OutsideGrpc {
     }
 }
 
-impl Service<Request<Body>> for OutsideGrpc {
+impl Service<Request<Body>> for OutsideCalls {
     type Response = <Kept as Service<Request<Body>>>::Response;
     type Error = <Kept as Service<Request<Body>>>::Error;
     type Future = <Kept as Service<Request<Body>>>::Future;
@@ -132,7 +147,7 @@ pub fn may_be_asked(uri: &Uri) -> bool {
 }
 
 /// The error and what caused it, in one line.
-fn causes(error: &dyn std::error::Error) -> String {
+pub fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

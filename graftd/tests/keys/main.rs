@@ -113,6 +113,8 @@ const SHOWN: &[(&str, &str, &str)] = &[
     ("log.format", "tests/process.rs", "the_format_of_the_log_is_as_asked"),
     ("log.level", "tests/process.rs", "the_level_of_the_log_is_as_asked"),
     ("tracing.endpoint", "tests/tracing.rs", "a_workflow_is_a_span_of_its_callers_trace_at_the_collector_that_is_named"),
+    ("tracing.protocol", "tests/tracing.rs", "spans_are_brought_by_the_way_that_was_said_with_the_headers_of_a_file"),
+    ("tracing.headers_file", "tests/tracing.rs", "spans_are_brought_by_the_way_that_was_said_with_the_headers_of_a_file"),
     ("tracing.sample", "tests/tracing.rs", "so_many_are_traced_as_was_said_and_a_caller_decides_for_its_own"),
     ("tracing.ca", "tests/tracing.rs", "a_collector_is_believed_over_tls_of_the_authority_that_was_named"),
     ("tracing.insecure", "tests/tracing.rs", "what_makes_no_sense_is_refused_before_anything_is_opened"),

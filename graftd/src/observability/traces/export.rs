@@ -7,47 +7,29 @@ use futures::future::BoxFuture;
 use graft_machine::event::Event;
 use graft_machine::ids::Run;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
-use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status};
 
+use super::collector::Collector;
 use super::facts::{Fact, What};
 use super::spans;
 use super::trail::{Trail, Trails};
 use crate::observability::metrics::TraceMetrics;
-use crate::tls::outside::OutsideGrpc;
 
 /// Most spans of one message to the collector.
 const BATCH_SPANS: usize = 512;
 /// Longest time that a span waits for others, before they are sent.
 const BATCH_WAIT: Duration = Duration::from_secs(1);
-/// Longest time for an answer of the collector.
-const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How often a batch is sent that the collector does not take for now.
 const TRIES: u32 = 3;
-/// Pause before it is sent again; twice as long the next time.
-const PAUSE: Duration = Duration::from_millis(500);
 /// A history of more events is not read again for the sake of links.
 const HISTORY_MAX: u64 = 1_000;
 
 /// Reads the history of a run up to an event, that one left out.
 pub type History = Box<dyn Fn(Run, u64) -> BoxFuture<'static, Vec<Arc<Event>>> + Send + Sync>;
-
-/// Where spans go, and as whose.
-#[derive(Debug)]
-pub struct Collector {
-    /// The connection.
-    pub(super) channel: OutsideGrpc,
-    /// Where that is, for the log.
-    pub(super) endpoint: String,
-    /// Who exports.
-    pub(super) resource: Resource,
-}
 
 /// Makes spans of what became true, and brings them to the collector. See the folder.
 pub struct Exporter {
@@ -129,56 +111,16 @@ impl Exporter {
                 self.metrics.exported.inc_by(count - rejected);
                 self.metrics.rejected.inc_by(rejected);
                 if std::mem::take(&mut self.failing) {
-                    tracing::info!(endpoint = self.collector.endpoint, "the collector takes spans again");
+                    tracing::info!(endpoint = self.collector.address.endpoint, "the collector takes spans again");
                 }
             }
             Err(why) => {
                 self.metrics.not_taken.inc_by(count);
                 if !std::mem::replace(&mut self.failing, true) {
-                    let endpoint = &self.collector.endpoint;
+                    let endpoint = &self.collector.address.endpoint;
                     tracing::warn!(endpoint, spans = count, "the collector takes no spans, and they are given up until it does: {why}");
                 }
             }
         }
     }
-}
-
-impl Collector {
-    /// How many of the spans the collector did not want, where it took the others.
-    async fn export(&self, request: ExportTraceServiceRequest, tries: u32) -> Result<u64, String> {
-        let mut pause = PAUSE;
-        for left in (0..tries).rev() {
-            let mut service = TraceServiceClient::with_origin(self.channel.clone(), self.channel.origin());
-            let status = match timeout(ANSWER_MAX, service.export(request.clone())).await {
-                Ok(Ok(answer)) => {
-                    let partial = answer.into_inner().partial_success.unwrap_or_default();
-                    return Ok(u64::try_from(partial.rejected_spans).unwrap_or(0));
-                }
-                Ok(Err(status)) => status,
-                Err(_) => Status::deadline_exceeded(format!("no answer within {ANSWER_MAX:?}")),
-            };
-            if left == 0 || !for_now(status.code()) {
-                return Err(told(&status));
-            }
-            tokio::time::sleep(pause).await;
-            pause *= 2;
-        }
-        Err("it was not tried".to_owned())
-    }
-}
-
-/// Whether OTLP has it that the same is sent again.
-fn for_now(code: Code) -> bool {
-    use Code::{Aborted, Cancelled, DataLoss, DeadlineExceeded, OutOfRange, ResourceExhausted, Unavailable};
-    matches!(code, Cancelled | DeadlineExceeded | ResourceExhausted | Aborted | OutOfRange | Unavailable | DataLoss)
-}
-
-fn told(status: &Status) -> String {
-    let mut text = format!("{}: {}", status.code(), status.message());
-    let mut source = std::error::Error::source(status);
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
 }

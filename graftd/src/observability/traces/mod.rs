@@ -28,7 +28,7 @@
 //! leader has missed something of a run, if that is not too long.
 //!
 //! **Never in the way.** Apply hands over small facts ([`facts`]) and waits for nothing: what does not fit the queue is counted and gone
-//! (`graft_trace_spans_dropped_total`), and so is what the collector does not take ([`export`]).
+//! (`graft_trace_spans_dropped_total`), and so is what the collector does not take ([`collector`]).
 //!
 //! **Time.** The end of a span is when it was noted, by the machine's time. An attempt begins as long before as its worker says that the node ran; one
 //! that was lost, as long as the leader had it handed out; where neither is known the span has no length. So it can lie some milliseconds later than
@@ -38,6 +38,7 @@
 //!
 //! **Which.** A caller that told a span decides for its workflow, by its flag. Others are sampled by their trace's id. `tracestate` is not kept.
 
+pub mod collector;
 pub mod export;
 pub mod facts;
 pub mod ids;
@@ -55,8 +56,8 @@ use prometheus::IntCounter;
 use tokio::sync::mpsc;
 
 use super::metrics::TraceMetrics;
-use crate::tls::outside::OutsideGrpc;
-use export::{Collector, Exporter};
+use collector::{Address, Collector};
+use export::Exporter;
 use facts::{Fact, Subject, What};
 use ids::{Policy, Trace};
 
@@ -70,8 +71,6 @@ pub struct Exporting {
     pub member: String,
     /// Name of the cluster.
     pub cluster: String,
-    /// Where the collector is.
-    pub endpoint: String,
     /// Of a million traces without a caller, so many are exported.
     pub sampled_ppm: u32,
 }
@@ -91,15 +90,15 @@ impl Traces {
     }
 
     /// What is told goes to the collector at the other end of the channel, as soon as the exporter runs.
-    pub fn exported(exporting: Exporting, channel: OutsideGrpc, metrics: &TraceMetrics) -> (Self, Exporter) {
-        let Exporting { member, cluster, endpoint, sampled_ppm } = exporting;
+    pub fn exported(exporting: Exporting, address: Address, metrics: &TraceMetrics) -> (Self, Exporter) {
+        let Exporting { member, cluster, sampled_ppm } = exporting;
         let attributes = vec![
             spans::text("service.name", "graftd"),
             spans::text("service.namespace", &cluster),
             spans::text("service.instance.id", &member),
             spans::text("service.version", env!("CARGO_PKG_VERSION")),
         ];
-        let collector = Collector { channel, endpoint, resource: Resource { attributes, ..Resource::default() } };
+        let collector = Collector { address, resource: Resource { attributes, ..Resource::default() } };
         let (facts, receiver) = mpsc::channel(FACTS_QUEUED);
         let policy = Policy { sampled_ppm: Some(sampled_ppm) };
         let traces = Self { policy, facts: Some(facts), dropped: Some(metrics.queue_full.clone()) };
