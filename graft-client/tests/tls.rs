@@ -9,6 +9,8 @@ use graftd::config::{Callers, Config};
 use graftd::tls::authority::{Authority, Subject};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 const DAYS: u32 = 1;
@@ -18,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How long certificates are good that are replaced, and how often they are.
 const VALID: Duration = Duration::from_secs(3);
 const ROTATIONS: u32 = 9;
+/// Handshakes that are begun: fewer than one address may have at a time.
+const HALF_MADE: usize = 40;
 
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -186,6 +190,25 @@ async fn files_that_are_just_being_replaced_are_read_again() {
     };
     let (status, ()) = tokio::join!(client.cluster_status(), replaced);
     status.unwrap();
+    daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handshake_that_is_begun_and_not_finished_is_ended_and_keeps_nobody_out() {
+    let files = Files::new();
+    let (daemon, _directory) = files.daemon("127.0.0.1", None).await;
+    let mut begun = Vec::new();
+    for _ in 0..HALF_MADE {
+        let mut stream = TcpStream::connect(daemon.client_address()).await.unwrap();
+        // The first bytes of a record of a handshake.
+        stream.write_all(&[22, 3, 1, 2, 0, 1]).await.unwrap();
+        begun.push(stream);
+    }
+    patient(Client::builder(daemon.client_url()).tls(files.tls())).cluster_status().await.unwrap();
+    for mut stream in begun {
+        let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await;
+        drop(ended.expect("it is ended by the other side"));
+    }
     daemon.shutdown().await;
 }
 

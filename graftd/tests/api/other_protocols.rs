@@ -5,6 +5,8 @@ use graft_proto::v1::cluster_service_client::ClusterServiceClient;
 use graftd::observability::readiness::Readiness;
 use http::uri::PathAndQuery;
 use prost::Message;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tonic::Code;
 
 use crate::member::{Member, get, refusal, start, within};
@@ -62,6 +64,25 @@ async fn a_connection_that_stops_within_its_first_line_is_closed() {
     let held = [&b"P"[..], b"PRI * HTTP/2.0\r\n", b"GET / HTT"].map(|beginning| member.closes(beginning));
     futures::future::join_all(held).await;
     assert!(begun.elapsed().as_secs() < 15, "closed after {:?}", begun.elapsed());
+    member.stop().await;
+}
+
+/// Settings of HTTP/2 by their numbers (RFC 9113, section 6.5.2): what the library holds the other side to, it has told it before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_connection_of_http_2_may_hold_is_told_at_its_beginning() {
+    let member = Member::start().await;
+    let mut stream = TcpStream::connect(member.address).await.expect("it accepts");
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.expect("sent");
+    let mut head = [0; 9];
+    within(stream.read_exact(&mut head)).await.expect("a frame");
+    assert_eq!(head[3], 4, "settings come first");
+    let mut settings = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+    within(stream.read_exact(&mut settings)).await.expect("its payload");
+    let told = |number: u8| {
+        settings.chunks_exact(6).find(|one| one[..2] == [0, number]).map(|one| u32::from_be_bytes([one[2], one[3], one[4], one[5]]))
+    };
+    let (streams, window, head_bytes) = (told(3), told(4), told(6));
+    assert_eq!((streams, window, head_bytes), (Some(1_024), Some(2 << 20), Some(32 << 10)), "{settings:?}");
     member.stop().await;
 }
 
