@@ -12,13 +12,14 @@ pub struct Options {
 
 #[tokio::main]
 async fn main() -> Result<(), ClientError> {
-    tracing_subscriber::fmt::init(); // what the worker has to say goes to the log
+    tracing_subscriber::fmt().init(); // what the worker has to say goes to the log
     run(Options::parse(), shutdown_signal()).await
 }
 
 /// Works until it is asked to end.
 pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result<(), ClientError> {
-    Worker::builder(Client::connect(options.addr)?)
+    // TLS and a token, where members ask for them: GRAFT_TLS_CA, GRAFT_TOKEN_FILE and so on.
+    Worker::builder(Client::builder(options.addr).from_env()?.build()?)
         .node_fn("greet", |cx: NodeContext, _: (), name: Option<String>| async move {
             let greeting = format!("Hello, {}!", name.as_deref().unwrap_or(cx.workflow_id()));
             Ok(Outcome::done().merge(&serde_json::json!({ "greeting": greeting })).next(Next::named("wave", ())))

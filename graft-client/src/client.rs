@@ -1,5 +1,6 @@
 //! The client: starts, finds and steers workflows.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,6 +110,42 @@ impl ClientBuilder {
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.token = Some(Source::Text(token.into()));
         self
+    }
+
+    /// Takes from the environment what `graft` takes from it, and what is there counts: `GRAFT_TLS_CA`, `GRAFT_TLS_CERT` with `GRAFT_TLS_KEY`, and
+    /// `GRAFT_TLS_HOST` for [`tls`](Self::tls); `GRAFT_TOKEN_FILE` for [`token_file`](Self::token_file). What is empty is not there.
+    ///
+    /// # Errors
+    /// If there is a certificate without its key, or the other way round.
+    pub fn from_env(self) -> Result<Self, ClientError> {
+        self.from_variables(|name| std::env::var_os(name))
+    }
+
+    fn from_variables(mut self, read: impl Fn(&str) -> Option<OsString>) -> Result<Self, ClientError> {
+        let said = |name: &str| read(name).filter(|value| !value.is_empty());
+        if let Some(ca) = said("GRAFT_TLS_CA") {
+            self.tls = self.tls.ca(ca);
+        }
+        match (said("GRAFT_TLS_CERT"), said("GRAFT_TLS_KEY")) {
+            (Some(cert), Some(key)) => self.tls = self.tls.identity(cert, key),
+            (None, None) => {}
+            _ => {
+                let why = "one is there without the other: a certificate is shown with its key";
+                return Err(ClientError::new(
+                    ErrorCode::Tls,
+                    "make a client",
+                    "GRAFT_TLS_CERT and GRAFT_TLS_KEY".to_owned(),
+                    why.to_owned(),
+                ));
+            }
+        }
+        if let Some(host) = said("GRAFT_TLS_HOST") {
+            self.tls = self.tls.host(host.to_string_lossy());
+        }
+        match said("GRAFT_TOKEN_FILE") {
+            Some(file) => Ok(self.token_file(file)),
+            None => Ok(self),
+        }
     }
 
     /// Encodes payload before it is sent and decodes what comes, here and in workers that are built of this client: members see neither configs nor the
@@ -490,6 +527,28 @@ pub(crate) fn cursor(next: String) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_environment_says_what_it_says_to_the_command_line_as_well() {
+        let of = |variables: &'static [(&str, &str)]| {
+            let read = move |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
+            Client::builder("https://127.0.0.1:1").from_variables(read)
+        };
+        let all = of(&[
+            ("GRAFT_TLS_CA", "ca.pem"),
+            ("GRAFT_TLS_CERT", "a.pem"),
+            ("GRAFT_TLS_KEY", "a.key"),
+            ("GRAFT_TLS_HOST", "graft.example"),
+            ("GRAFT_TOKEN_FILE", "a.token"),
+        ])
+        .unwrap();
+        assert_eq!(all.tls, Tls::new().ca("ca.pem").identity("a.pem", "a.key").host("graft.example"));
+        assert!(matches!(&all.token, Some(Source::File(file)) if file.as_os_str() == "a.token"), "{:?}", all.token);
+        let nothing = of(&[("GRAFT_TLS_CA", ""), ("GRAFT_TOKEN_FILE", "")]).unwrap();
+        assert!(nothing.tls == Tls::new() && nothing.token.is_none());
+        let half = of(&[("GRAFT_TLS_CERT", "a.pem")]).unwrap_err().to_string();
+        assert!(half.contains("GRAFT_TLS_KEY") && half.contains("GR9013"), "{half}");
+    }
 
     #[test]
     fn an_identity_that_would_be_taken_for_none_is_refused() {

@@ -497,7 +497,7 @@ fn advertised(listener: &TcpListener, advertise: Option<&HostPort>, listen: &Hos
 }
 
 /// The host's name, as far as it can be a member's.
-fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     if is_name(name.trim()) { name.trim().to_owned() } else { NAME_FALLBACK.to_owned() }
 }

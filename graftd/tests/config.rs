@@ -93,6 +93,23 @@ fn what_is_unwise_is_a_warning_and_with_strict_it_is_refused() {
 }
 
 #[test]
+fn with_files_it_says_of_all_that_are_named_what_the_daemon_would_refuse() {
+    let place = Place::new();
+    let text = "[client]\ncert = \"m1.pem\"\nkey = \"m1.key\"\n[auth]\nrequired = true\nroot_token_file = \"root.token\"\n\
+                [tracing]\nendpoint = \"http://127.0.0.1:4318\"\nheaders_file = \"headers\"\n[node]\ndata_dir = \"data\"\n";
+    place.write("graftd.toml", text);
+    place.write("headers", "authorization Bearer-of-mine\n");
+    place.write("root.token", "short");
+    assert_eq!(place.graftd(&[], &["config", "check", "--config", "graftd.toml", "--strict"]).code, 0, "they may be on another machine");
+    let said = place.graftd(&[], &["config", "check", "--config", "graftd.toml", "--files"]);
+    assert_eq!((said.code, said.out.as_str()), (78, ""), "{}", said.err);
+    for told in ["m1.pem", "client.cert, client.key", "auth.root_token_file: root.token", "umask 077", "tracing.headers_file", "line 1"] {
+        assert!(said.err.contains(told), "{told}: {}", said.err);
+    }
+    assert!(!said.err.contains("of-mine") && said.err.matches("  → ").count() == 3, "{}", said.err);
+}
+
+#[test]
 fn print_shows_each_value_with_who_said_it() {
     let place = Place::new();
     place.write("graftd.toml", "[client]\nlisten = \"127.0.0.1:9000\"\n[scheduler.node_limits]\nocr = 4\n");

@@ -97,8 +97,10 @@ def expressions() -> dict[str, str]:
 
 
 def named() -> set[str]:
-    """Every series that rules and dashboards name."""
-    texts = [RULES.read_text(), *expressions().values()]
+    """Every series that rules, dashboards and the pages name."""
+    pages = [page.read_text() for page in DEPLOY.glob("**/*.md")]
+    # graft_client is a crate.
+    texts = [RULES.read_text(), *expressions().values(), *(page.replace("graft_client", "") for page in pages)]
     return {name for text in texts for name in re.findall(r"\b(?:graft|process)_[a-z0-9_]+", text)}
 
 
@@ -216,7 +218,7 @@ def main() -> None:
     say(f"{len(facts)} facts are told once, whoever is asked")
 
     names = named()
-    until("every series that rules and dashboards name", lambda: (not (lacking := sorted(n for n in names if not query(f"count({n})"))), lacking))
+    until("every series that rules, dashboards and pages name", lambda: (not (lacking := sorted(n for n in names if not query(f'count({{__name__=~"{n}(_count)?"}})'))), lacking))
     series = [number(f'scrape_samples_scraped{{instance="{address}"}}') for address in addresses]
     say(f"{len(names)} series are there; the members show {', '.join(f'{count:.0f}' for count in series)} each")
     panels = expressions()

@@ -18,6 +18,14 @@ async fn an_authority_is_made_once_and_certificates_are_replaced_only_if_that_is
     let mode = |file: &str| std::fs::metadata(dir.join(file)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("ca.key"), mode("ca.pem")), (0o600, 0o644));
     let kept = std::fs::read(dir.join("ca.pem")).unwrap();
+    // The authority of another cluster was copied here, and its key was not.
+    let key = dir.join("ca.key");
+    let own = std::fs::read(&key).unwrap();
+    let (_, other) = graftd::tls::authority::Authority::create("other").unwrap();
+    std::fs::write(&key, other.key).unwrap();
+    let apart = tls(&["issue", "m1"]).await;
+    assert!(apart.code != 0 && apart.stderr.contains("the key is not that of the certificate"), "{}", apart.stderr);
+    std::fs::write(&key, own).unwrap();
     let again = tls(&["init"]).await;
     assert_eq!(again.code, 4, "{}", again.stderr);
     assert!(again.stderr.contains("is there already") && again.stderr.contains("strangers"), "{}", again.stderr);

@@ -40,6 +40,15 @@ fn check(flags: &Flags, args: &CheckArgs) -> ExitCode {
     for warning in &warnings {
         eprintln!("warning: {warning}");
     }
+    if args.files {
+        let member = loaded.config.node.name.clone().unwrap_or_else(super::host_name);
+        let unfit = super::options::unfit_files(&loaded.config, &member);
+        if !unfit.is_empty() {
+            let told: Vec<String> = unfit.iter().map(ToString::to_string).collect();
+            eprintln!("graftd: files that the configuration names are refused\n{}", told.join("\n"));
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    }
     let files = match loaded.files.as_slice() {
         [] => "no file".to_owned(),
         files => files.join(", "),

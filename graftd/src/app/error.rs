@@ -63,7 +63,7 @@ pub enum StartError {
         cause: String,
     },
     /// What callers are asked about cannot be read.
-    #[error("{key}: {path}: {cause}")]
+    #[error("{key}: {path}: {cause}\n  → {}", what_auth_wants(key))]
     Auth {
         /// The key that names it.
         key: &'static str,
@@ -91,6 +91,13 @@ pub enum StartError {
     /// What cannot happen, or the system refuses what it never refuses.
     #[error("{0}")]
     Internal(String),
+}
+
+fn what_auth_wants(key: &str) -> &'static str {
+    match key {
+        "auth.root_token_file" => "make one that nobody can guess: (umask 077; head -c 32 /dev/urandom | base64 > root.token)",
+        _ => "name a file with the keys of the provider, as it publishes them (JSON Web Key Set)",
+    }
 }
 
 impl StartError {

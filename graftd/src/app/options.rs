@@ -34,6 +34,18 @@ use crate::tls::outside::{Outside, OutsideCalls};
 /// Namespace of a node limit that names none.
 const NAMESPACE_DEFAULT: &str = "default";
 
+/// What is wrong with the files that the configuration names, as the daemon would refuse them.
+pub(super) fn unfit_files(config: &Config, member: &str) -> Vec<StartError> {
+    let all = [
+        peer_security(config, member).err().map(StartError::PeerTls),
+        client_tls(config).err().map(StartError::ClientTls),
+        auth(config).err(),
+        collector(config).err(),
+        join_token(config).err(),
+    ];
+    all.into_iter().flatten().collect()
+}
+
 pub(super) fn state(config: &Config) -> StateOptions {
     let storage = &config.storage;
     StateOptions {

@@ -254,7 +254,8 @@ fn lacks(config: &Config) -> &'static str {
     let client = &config.client;
     let shows = config.auth.required || client.callers_ca.is_some() && client.callers == Callers::Required;
     match (client.cert.is_some(), shows) {
-        (false, _) => "neither TLS nor authentication",
+        (false, false) => "neither TLS nor authentication",
+        (false, true) => "authentication, but what shows who it is would go there in the clear: there is no TLS",
         (true, false) => "TLS, but nobody has to show who it is",
         (true, true) => "",
     }

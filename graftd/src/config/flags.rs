@@ -79,7 +79,7 @@ pub struct RecoverArgs {
 pub enum ConfigCommand {
     /// Say everything that is wrong with the configuration, and where it was said; starts nothing
     ///
-    /// Exit code 0: the daemon starts with it. 78: it would refuse it.
+    /// Exit code 0: it is good. 78: the daemon would refuse it. Files that it names (certificates, tokens) are looked into with --files alone.
     #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckArgs),
     /// Show the configuration that is in force, as a file that says the same
@@ -98,6 +98,9 @@ pub struct CheckArgs {
     /// Refuse also what is allowed, but unwise
     #[arg(long)]
     pub strict: bool,
+    /// Read the files that it names as well: certificates, keys, tokens, headers
+    #[arg(long)]
+    pub files: bool,
 }
 
 /// What `config print` shows, and how.
@@ -160,7 +163,7 @@ Examples:
 const CHECK_EXAMPLES: &str = "\
 Examples:
   graftd config check
-  graftd config check --config graftd.toml --strict
+  graftd config check --config graftd.toml --strict --files
   GRAFT__RAFT__HEARTBEAT=100ms graftd config check";
 
 const PRINT_EXAMPLES: &str = "\

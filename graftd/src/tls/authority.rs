@@ -8,7 +8,7 @@ use std::fmt;
 use graft_proto::peer_identity::{MemberIdentity, client_uri};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
+    KeyUsagePurpose, PublicKeyData, SanType,
 };
 use thiserror::Error;
 use time::{Duration, OffsetDateTime};
@@ -118,6 +118,12 @@ impl Authority {
     /// If it is no certificate, or not the key that belongs to it.
     pub fn read(Issued { cert, key }: &Issued) -> Result<Self, AuthorityError> {
         let key = KeyPair::from_pem(key).map_err(|error| AuthorityError(format!("the key cannot be read: {error}")))?;
+        if let Ok((_, pem)) = x509_parser::pem::parse_x509_pem(cert.as_bytes())
+            && let Ok(own) = pem.parse_x509()
+            && own.public_key().raw != key.subject_public_key_info()
+        {
+            return Err(AuthorityError("the key is not that of the certificate: what it signs, nobody would believe".to_owned()));
+        }
         let issuer =
             Issuer::from_ca_cert_pem(cert, key).map_err(|error| AuthorityError(format!("the certificate cannot be read: {error}")))?;
         Ok(Self { issuer })

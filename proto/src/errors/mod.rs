@@ -101,7 +101,7 @@ catalogue! {
     /// The request's not-after lies too far ahead.
     NotAfterTooFar = "GR0008", InvalidArgument, 400, IsVain, None, "choose a nearer not-after, or leave it to the server with 0";
     /// The caller belongs to another cluster.
-    ClusterMismatch = "GR0009", FailedPrecondition, 409, IsVain, None, "check the address: another cluster answers there";
+    ClusterMismatch = "GR0009", FailedPrecondition, 409, IsVain, None, "check the address: another cluster answers there; one that was restored from a snapshot is another one as well: restart its workers";
     /// No leader is known or can be reached.
     NoLeader = "GR0010", Unavailable, 503, Helps, None, "try again; if it stays so, look at `graft cluster status`";
     /// Too much is waiting.
