@@ -1,8 +1,8 @@
 """Installs, uses, scales, changes, uninstalls and installs the chart again, with the commands of deploy/kubernetes.md and in their order.
 
-Arguments: a folder, the folder of the programs of Kubernetes, that of `tools`, graftd and graft. Runs in namespaces of its own. What pods would run
-runs as processes (`kubelet.py`), and from the first install to the end somebody starts a workflow after another: none may be lost. Ends with 0 only
-if everything was as it should be.
+Arguments: a folder, the folder of the programs of Kubernetes, that of `tools`, graftd, graft and hello_worker. Runs in namespaces of its own. What
+pods would run runs as processes (`kubelet.py`), and while members and workers come and go somebody starts a workflow after another: none may be lost.
+Ends with 0 only if everything was as it should be.
 """
 
 import json
@@ -25,9 +25,9 @@ NAMESPACE = "graft"
 BLOCK_S = 600
 
 work, programs, tools = (pathlib.Path(path) for path in sys.argv[1:4])
-graftd, graft = sys.argv[4:6]
+graftd, graft, hello_worker = sys.argv[4:7]
 lab = Lab(work, programs, "10.77.0.1")
-kubelet = Kubelet(lab, NAMESPACE, graftd, graft)
+kubelet = Kubelet(lab, NAMESPACE, {"graftd": graftd, "graft": graft, "hello_worker": hello_worker})
 desk = work / "desk"
 
 
@@ -65,9 +65,9 @@ def members() -> dict[str, dict]:
     return {member["name"]: member for member in told["members"]}
 
 
-def pods() -> dict[str, str]:
-    """The members' pods, and which each of them is."""
-    _, answer = lab.api("GET", f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app.kubernetes.io/component=member")
+def pods(component: str = "member") -> dict[str, str]:
+    """The members' pods or those of a worker, and which each of them is."""
+    _, answer = lab.api("GET", f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app.kubernetes.io/component={component}")
     return {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in answer["items"]}
 
 
@@ -83,9 +83,10 @@ def voters_are(*ordinals: int) -> dict[str, dict]:
 
 
 class Work:
-    """Somebody who tries one workflow after another, whatever happens to the members."""
+    """Somebody who has one workflow done after another with a command of `graft`, whatever happens to members and workers."""
 
-    def __init__(self):
+    def __init__(self, *words: str):
+        self.words = words
         self.done, self.longest, self.failed = 0, 0.0, []
         self.ended = threading.Event()
         self.paused = threading.Lock()
@@ -99,7 +100,7 @@ class Work:
         while not self.ended.is_set():
             with self.paused:
                 began = time.monotonic()
-                words = [graft, "--addr", addresses, "-q", "--timeout", "60s", "cluster", "try", "--wait", "60s"]
+                words = [graft, "--addr", addresses, "-q", "--timeout", "60s", *self.words]
                 ran = subprocess.run(words, cwd=desk, env={**environment(), **shown}, capture_output=True, text=True)
                 took = time.monotonic() - began
             self.done, self.longest = self.done + 1, max(self.longest, took)
@@ -110,7 +111,8 @@ class Work:
         self.ended.set()
         self.thread.join()
         assert not self.failed, self.failed
-        lab.say(f"{self.done} workflows were tried meanwhile, and all completed; the slowest took {self.longest:.1f} s")
+        assert self.done, "nothing was done meanwhile"
+        lab.say(f"{self.done} workflows were started meanwhile, and all completed; the slowest took {self.longest:.1f} s")
 
 
 def rights() -> None:
@@ -128,6 +130,60 @@ def rights() -> None:
         assert answer["status"]["allowed"] == ((group, resource, verb, name) in may), (attributes, answer["status"])
 
 
+def with_worker(name: str, **said) -> str:
+    """Words for Helm: one worker in the release, as it is said."""
+    (desk / "worker.yaml").write_text(json.dumps({"workers": [{"name": name, "image": f"{name}:1", **said}]}))
+    return "deploy/helm/graft --namespace graft --values worker.yaml --timeout 10m"
+
+
+def a_worker_shows_its_token() -> None:
+    """What it does is done in the name of the token in its Secret, and no member is restarted for it."""
+    def ids() -> set[str]:
+        told = json.loads(run("graft --token-file orders.token workflow list --limit 1000 -o json"))
+        return {one["workflow_id"] for one in told["workflows"] if one["status"] == "completed"}
+
+    before, there = ids(), pods()
+    run("kubectl -n graft create secret generic orders-token --from-file=token=orders.token")
+    words = with_worker("billing", command=["/usr/local/bin/graft"], args=["cluster", "try"], tokenSecret="orders-token")
+    run(f"helm upgrade graft {words} --reuse-values --wait")
+    after = lab.until("the worker to have done something", lambda: (ids() - before, ids())) - before
+    started = json.loads(run(f"graft --token-file orders.token workflow history {min(after)} -o json"))["events"][0]
+    assert started["principal"] == "client:orders", started
+    assert pods() == there, "a pod of a member was restarted for a worker"
+    lab.say("a worker shows the token of its Secret")
+
+
+def workers_are(number: int) -> None:
+    """Waits until there are so many pods of workers, and each of them is connected, and nobody else."""
+    def look():
+        told = json.loads(run("graft worker list -o json"))["workers"]
+        connected, there = {one["worker_id"].rpartition("-")[0] for one in told if one["connected"]}, set(pods("worker-hello"))
+        return connected == there and len(there) == number, (connected, there)
+
+    lab.until(f"{number} workers", look)
+
+
+HELLO = {"command": ["/usr/local/bin/hello_worker"], "args": ["--addr", "$(GRAFT_ADDR)"],
+         "env": [{"name": "SSL_CERT_FILE", "value": "$(GRAFT_TLS_CA)"}]}
+
+
+def workers_come_and_go() -> None:
+    """The workers of a Deployment have waited for the cluster; they take work, and drain when there are to be fewer of them, or none."""
+    workers_are(2)
+    greeting = json.loads(run("graft workflow start ada --node greet --config '\"Ada\"' --wait -o json"))["state"]["greeting"]
+    assert greeting == "Hello, Ada!", greeting
+    greeted = Work("workflow", "start", "--node", "greet", "--config", '"Ada"', "--wait")
+    for number in (4, 1):
+        run(f"helm upgrade graft {with_worker('hello', **HELLO, replicas=number)} --reuse-values --wait")
+        workers_are(number)
+    greeted.report()
+    run(f"helm upgrade graft {with_worker('hello', **HELLO, replicas=0)} --reuse-values --wait")
+    workers_are(0)
+    ran = {pod.name: (pod.restarts, pod.processes["worker"].returncode) for pod in kubelet.pods.values() if "worker-hello" in pod.name}
+    assert list(ran.values()) == [(0, 0)] * 4, ran
+    lab.say("workers come and go with their Deployment: each has drained, and none was restarted")
+
+
 def drive() -> None:
     desk.mkdir()
     (desk / "deploy").symlink_to(ROOT / "deploy")
@@ -141,8 +197,8 @@ def drive() -> None:
     assert not any(todo.values()), f"commands that nobody runs: {todo}"
 
     kubelet.run()
-    for block in install:
-        run(block)
+    notes = [run(block) for block in install]
+    assert "Clients and workers reach it at https://graft.graft.svc:7420 with a certificate" in notes[0], notes
     for block in reach:
         run(block)
     first = voters_are(0, 1, 2)
@@ -151,7 +207,7 @@ def drive() -> None:
     rights()
     lab.say("three members have found each other with the rights of the chart, and no more")
 
-    working = Work()
+    working = Work("cluster", "try", "--wait", "60s")
     before = pods()
     grow, shrink = scale
     run(grow)
@@ -196,13 +252,15 @@ def drive() -> None:
         run(block)
     run("if graft cluster try 2> refused; then exit 1; fi; grep -q GR0031 refused")
     lab.say("who shows a token is let in, and a certificate alone does nothing any more")
+    a_worker_shows_its_token()
 
     # All volumes are lost: fresh members wait, until somebody says that there is nothing to wait for.
     run("helm uninstall graft --namespace graft --wait --timeout 10m")
     lab.until("the pods to be gone", lambda: (not pods(), pods()))
     for volume in (kubelet.home / "claims").glob("*"):
         shutil.rmtree(volume)
-    run("helm install graft deploy/helm/graft --namespace graft")
+    # Their workers show no certificate.
+    run(f"helm install graft {with_worker('hello', **HELLO, replicas=2)} --set tls.callers=optional --set insecure=true")
     lab.until("the members to wait", lambda: (any(f"cluster {cluster} was formed here before" in path.read_text()
                                                   for path in work.glob("graft-log-graft-0-*.log")), "none says why"))
     for block in anew:
@@ -210,6 +268,7 @@ def drive() -> None:
     another = json.loads(run("graft cluster status -o json"))["cluster_id"]
     assert another != cluster, "it is the same cluster, without volumes"
     lab.say("with all volumes lost nothing is formed, until somebody wants it")
+    workers_come_and_go()
     run("helm uninstall graft --namespace graft --wait --timeout 10m")
     left = lab.until("the pods to be gone", lambda: (not pods(), pods()))
     assert not left

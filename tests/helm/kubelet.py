@@ -2,8 +2,8 @@
 
 Each pod has a network namespace and an address of its own, and each of its containers the volumes, the environment, the user and the arguments
 that the object says; init containers come first, probes decide who is ready, and SIGTERM ends a pod within its grace. Every image is taken for one
-that has `graftd` and `graft` in /usr/local/bin. Names are in /etc/hosts: a pod's own behind its headless Service, and a Service's that of a pod
-that is ready.
+that has `graftd`, `graft` and `hello_worker` in /usr/local/bin. Names are in /etc/hosts: a pod's own behind its headless Service, and a Service's that
+of a pod that is ready.
 """
 
 import base64
@@ -27,9 +27,9 @@ ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
 class Kubelet:
-    def __init__(self, lab: Lab, namespace: str, graftd: str, graft: str):
+    def __init__(self, lab: Lab, namespace: str, programs: dict[str, str]):
         self.lab, self.namespace = lab, namespace
-        self.binaries = {"/usr/local/bin/graftd": graftd, "/usr/local/bin/graft": graft}
+        self.binaries = {f"/usr/local/bin/{name}": program for name, program in programs.items()}
         self.home = lab.work / "kubelet"
         self.etc = self.home / "etc"
         self.pods: dict[str, Pod] = {}
@@ -263,7 +263,7 @@ class Pod:
             path.chmod(0o2775 if writable else 0o750 if path.is_dir() else 0o440)
 
     def environment(self, container: dict) -> dict[str, str]:
-        known = {"KUBERNETES_SERVICE_HOST": self.lab.address, "KUBERNETES_SERVICE_PORT": "6443"}
+        known = {"HOSTNAME": self.name, "KUBERNETES_SERVICE_HOST": self.lab.address, "KUBERNETES_SERVICE_PORT": "6443"}
         for variable in container.get("env", []):
             if "valueFrom" in variable:
                 assert variable["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name", variable

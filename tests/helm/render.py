@@ -5,11 +5,12 @@ if everything is as it should be; says everything that is not.
 
 Each file in the chart's `ci` folder is one way of use. Each is rendered for several versions of Kubernetes, for an install and for an upgrade, and
   - every object is valid for that version, or for the definition that its own project has published;
-  - every property below (`PROPERTIES`) holds;
+  - every property of `properties.py` holds;
   - the configuration in it is accepted by graftd itself, in the environment that its pod has.
 Two of them are golden files. Values that contradict each other are refused (`REFUSED`), and what can never change has not changed.
 """
 
+import base64
 import concurrent.futures
 import difflib
 import json
@@ -23,9 +24,10 @@ import tempfile
 import kubernetes_validate
 import yaml
 
+from properties import PROPERTIES
+from rendered import CHART, ROOT, config_of, named, objects, pods
+
 HERE = pathlib.Path(__file__).parent
-ROOT = HERE.parent.parent
-CHART = ROOT / "deploy/helm/graft"
 VERSIONS = ["1.27", "1.31", "1.34", kubernetes_validate.latest_version()]
 USUAL = "1.34"
 GOLDEN = ["ha-3", "single"]
@@ -56,7 +58,9 @@ REFUSED = [
     (["tls.clients=false"], "in the clear, to whoever asks; say `insecure` as well"),
     (["tls.callers=optional"], "could do anything; say auth.required"),
     (["replicas=3", "tls.mode=off", "insecure=true"], "members always speak TLS to each other"),
+    (["replicas=1", "tls.mode=off", "insecure=true", "networkPolicy.enabled=true"], "with tls.mode off there is one alone"),
     (["tls.mode=existingSecret"], "name the Secret in tls.existingSecret"),
+    (["tls.mode=existingSecret", "tls.existingSecret=s", *WORKER], "worker w has no certificate"),
     (["tls.mode=certManager"], "name an Issuer or ClusterIssuer"),
     (["auth.rules={certificate ann viewer}"], "mean nothing while whoever is let in may do everything"),
     (["auth.rules={ann viewer}", "auth.required=true"], "does not match pattern"),
@@ -67,6 +71,9 @@ REFUSED = [
     ([*WORKER, *SCALED, "keda.existingSecret=k", "keda.mode=bearer"], "a token or a certificate, not both"),
     ([*WORKER, *SCALED, "keda.existingSecret=k", "workers[0].autoscaling.maxReplicas=200"], "members tell of 1000 tasks at most"),
     ([*WORKER, "workers[0].autoscaling.minReplicas=0", "workers[0].autoscaling.maxReplicas=1"], "'nodes'"),
+    (["gateway.hostnames={a.example}", "gateway.grpcHostnames={b.example,a.example}"], "a Gateway takes one alone"),
+    (["gateway.hostnames={*.example}", "gateway.grpcHostnames={a.example}"], "a Gateway takes one alone"),
+    (["gateway.grpcHostnames={a.example}"], "a Gateway takes one alone"),
     (["config.auth.required=true"], "additional properties 'auth' not allowed"),
     (["config.cluster.bootstrap=manual", "cluster.expect=3"], "only one of the two can form the cluster"),
     (["config.cluster.name=m1"], "additional properties 'name' not allowed"),
@@ -95,238 +102,12 @@ class Checks:
         return self.helm("template", "graft", str(chart), "--namespace", "lab", "--kube-version", version, *words)
 
 
-def objects(text: str) -> list[dict]:
-    return [found for found in yaml.safe_load_all(text) if found]
-
-
-def named(found: dict) -> str:
-    return f"{found['kind']}/{found['metadata']['name']}"
-
-
-def pod_specs(found: list[dict]):
-    """Every pod that would be made, with the name of the object that makes it."""
-    for one in found:
-        if one["kind"] == "Pod":
-            yield named(one), one["spec"]
-        elif "template" in one.get("spec", {}):
-            yield named(one), one["spec"]["template"]["spec"]
-
-
-def containers(spec: dict) -> list[dict]:
-    return spec["containers"] + spec.get("initContainers", [])
-
-
-# --- properties: each yields what is wrong ---
-
-def locked_down(way: str, found: list[dict]):
-    """No container is more than it has to be."""
-    for name, spec in pod_specs(found):
-        pod = spec["securityContext"]
-        if pod["runAsNonRoot"] is not True or pod["seccompProfile"] != {"type": "RuntimeDefault"}:
-            yield f"{name}: {pod}"
-        if way != "openshift" and (pod["runAsUser"], pod["runAsGroup"], pod["fsGroup"], pod["fsGroupChangePolicy"]) != (
-                10001, 10001, 10001, "OnRootMismatch"):
-            yield f"{name}: {pod}"
-        if spec.get("hostNetwork") or spec.get("hostPID") or any("hostPath" in volume for volume in spec.get("volumes", [])):
-            yield f"{name} is let out to its machine"
-        for one in containers(spec):
-            expected = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
-            if one["securityContext"] != expected:
-                yield f"{name} {one['name']}: {one['securityContext']}"
-
-
-def resources_said(way: str, found: list[dict]):
-    """Every container says what it takes."""
-    for name, spec in pod_specs(found):
-        for one in containers(spec):
-            if "memory" not in one["resources"].get("requests", {}) or "cpu" in one["resources"].get("limits", {}):
-                yield f"{name} {one['name']}: {one['resources']}"
-
-
-def images_are_fixed(way: str, found: list[dict]):
-    """Each image has a version or a digest."""
-    for name, spec in pod_specs(found):
-        for one in containers(spec):
-            if not re.search(r"(:\d[\w.-]*|@sha256:[0-9a-f]{64})$", one["image"]):
-                yield f"{name} {one['name']}: {one['image']}"
-
-
-def volumes_fit(way: str, found: list[dict]):
-    """What is mounted is there, and what is there is mounted."""
-    claims = {claim["metadata"]["name"] for one in found for claim in one.get("spec", {}).get("volumeClaimTemplates", [])}
-    for name, spec in pod_specs(found):
-        there = {volume["name"] for volume in spec.get("volumes", [])} | (claims if name.startswith("StatefulSet") else set())
-        mounted = {mount["name"] for one in containers(spec) for mount in one.get("volumeMounts", [])}
-        if there != mounted:
-            yield f"{name}: there are {sorted(there)}, and mounted {sorted(mounted)}"
-
-
-def only_the_maker_sees_the_authority(way: str, found: list[dict]):
-    """The key that makes certificates is in no container that stays."""
-    for name, spec in pod_specs(found):
-        for one in spec["containers"]:
-            if any(mount["name"] == "authority" for mount in one.get("volumeMounts", [])):
-                yield f"{name} {one['name']}"
-
-
-def secrets_stay_where_they_belong(way: str, found: list[dict]):
-    """The root token is seen by graftd alone, and a worker's token by that worker."""
-    for name, spec in pod_specs(found):
-        for one in containers(spec):
-            mounted = {mount["name"]: mount for mount in one.get("volumeMounts", [])}
-            if "auth" in mounted and (not name.startswith("StatefulSet") or one["name"] != "graftd" or not mounted["auth"]["readOnly"]):
-                yield f"{name} {one['name']} sees the root token"
-            shown = [variable["value"] for variable in one.get("env", []) if variable["name"] == "GRAFT_TOKEN_FILE"]
-            if ("token" in mounted) != (shown == ["/etc/graft-token/token"]):
-                yield f"{name} {one['name']}: the token is mounted and named, or neither"
-        asks = "[auth]" in config_of(found)["graftd.toml"]
-        if name.startswith("StatefulSet") and asks != any(volume["name"] == "auth" for volume in spec["volumes"]):
-            yield f"{name}: the root token"
-
-
-def callers_are_granted_something(way: str, found: list[dict]):
-    """Where callers have to show who they are, those of the release may do what they are for."""
-    config = config_of(found)["graftd.toml"]
-    if "[auth]" not in config:
-        return
-    rules = json.loads(next(line for line in config.splitlines() if line.startswith("rules = ")).removeprefix("rules = "))
-    granted = {rule.split()[1] for rule in rules}
-    if any(one["kind"] == "Pod" for one in found) and "helm-test" not in granted:
-        yield "helm test would be refused"
-    if any(one["kind"] == "TriggerAuthentication" for one in found) and "keda" not in granted:
-        yield "KEDA would be refused"
-    for one in found:
-        worker = one["metadata"]["labels"].get("app.kubernetes.io/component", "").removeprefix("worker-")
-        if one["kind"] == "Deployment" and worker not in granted:
-            if not any(volume["name"] == "token" for volume in one["spec"]["template"]["spec"]["volumes"]):
-                yield f"worker {worker} would be refused"
-
-
-def what_scales_is_asked(way: str, found: list[dict]):
-    """Each trigger that asks the members names an authentication that is there, where one is needed."""
-    there = {one["metadata"]["name"] for one in found if one["kind"] == "TriggerAuthentication"}
-    for one in (one for one in found if one["kind"] == "ScaledObject"):
-        for trigger in (trigger for trigger in one["spec"]["triggers"] if trigger["type"] == "metrics-api"):
-            secure = trigger["metadata"]["url"].startswith("https:")
-            if secure != ("authMode" in trigger["metadata"]) or secure != (trigger.get("authenticationRef", {}).get("name") in there):
-                yield f"{named(one)}: {trigger}"
-
-
-def selectors_choose_their_own(way: str, found: list[dict]):
-    """What selects members finds their pods, and nothing else that the release makes."""
-    labels = {}
-    for one in found:
-        if "template" in one.get("spec", {}):
-            labels[named(one)] = one["spec"]["template"]["metadata"]["labels"]
-            chosen = one["spec"]["selector"]["matchLabels"]
-            if not chosen.items() <= labels[named(one)].items():
-                yield f"{named(one)} does not select its own pods"
-        elif one["kind"] == "Pod":
-            labels[named(one)] = one["metadata"]["labels"]
-    for one in found:
-        selector = {"Service": lambda: one["spec"]["selector"], "PodDisruptionBudget": lambda: one["spec"]["selector"]["matchLabels"],
-                    "NetworkPolicy": lambda: one["spec"]["podSelector"]["matchLabels"],
-                    "PodMonitor": lambda: one["spec"]["selector"]["matchLabels"]}.get(one["kind"])
-        if selector:
-            hit = [name for name, have in labels.items() if selector().items() <= have.items()]
-            if [name.split("/")[0] for name in hit] != ["StatefulSet"]:
-                yield f"{named(one)} selects {hit}"
-
-
-def ports_are_there(way: str, found: list[dict]):
-    """Services and probes name ports that the member opens, and the headless Service shows members that are not ready."""
-    member = next(one for one in found if one["kind"] == "StatefulSet")
-    spec = member["spec"]["template"]["spec"]["containers"][0]
-    open_ports = {port["name"]: port["containerPort"] for port in spec["ports"]}
-    for one in (one for one in found if one["kind"] == "Service"):
-        for port in one["spec"]["ports"]:
-            if port["targetPort"] not in open_ports:
-                yield f"{named(one)}: {port}"
-        if one["spec"].get("clusterIP") == "None" and one["spec"]["publishNotReadyAddresses"] is not True:
-            yield f"{named(one)} hides members that are not ready"
-    for probe, path in [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")]:
-        if (spec[probe]["httpGet"]["path"], spec[probe]["httpGet"]["port"]) != (path, "health"):
-            yield f"{probe}: {spec[probe]}"
-
-
-def members_are_a_set(way: str, found: list[dict]):
-    """Parallel, one at a time when rolled, with their volumes kept, and time to leave."""
-    spec = next(one for one in found if one["kind"] == "StatefulSet")["spec"]
-    pod = spec["template"]["spec"]
-    kept = {"whenDeleted": "Retain", "whenScaled": "Retain"}
-    if spec["podManagementPolicy"] != "Parallel" or spec["persistentVolumeClaimRetentionPolicy"] != kept:
-        yield "the StatefulSet's policies"
-    if pod["enableServiceLinks"] is not False:
-        yield "variables of Services that nobody asked for"
-    grace = re.search(r'grace = "(\d+)s"', config_of(found)["graftd.toml"])
-    if int(grace[1]) + 15 > pod["terminationGracePeriodSeconds"]:
-        yield f"graftd drains for {grace[0]}, and the pod has {pod['terminationGracePeriodSeconds']} s"
-    budget = [one for one in found if one["kind"] == "PodDisruptionBudget"]
-    if len(budget) != (spec["replicas"] > 1) or any(one["spec"]["maxUnavailable"] != 1 for one in budget):
-        yield "the disruption budget"
-
-
-def scraped_as_the_rules_read(way: str, found: list[dict]):
-    """The rules group by Graft's own label `namespace`, and ask for jobs with `graft` in their name, each of one cluster."""
-    for one in found:
-        for endpoint in one["spec"]["podMetricsEndpoints"] if one["kind"] == "PodMonitor" else []:
-            jobs = [rule["replacement"] for rule in endpoint["relabelings"] if rule["targetLabel"] == "job"]
-            if not endpoint.get("honorLabels") or len(jobs) != 1 or not jobs[0].startswith("graft/") or len(jobs[0].split("/")) != 3:
-                yield f"{named(one)}: {endpoint} is not what the alert rules read"
-
-
-def rights_are_least(way: str, found: list[dict]):
-    """The token is there for who asks, the Role lists what is asked, and there is neither where nothing is."""
-    spec = next(one for one in found if one["kind"] == "StatefulSet")["spec"]["template"]["spec"]
-    discovery = config_of(found)["graftd.toml"]
-    asks = {"endpointslices": "kubernetes_service" in discovery, "statefulsets": "kubernetes_stateful_set" in discovery,
-            "configmaps": "kubernetes_sentinel" in discovery}
-    if spec["automountServiceAccountToken"] != any(asks.values()):
-        yield "the token of the members"
-    rules = [rule for one in found if one["kind"] == "Role" for rule in one["rules"]]
-    expected = [{"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]}] * asks["endpointslices"]
-    expected += [{"apiGroups": ["apps"], "resources": ["statefulsets"], "resourceNames": ["graft"], "verbs": ["get"]}] * asks["statefulsets"]
-    expected += [{"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["graft-cluster"], "verbs": ["get", "patch"]}] * asks["configmaps"]
-    if asks["configmaps"] != any(named(one) == "ConfigMap/graft-cluster" and "data" not in one for one in found):
-        yield "the ConfigMap in which the cluster is noted"
-    if rules != expected:
-        yield f"the Role: {rules}"
-    if any(one["kind"].startswith("Cluster") for one in found):
-        yield "rights in the whole cluster"
-    for name, spec in pod_specs(found):
-        if not name.startswith("StatefulSet") and spec["automountServiceAccountToken"] is not False:
-            yield f"the token of {name}"
-
-
-def a_change_of_the_configuration_rolls(way: str, found: list[dict]):
-    """The pods name their configuration."""
-    template = next(one for one in found if one["kind"] == "StatefulSet")["spec"]["template"]
-    if not re.fullmatch("[0-9a-f]{64}", template["metadata"]["annotations"]["checksum/config"]):
-        yield "no checksum"
-
-
-def everything_is_labelled(way: str, found: list[dict]):
-    """Each object says what it is part of, and where it is."""
-    for one in found:
-        if one["metadata"]["labels"].get("app.kubernetes.io/instance") != "graft" or one["metadata"]["namespace"] != "lab":
-            yield f"{named(one)}: {one['metadata']}"
-
-
-PROPERTIES = [locked_down, resources_said, images_are_fixed, volumes_fit, only_the_maker_sees_the_authority,
-              secrets_stay_where_they_belong, callers_are_granted_something, what_scales_is_asked, selectors_choose_their_own,
-              scraped_as_the_rules_read, ports_are_there, members_are_a_set, rights_are_least, a_change_of_the_configuration_rolls, everything_is_labelled]
-
-
-def config_of(found: list[dict]) -> dict[str, str]:
-    return next(one["data"] for one in found if named(one) == "ConfigMap/graft-config")
-
-
 def accepted(checks: Checks, way: str, found: list[dict]) -> None:
     """graftd itself takes the configuration, in the environment of the first pod; also what is allowed but unwise is refused."""
     spec = next(one for one in found if one["kind"] == "StatefulSet")["spec"]["template"]["spec"]
     environment = {"PATH": os.environ["PATH"]}
     for variable in spec["containers"][0]["env"]:
-        value = variable.get("value", "graft-0")
+        value = variable.get("value", pods(found)[0])
         environment[variable["name"]] = re.sub(r"\$\((\w+)\)", lambda hit: environment[hit[1]], value)
     with tempfile.TemporaryDirectory() as folder:
         place = pathlib.Path(folder)
@@ -481,6 +262,42 @@ def schema_is_generated(checks: Checks) -> None:
     compare(checks, path, json.dumps(schema, indent=2, ensure_ascii=False) + "\n")
 
 
+def what_is_made_once(checks: Checks) -> None:
+    """The authority and the root token, where nobody has made them: two other ones each time, but kept when the release goes, since volumes stay."""
+    twice = [{named(one): one for one in objects(checks.template("--set", "auth.required=true,auth.rootToken.key=first").stdout)} for _ in range(2)]
+    for name, shape in [("Secret/graft-authority", {"ca.pem": "-----BEGIN CERTIFICATE-----\n", "ca.key": "-----BEGIN PRIVATE KEY-----\n"}),
+                        ("Secret/graft-root-token", {"first": ""})]:
+        first, second = (found.get(name, {"metadata": {}, "data": {}}) for found in twice)
+        for key, begins in shape.items():
+            text = base64.b64decode(first["data"].get(key, "")).decode()
+            if len(text) < 48 or not text.startswith(begins) or first["data"][key] == second["data"][key]:
+                checks.complain(name, f"{key}: {text[:30]}")
+        if first["data"].keys() != shape.keys() or first["metadata"].get("annotations", {}).get("helm.sh/resource-policy") != "keep":
+            checks.complain(name, f"is not kept: {first['metadata']}, {sorted(first['data'])}")
+
+
+def names_follow_the_release(checks: Checks) -> None:
+    """Everything is named after its release, unless something else is said."""
+    for release, said, expected in [("graft", "", "graft"), ("shop", "", "shop-graft"), ("old-graft", "", "old-graft"),
+                                    ("shop", "nameOverride=flow", "shop-flow"), ("shop", "fullnameOverride=flow", "flow"), ("n" * 50, "", "n" * 40)]:
+        ran = checks.helm("template", release, str(CHART), "--kube-version", USUAL, "--set", said, "--show-only", "templates/statefulset.yaml")
+        names = [one["metadata"]["name"] for one in objects(ran.stdout)]
+        if names != [expected]:
+            checks.complain(f"release {release} {said}", f"{names} is not {expected}: {ran.stderr}")
+
+
+def every_value_is_told(checks: Checks) -> None:
+    """values.yaml has each value that the schema takes, with a default."""
+    def look(schema: dict, there: dict, path: str) -> None:
+        for key, below in schema.items():
+            if key not in there:
+                checks.complain("values.yaml", f"does not tell of {path}{key}")
+            elif there[key] and "properties" in below:
+                look(below["properties"], there[key], f"{path}{key}.")
+
+    look(json.loads((CHART / "values.schema.json").read_text())["properties"], yaml.safe_load((CHART / "values.yaml").read_text()), "")
+
+
 def same_every_time(checks: Checks) -> None:
     for way in checks.ways:
         if rendered(checks, way, USUAL) != rendered(checks, way, USUAL):
@@ -496,6 +313,9 @@ def main() -> None:
     golden(checks)
     what_never_changes(checks)
     files_are_carried(checks)
+    what_is_made_once(checks)
+    names_follow_the_release(checks)
+    every_value_is_told(checks)
     same_every_time(checks)
     if checks.wrong:
         sys.exit("\n".join(checks.wrong))

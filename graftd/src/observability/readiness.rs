@@ -70,6 +70,8 @@ impl Conditions {
             Some(doing.as_str())
         } else if let Some(why) = &self.forming {
             Some(why.as_str())
+        } else if let (Some(_), true) = (self.leaderless, self.drained) {
+            Some("there is no leader, and this member does not stand for election: an operator has drained it (graft cluster drain --undo)")
         } else if let Some(why) = self.leaderless {
             Some(why.told())
         } else if self.drained {
@@ -140,6 +142,10 @@ mod tests {
         assert_eq!(now().reason, "no leader is known");
         board.update(|c| c.leaderless = Some(Leaderless::Alone));
         assert!(now().reason.starts_with("a majority of the members does not answer"));
+        // Then one of them can be had back at once.
+        board.update(|c| c.drained = true);
+        assert!(now().reason.contains("drain --undo"), "{}", now().reason);
+        board.update(|c| c.drained = false);
         board.update(|c| c.leaderless = None);
         assert!(now().reason.starts_with("catching up with the leader"));
         board.update(|c| c.caught_up = true);

@@ -34,6 +34,13 @@
 {{- if and .Values.networkPolicy.enabled (eq .Values.tls.mode "off") -}}
 {{- fail "networkPolicy is for members, and with tls.mode off there is one alone: leave it out" -}}
 {{- end -}}
+{{- range $grpc := .Values.gateway.grpcHostnames -}}
+{{- range $http := default (list "*") $.Values.gateway.hostnames -}}
+{{- if or (eq $grpc $http) (and (hasPrefix "*" $http) (hasSuffix (trimPrefix "*" $http) $grpc)) (and (hasPrefix "*" $grpc) (hasSuffix (trimPrefix "*" $grpc) $http)) -}}
+{{- fail (printf "gateway.grpcHostnames has %s, and gateway.hostnames has %s: of two routes that have a name in common a Gateway takes one alone" $grpc $http) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if and (not .Values.auth.required) (or .Values.auth.rules .Values.auth.oidc.issuer) -}}
 {{- fail "auth.rules and auth.oidc mean nothing while whoever is let in may do everything; say auth.required" -}}
 {{- end -}}
