@@ -272,6 +272,10 @@ def what_is_made_once(checks: Checks) -> None:
             text = base64.b64decode(first["data"].get(key, "")).decode()
             if len(text) < 48 or not text.startswith(begins) or first["data"][key] == second["data"][key]:
                 checks.complain(name, f"{key}: {text[:30]}")
+        try:
+            kubernetes_validate.validate(first, USUAL, strict=True)
+        except Exception as error:
+            checks.complain(name, str(error))
         if first["data"].keys() != shape.keys() or first["metadata"].get("annotations", {}).get("helm.sh/resource-policy") != "keep":
             checks.complain(name, f"is not kept: {first['metadata']}, {sorted(first['data'])}")
 
