@@ -118,10 +118,10 @@ impl ClientBuilder {
     /// # Errors
     /// If there is a certificate without its key, or the other way round.
     pub fn from_env(self) -> Result<Self, ClientError> {
-        self.from_variables(|name| std::env::var_os(name))
+        self.with_variables(|name| std::env::var_os(name))
     }
 
-    fn from_variables(mut self, read: impl Fn(&str) -> Option<OsString>) -> Result<Self, ClientError> {
+    fn with_variables(mut self, read: impl Fn(&str) -> Option<OsString>) -> Result<Self, ClientError> {
         let said = |name: &str| read(name).filter(|value| !value.is_empty());
         if let Some(ca) = said("GRAFT_TLS_CA") {
             self.tls = self.tls.ca(ca);
@@ -532,7 +532,7 @@ mod tests {
     fn the_environment_says_what_it_says_to_the_command_line_as_well() {
         let of = |variables: &'static [(&str, &str)]| {
             let read = move |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
-            Client::builder("https://127.0.0.1:1").from_variables(read)
+            Client::builder("https://127.0.0.1:1").with_variables(read)
         };
         let all = of(&[
             ("GRAFT_TLS_CA", "ca.pem"),
