@@ -82,13 +82,13 @@ pub(crate) struct WorkerList {
 /// Verbs of `graft cluster`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Cluster {
-    /// Show leader, members and log positions, as the member that answers sees them.
+    /// Show leader, members, whether each is ready, and log positions: each member is asked for its own, for a second at most.
     #[command(
         after_help = "Examples:\n  graft cluster status\n  graft cluster status --addr http://127.0.0.1:7420 -o json | jq .leader\n  \
         graft cluster status --watch=1s"
     )]
     Status(Watching),
-    /// List the members.
+    /// List the members, as `graft cluster status` does.
     #[command(after_help = "Examples:\n  graft cluster members\n  graft cluster members -o name")]
     Members(Watching),
     /// Ask every member how it is, and say what is wrong and what to do about it. Ends with 1 if something is.

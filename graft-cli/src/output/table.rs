@@ -1,7 +1,7 @@
 //! Tables and facts for people: aligned, without frames, so that they can be cut with the usual tools.
 
 use comfy_table::{Cell, ContentArrangement, Table, presets};
-use graft_client::proto::{ClusterStatusResponse, TaskSummary, WorkflowStatus, WorkflowSummary};
+use graft_client::proto::{ClusterStatusResponse, Member, TaskSummary, WorkflowStatus, WorkflowSummary};
 use graft_client::{Started, Workers, Workflow, is_final, status_name};
 
 use super::View;
@@ -256,11 +256,17 @@ pub(crate) fn cluster(status: &ClusterStatusResponse, view: View) -> Vec<Line> {
 
 /// Answer of `cluster members`.
 pub(crate) fn members(status: &ClusterStatusResponse, view: View) -> Vec<Line> {
+    let ready = |member: &Member| match member.not_ready_reason.as_deref() {
+        None => "?".to_owned(),
+        Some("") => "yes".to_owned(),
+        Some(why) => format!("no: {}", short(why)),
+    };
     let index = |number: u64| if number == 0 { "?".to_owned() } else { number.to_string() };
     let rows = status.members.iter().map(|member| {
         vec![
             member.name.clone(),
             member.role.clone(),
+            ready(member),
             member.client_address.clone(),
             member.peer_address.clone(),
             index(member.last_index),
@@ -277,6 +283,7 @@ pub(crate) fn members(status: &ClusterStatusResponse, view: View) -> Vec<Line> {
     let columns = [
         column("MEMBER"),
         column("ROLE"),
+        column("READY"),
         column("ADDRESS"),
         wide("PEER ADDRESS"),
         column("LAST"),

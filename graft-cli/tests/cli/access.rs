@@ -89,6 +89,19 @@ async fn a_token_allows_what_it_grants_until_it_is_revoked() {
     here.stop().await;
 }
 
+/// Whoever may start workflows and execute none cannot try the cluster; and nothing is left that would wait for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_try_that_is_refused_midway_leaves_nothing_running() {
+    let here = Guarded::start().await;
+    here.make("ann", &["--grant", "operator"]).await;
+    let said = here.refused("ann", &["cluster", "try"], "GR0031").await;
+    assert!(said.contains("worker"), "{said}");
+    let tried = here.done("ann", &["workflow", "list", "--prefix", "try-", "-o", "jsonl"]).await;
+    let tried: serde_json::Value = serde_json::from_str(tried.trim()).expect("one workflow");
+    assert_eq!(tried["status"], "terminated");
+    here.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_administrators_did_is_told_the_latest_first() {
     let here = Guarded::start().await;
@@ -98,9 +111,10 @@ async fn what_administrators_did_is_told_the_latest_first() {
     let lines = |text: &str| text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()).collect::<Vec<_>>();
     let acts = lines(&here.done("root", &["audit", "-o", "jsonl"]).await);
     let told: Vec<_> = acts.iter().map(|act| (&act["principal"], &act["method"], &act["outcome"])).collect();
-    let by_root = |method: &str| ("client:root".into(), method.into(), "ok".into());
+    let by_root = |method: &str, outcome: String| ("client:root".into(), method.into(), outcome.into());
+    let made = format!("ok: API token {}", here.done("root", &["token", "list", "-o", "name"]).await.trim());
     let expected: [(serde_json::Value, serde_json::Value, serde_json::Value); 2] =
-        [by_root("AccessService.create_token"), by_root("LimitService.set")];
+        [by_root("AccessService.create_token", made), by_root("LimitService.set", "ok".to_owned())];
     assert_eq!(told, expected.iter().map(|(who, what, how)| (who, what, how)).collect::<Vec<_>>());
     assert!(acts.iter().all(|act| act["from"] == "127.0.0.1" && act["begun_at"].is_string() && act["ended_at"].is_string()), "{acts:?}");
 

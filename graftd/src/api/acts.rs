@@ -13,12 +13,16 @@ use tokio::time::timeout;
 use tonic::{Response, Status};
 
 use super::Shared;
-use crate::auth::caller::Caller;
+use crate::auth::caller::{Caller, ShownBy};
 
 /// Most bytes of what was asked that are noted.
 const SAID_BYTES_MAX: usize = 1 << 10;
 /// Longest time for an answer to wait until it is noted. A member that was just taken out finds nobody who would note it.
 const END_WAIT: Duration = Duration::from_secs(2);
+
+/// What an act has made, in words: goes with its answer, and is noted with how it ended.
+#[derive(Clone)]
+pub(super) struct Made(pub(super) String);
 
 /// Does what is asked, noted. `said` is the request in words: none holds a secret.
 pub(super) async fn noted<T: Send + 'static>(
@@ -54,10 +58,10 @@ pub(super) async fn logged<T>(
     said: String,
     act: impl Future<Output = Result<Response<T>, Status>>,
 ) -> Result<Response<T>, Status> {
-    let (principal, said) = (who(caller), cut(&said, SAID_BYTES_MAX));
-    tracing::info!(target: "audit", %principal, from = %caller.from, method, said, "begins");
+    let (principal, from, said) = (who(caller), whence(caller), cut(&said, SAID_BYTES_MAX));
+    tracing::info!(target: "audit", %principal, from, method, said, "begins");
     let answer = act.await;
-    tracing::info!(target: "audit", %principal, from = %caller.from, method, outcome = outcome(&answer), "ended");
+    tracing::info!(target: "audit", %principal, from, method, outcome = outcome(&answer), "ended");
     answer
 }
 
@@ -65,7 +69,7 @@ pub(super) async fn logged<T>(
 pub(super) fn refused(shared: &Shared, caller: &Caller, method: &'static str, why: &Fault) {
     if let Some(left_out) = shared.denials.now() {
         let (principal, outcome) = (who(caller), format!("{}: {} {}", why.code, why.object, why.detail));
-        tracing::info!(target: "audit", %principal, from = %caller.from, method, outcome, left_out, "refused");
+        tracing::info!(target: "audit", %principal, from = whence(caller), method, outcome, left_out, "refused");
     }
 }
 
@@ -73,9 +77,17 @@ fn who(caller: &Caller) -> String {
     format!("client:{}", caller.name.as_deref().unwrap_or("anonymous"))
 }
 
+/// The address, and the id of an API token where one was shown: several may have the name of one.
+fn whence(caller: &Caller) -> String {
+    match &caller.shown_by {
+        ShownBy::Token(id) => format!("{}, API token {id}", caller.from),
+        _ => caller.from.to_string(),
+    }
+}
+
 fn outcome<T>(answer: &Result<Response<T>, Status>) -> String {
     match answer {
-        Ok(_) => "ok".to_owned(),
+        Ok(answer) => answer.extensions().get().map_or_else(|| "ok".to_owned(), |Made(what)| format!("ok: {what}")),
         Err(status) => format!("{:?}: {}", status.code(), status.message()),
     }
 }
@@ -88,7 +100,7 @@ impl Shared {
         if status.machine_version < ACCESS_FROM {
             return Ok(None);
         }
-        let (from, member) = (caller.from.to_string(), self.api.info.member_name.clone());
+        let (from, member) = (whence(caller), self.api.info.member_name.clone());
         let begin = Command::BeginAct(BeginAct { from, method: method.to_owned(), object, member });
         match self.api.consensus.propose(Envelope::internal(who(caller), begin)).await {
             Ok(Ok(Reply::Done(done))) => Ok(Some(done.run)),

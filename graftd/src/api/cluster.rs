@@ -37,12 +37,9 @@ impl ClusterService for Cluster {
     async fn status(&self, _: Request<v1::ClusterStatusRequest>) -> Result<Response<v1::ClusterStatusResponse>, Status> {
         let status = self.shared.api.consensus.status();
         let info = &self.shared.api.info;
-        let not_ready_reason = match &*info.readiness.borrow() {
-            readiness if readiness.ready => String::new(),
-            readiness => readiness.reason.clone(),
-        };
+        let not_ready_reason = not_ready_reason(&self.shared);
         Ok(Response::new(v1::ClusterStatusResponse {
-            members: members(&status),
+            members: members(&status, &not_ready_reason),
             cluster_id: status.cluster_id,
             cluster_name: status.cluster_name,
             epoch: status.epoch,
@@ -111,7 +108,16 @@ impl ClusterService for Cluster {
     }
 }
 
-pub(super) fn members(status: &ClusterStatus) -> Vec<v1::Member> {
+/// Why this member is not ready; empty: it is.
+pub(super) fn not_ready_reason(shared: &Shared) -> String {
+    match &*shared.api.info.readiness.borrow() {
+        readiness if readiness.ready => String::new(),
+        readiness => readiness.reason.clone(),
+    }
+}
+
+/// The members, of which this one is not ready for that reason; empty: it is.
+pub(super) fn members(status: &ClusterStatus, not_ready_reason: &str) -> Vec<v1::Member> {
     let member = |MemberStatus { info, role, replicated, silent, follows }: &MemberStatus| {
         let here = info.raft_id == status.member;
         v1::Member {
@@ -125,6 +131,7 @@ pub(super) fn members(status: &ClusterStatus) -> Vec<v1::Member> {
             flushed_index: if here { status.flushed_index } else { 0 },
             silent_ms: silent.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
             machine_version_max: follows.unwrap_or(0),
+            not_ready_reason: here.then(|| not_ready_reason.to_owned()),
         }
     };
     status.members.iter().map(member).collect()
@@ -233,10 +240,11 @@ mod tests {
             ],
             ..ClusterStatus::default()
         };
-        let told = members(&status);
+        let told = members(&status, "drained");
         assert_eq!((told[0].last_index, told[0].applied_index, told[0].flushed_index), (9, 8, 7));
         assert_eq!((told[1].last_index, told[1].applied_index, told[1].flushed_index), (5, 5, 0));
         assert_eq!((told[0].silent_ms, told[1].silent_ms), (Some(0), Some(70_000)));
+        assert_eq!((told[0].not_ready_reason.as_deref(), told[1].not_ready_reason.as_deref()), (Some("drained"), None));
         assert_eq!((told[0].machine_version_max, told[1].machine_version_max), (2, 0), "0: nobody has said so");
     }
 }

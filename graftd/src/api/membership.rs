@@ -13,7 +13,8 @@ use graft_proto::v1;
 use graft_proto::v1::membership_service_server::MembershipService;
 use tonic::{Request, Response, Status};
 
-use super::cluster::members;
+use super::acts::Made;
+use super::cluster::{members, not_ready_reason};
 use super::requests::{Identity, payload_hash, principal};
 use super::{Shared, forward};
 use crate::auth::token::{Kind, Token};
@@ -88,7 +89,9 @@ impl MembershipService for Membership {
         let grant = GrantJoin { id: token.id.clone(), member, secret_hash: token.secret_hash().into(), expires, uses };
         let answer = self.shared.api.consensus.propose(Envelope::internal(principal, Command::GrantJoin(grant))).await;
         answer.map_err(|error| self.shared.pointed_at_leader(error))?.map_err(rejections::fault)?;
-        Ok(Response::new(v1::CreateJoinTokenResponse { token: token.reveal(), grant: self.grant(&token.id).await }))
+        let mut answer = Response::new(v1::CreateJoinTokenResponse { token: token.reveal(), grant: self.grant(&token.id).await });
+        answer.extensions_mut().insert(Made(format!("join token {}", token.id)));
+        Ok(answer)
     }
 
     async fn list_join_grants(&self, _: Request<v1::ListJoinGrantsRequest>) -> Result<Response<v1::ListJoinGrantsResponse>, Status> {
@@ -201,7 +204,9 @@ impl Membership {
     }
 
     fn shown(&self, member: &MemberInfo) -> Option<v1::Member> {
-        let shown = members(&self.shared.api.consensus.status()).into_iter().find(|shown| shown.raft_id == member.raft_id);
+        let shown = members(&self.shared.api.consensus.status(), &not_ready_reason(&self.shared))
+            .into_iter()
+            .find(|shown| shown.raft_id == member.raft_id);
         shown.or_else(|| Some(v1::Member { raft_id: member.raft_id, name: member.name.clone(), ..v1::Member::default() }))
     }
 

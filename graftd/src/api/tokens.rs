@@ -17,6 +17,7 @@ use tonic::{Request, Response, Status};
 
 use super::Shared;
 use super::access::Asker;
+use super::acts::Made;
 use super::list::page_limit;
 use super::requests::{Identity, payload_hash, principal};
 use crate::auth::ROOT;
@@ -85,7 +86,9 @@ impl AccessService for Access {
             Ok(()) => view::api_token(&self.shared.latest(), &token.id).map(|made| told(&token.id, &made)),
             Err(_) => None,
         };
-        Ok(Response::new(v1::CreateTokenResponse { secret: token.reveal(), token: made }))
+        let mut answer = Response::new(v1::CreateTokenResponse { secret: token.reveal(), token: made });
+        answer.extensions_mut().insert(Made(format!("API token {}", token.id)));
+        Ok(answer)
     }
 
     async fn list_tokens(&self, request: Request<v1::ListTokensRequest>) -> Result<Response<v1::ListTokensResponse>, Status> {

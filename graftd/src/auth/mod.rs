@@ -29,6 +29,7 @@ use std::time::{Duration, Instant};
 
 use graft_machine::access::{ApiToken, Grant, Role};
 use graft_machine::names::check_name;
+use graft_proto::errors::quoted;
 use sha2::{Digest, Sha256};
 
 use self::attempts::Attempts;
@@ -314,7 +315,7 @@ fn of_api_token(token: &Token, tokens: &impl Tokens) -> Result<Known, Refused> {
         return Err(Refused::Bad(UNKNOWN.to_owned()));
     }
     if !stands.stands(tokens.now()) {
-        return Err(Refused::Bad("has expired".to_owned()));
+        return Err(Refused::Bad(format!("is API token {} ({}), which has expired", token.id, quoted(&stands.name))));
     }
     // What a newer version of the machine grants is nothing here.
     let grants = stands.grants.iter().filter_map(|grant| grant.parse().ok()).collect();

@@ -87,7 +87,7 @@ fn a_token_allows_what_it_says_until_it_is_revoked_or_expires() {
     tokens.now.store(5_000, Ordering::Relaxed);
     assert!(!auth.still(&caller, &tokens), "it has expired");
     auth.kept.lock().expect("not poisoned").clear();
-    assert!(refused(&auth, &text, &tokens).contains("expired"));
+    assert_eq!(refused(&auth, &text, &tokens), format!("is API token {} (\"deploy\"), which has expired", token.id));
 
     let other = tokens.make(&["viewer"], 0);
     let caller = auth.identify(shown(Some(&bearer(&other.reveal()))), &tokens).expect("it is good");

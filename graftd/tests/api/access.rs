@@ -346,7 +346,8 @@ async fn what_an_admin_did_is_noted_with_how_it_ended() {
     let member = guarded().await;
     let channel = member.channel().await;
     let (mut access, mut limits) = (AccessServiceClient::new(channel.clone()), LimitServiceClient::new(channel));
-    let token = make(&mut access, ROOT, "ann", &["namespace-admin@a"]).await.expect("made").secret;
+    let made = make(&mut access, ROOT, "ann", &["namespace-admin@a"]).await.expect("made");
+    let (token, id) = (made.secret, made.token.expect("told").id);
     let set = |namespace: &str| v1::SetLimitRequest { namespace: namespace.into(), node: "n".into(), max: 3, meta: None };
     limits.set(with(&token, set("a"))).await.expect("it may");
     limits.set(with(&token, set("b"))).await.expect_err("it may not, and has done nothing");
@@ -360,10 +361,11 @@ async fn what_an_admin_did_is_noted_with_how_it_ended() {
         [(3, "client:ann", "LimitService.set"), (2, "client:ann", "LimitService.set"), (1, "client:root", "AccessService.create_token")]
     );
     let [failed, done, made] = &acts.acts[..] else { panic!("{acts:?}") };
-    assert_eq!((done.outcome.as_str(), made.outcome.as_str()), ("ok", "ok"));
+    assert_eq!((done.outcome.as_str(), made.outcome.as_str()), ("ok", format!("ok: API token {id}").as_str()));
+    assert_eq!((done.from.as_str(), made.from.as_str()), (format!("127.0.0.1, API token {id}").as_str(), "127.0.0.1"));
     assert!(failed.outcome.starts_with("InvalidArgument: max is 0"), "{failed:?}");
     assert!(done.object.contains("namespace: \"a\"") && done.object.contains("max: 3"), "{done:?}");
-    assert!(done.from == "127.0.0.1" && done.member == "m1" && done.ended_ms >= done.time_ms && done.time_ms > 0, "{done:?}");
+    assert!(done.member == "m1" && done.ended_ms >= done.time_ms && done.time_ms > 0, "{done:?}");
     assert!(!format!("{acts:?}").contains(&token), "no secret is noted");
     let page = v1::ListActsRequest { limit: 1, before: 3 };
     let page = access.list_acts(with(ROOT, page)).await.expect("listed").into_inner();

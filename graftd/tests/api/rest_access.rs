@@ -95,8 +95,9 @@ async fn what_administrators_did_is_listed_and_no_secret_is_in_it() {
 
     let page = told(&member, ROOT, "/api/v1/access/acts").await;
     let methods: Vec<_> = page["acts"].as_array().expect("rows").iter().map(|act| (&act["method"], &act["outcome"])).collect();
-    let done = |method: &str| (json!(method), json!("ok"));
-    let expected = [done("LimitService.set"), done("AccessService.create_token")];
+    let done = |method: &str, outcome: String| (json!(method), json!(outcome));
+    let token = format!("ok: API token {}", made["token"]["id"].as_str().expect("an id"));
+    let expected = [done("LimitService.set", "ok".to_owned()), done("AccessService.create_token", token)];
     assert_eq!((methods, &page["more"]), (expected.iter().map(|(method, ok)| (method, ok)).collect(), &json!(false)));
     assert!(!page.to_string().contains(secret.rsplit('.').next().expect("the secret part")), "{page}");
     let first = told(&member, ROOT, "/api/v1/access/acts?limit=1").await;

@@ -121,6 +121,8 @@ pub struct Member {
     pub silent_ms: Option<u64>,
     /// The highest machine version that it can follow; `null`: not known, since members tell only the leader.
     pub machine_version_max: Option<u32>,
+    /// Why it is not ready, as it says itself; empty: it is ready. `null`: not known, since it was not asked.
+    pub not_ready_reason: Option<String>,
 }
 
 impl From<&v1::Member> for Member {
@@ -136,6 +138,7 @@ impl From<&v1::Member> for Member {
             flushed_index: known(member.flushed_index),
             silent_ms: member.silent_ms,
             machine_version_max: (member.machine_version_max > 0).then_some(member.machine_version_max),
+            not_ready_reason: member.not_ready_reason.clone(),
         }
     }
 }

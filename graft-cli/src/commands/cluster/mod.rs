@@ -9,6 +9,7 @@ mod order;
 pub(super) mod profile;
 pub(super) mod snapshot;
 mod status;
+mod together;
 mod trial;
 mod upgrade;
 
@@ -20,8 +21,8 @@ use crate::error::CliResult;
 /// Does what was asked.
 pub(super) async fn run(session: &Session, global: &Global, verb: Cluster) -> CliResult {
     match verb {
-        Cluster::Status(watching) => status::run(session, &watching).await,
-        Cluster::Members(watching) => members::run(session, &watching).await,
+        Cluster::Status(watching) => status::run(session, global, &watching).await,
+        Cluster::Members(watching) => members::run(session, global, &watching).await,
         Cluster::Doctor => doctor::run(session, global).await,
         Cluster::LogLevel(args) => log_level::run(session, global, &args).await,
         Cluster::Profile(args) => profile::run(session, args).await,

@@ -5,6 +5,8 @@ use std::ops::ControlFlow;
 use graft_client::proto::ClusterStatusResponse;
 use graft_proto::documents::ClusterStatus;
 
+use super::together;
+use crate::cli::Global;
 use crate::cli::which::Watching;
 use crate::commands::{Session, watching};
 use crate::error::CliResult;
@@ -12,8 +14,8 @@ use crate::output::style::Line;
 use crate::output::{Answer, View, table};
 
 /// Shows leader, members and log positions.
-pub(crate) async fn run(session: &Session, watched: &Watching) -> CliResult {
-    watching::show(session, watched, async || Ok(ControlFlow::Continue(session.client.cluster_status().await?))).await?;
+pub(crate) async fn run(session: &Session, global: &Global, watched: &Watching) -> CliResult {
+    watching::show(session, watched, async || Ok(ControlFlow::Continue(together::status(session, global).await?))).await?;
     Ok(())
 }
 

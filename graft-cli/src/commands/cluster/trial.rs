@@ -27,24 +27,23 @@ pub(super) async fn run(session: &Session, args: &TryArgs) -> CliResult {
     let mut working = tokio::spawn(worker.run_until(async {
         let _ = stopped.await;
     }));
-    let tried = async {
-        let start = StartWorkflow::new(&name).request_id(&id).retention(RETENTION).node(Next::raw(&name, RawJson::default()));
-        let started = session.client.start(start).await?;
-        let workflow = session.client.workflow(&started.workflow_id).run(started.run);
-        let tried = ended(session, &workflow, Wait::AtMost(args.wait), &[]).await;
-        if let Err(CliError::StillRunning { .. }) = tried {
-            let _ = workflow.terminate("it was not done in the time that was given for a try").await;
-        }
-        tried
-    };
+    let start = StartWorkflow::new(&name).request_id(&id).retention(RETENTION).node(Next::raw(&name, RawJson::default()));
+    let started = session.client.start(start).await?;
+    let workflow = session.client.workflow(&started.workflow_id).run(started.run);
     let tried = tokio::select! {
-        tried = tried => tried,
-        ended = &mut working => match ended {
-            Ok(Err(error)) => return Err(error.into()),
-            _ => return Err(CliError::Other("the worker of this process has ended by itself".to_owned())),
-        },
+        tried = ended(session, &workflow, Wait::AtMost(args.wait), &[]) => tried,
+        ended = &mut working => Err(match ended {
+            Ok(Err(error)) => error.into(),
+            _ => CliError::Other("the worker of this process has ended by itself".to_owned()),
+        }),
     };
-    drop(stop);
-    let _ = working.await;
+    if tried.is_err() {
+        // Nothing is left of a workflow that has ended; another would wait for ever.
+        let _ = workflow.terminate("it was not done in the time that was given for a try, or by nobody").await;
+    }
+    if !working.is_finished() {
+        drop(stop);
+        let _ = working.await;
+    }
     tried
 }
