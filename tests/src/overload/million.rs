@@ -18,8 +18,7 @@ use crate::workers::{ChainConfig, WorkerProcess};
 
 /// Sizes at which it is looked.
 const AT: [u64; 4] = [1_000, 10_000, 100_000, 1_000_000];
-/// Workflows of the load beside them, and how many are in flight.
-const BESIDE: u64 = 4_000;
+/// Workflows of the load beside them that are in flight.
 const LANES: usize = 64;
 /// Starts of one call.
 const PORTION: u64 = 50_000;
@@ -104,9 +103,9 @@ pub async fn run(size: Size) -> Found {
         let at_rest = memory(pid).0;
 
         let worker = pinned(|| WorkerProcess::start(&url, "w1"));
-        beside(&client, &format!("warm-{open_now}"), BESIDE / 8).await;
+        beside(&client, &format!("warm-{open_now}"), size.beside / 8).await;
         let before = processor_ms(pid);
-        let (took, steps) = beside(&client, &format!("beside-{open_now}"), BESIDE).await;
+        let (took, steps) = beside(&client, &format!("beside-{open_now}"), size.beside).await;
         let us_per_step = (processor_ms(pid) - before) * 1_000 / steps;
         drop(worker);
         let row = json!({

@@ -73,6 +73,8 @@ pub struct Size {
     pub phase: Duration,
     /// Workflows that are open at once, at most.
     pub open: u64,
+    /// Workflows that run beside those.
+    pub beside: u64,
     /// Sessions.
     pub sessions: usize,
     /// Events of one workflow.
@@ -81,9 +83,9 @@ pub struct Size {
 
 impl Size {
     /// What the figures are asked for.
-    pub const FULL: Self = Self { phase: Duration::from_secs(60), open: 1_000_000, sessions: 10_000, events: 100_000 };
+    pub const FULL: Self = Self { phase: Duration::from_secs(60), open: 1_000_000, beside: 4_000, sessions: 10_000, events: 100_000 };
     /// What a test has time for.
-    pub const SMALL: Self = Self { phase: Duration::from_secs(3), open: 3_000, sessions: 50, events: 2_000 };
+    pub const SMALL: Self = Self { phase: Duration::from_secs(3), open: 3_000, beside: 200, sessions: 50, events: 2_000 };
 }
 
 /// The cases.
