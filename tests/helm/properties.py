@@ -139,7 +139,7 @@ def selectors_choose_their_own(way: str, found: list[dict]):
             yield f"{named(one)} does not select its own pods"
         if one["kind"] in ("Service", "PodDisruptionBudget", "PodMonitor", "NetworkPolicy"):
             chosen = one["spec"]["podSelector" if one["kind"] == "NetworkPolicy" else "selector"]
-            yield from differ(f"selector of {named(one)}", chosen.get("matchLabels", chosen), own)
+            yield from differ(f"selector of {named(one)}", chosen, own if one["kind"] == "Service" else {"matchLabels": own})
     yield from differ("members", [name for name, have in labels.items() if own.items() <= have.items()], [named(members(found))])
 
 
@@ -250,6 +250,7 @@ def pods_are_labelled(way: str, found: list[dict]):
         about = one["spec"]["template"]["metadata"]
         labels = said["commonLabels"] | (said["podLabels"] if one == own else {})
         annotations = said["commonAnnotations"] | (said["podAnnotations"] if one == own else {})
+        annotations |= {"kubectl.kubernetes.io/default-container": "graftd"} if one == own else {}
         if not labels.items() <= about["labels"].items() or not annotations.items() <= about.get("annotations", {}).items():
             yield f"pods of {named(one)}: {about}"
         if about["labels"].keys() & {"app.kubernetes.io/version", "helm.sh/chart"}:
@@ -390,7 +391,11 @@ def members_know_each_other(way: str, found: list[dict]):
     [config_volume] = [one for one in members(found)["spec"]["template"]["spec"]["volumes"] if one["name"] == "config"]
     shown = {item["key"]: item["path"] for item in config_volume["configMap"]["items"]}
     files = {"graftd.toml": "graftd.toml"} | ({"formation.toml": "conf.d/formation.toml"} if forms else {})
-    yield from differ("files of the configuration", shown, files)
+    yield from differ("files of the configuration", [config_volume["configMap"]["name"], shown], [f"{name}-config", files])
+    graftd = members(found)["spec"]["template"]["spec"]["containers"][0]
+    places = {mount["name"]: mount["mountPath"] for mount in graftd["volumeMounts"]}
+    reads = [graftd.get("command"), graftd.get("args"), places["config"]]
+    yield from differ("what graftd reads", reads, [[GRAFTD], ["--config", "/etc/graft/graftd.toml"], "/etc/graft"])
 
 
 def configured_as_said(way: str, found: list[dict]):
@@ -635,8 +640,9 @@ def workers_are_as_said(way: str, found: list[dict]):
         grace = pod["terminationGracePeriodSeconds"]
         if grace != worker.get("terminationGracePeriodSeconds", max(grace, SDK_DRAINS_S + 1)):
             yield f"{named(one)} is killed after {grace} s"
-        secrets = {volume["name"]: volume["secret"]["secretName"] for volume in pod.get("volumes", []) if "secret" in volume}
-        yield from differ(f"token of {named(one)}", secrets.get("token"), worker.get("tokenSecret"))
+        secrets = [[volume["secret"]["secretName"], volume["secret"].get("items")] for volume in pod.get("volumes", []) if volume["name"] == "token"]
+        token = [[worker["tokenSecret"], [{"key": "token", "path": "token"}]]] if "tokenSecret" in worker else []
+        yield from differ(f"token of {named(one)}", secrets, token)
 
 
 def scaled_as_said(way: str, found: list[dict]):

@@ -71,7 +71,8 @@ def members(found: list[dict]) -> dict:
 
 def services(found: list[dict]) -> tuple[dict, dict]:
     """The Service that shows every member, and the one that leads clients to those that are ready."""
-    [headless, ready] = sorted(of(found, "Service"), key=lambda one: one["spec"].get("clusterIP") != "None")
+    [headless] = [one for one in of(found, "Service") if one["spec"].get("clusterIP") == "None"]
+    [ready] = [one for one in of(found, "Service") if one != headless]
     return headless, ready
 
 
