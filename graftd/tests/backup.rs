@@ -78,7 +78,11 @@ async fn a_snapshot_is_whole_or_refused_and_is_restored_into_an_empty_directory_
     // Its address is known to itself, too, once it leads.
     let mut cluster = ClusterServiceClient::connect(url).await.unwrap();
     let status = cluster.status(v1::ClusterStatusRequest {}).await.unwrap().into_inner();
-    assert_eq!((status.cluster_id, status.epoch), (restored.cluster_id.clone(), 1));
+    assert_eq!(
+        (status.cluster_id, status.epoch),
+        (restored.cluster_id.clone(), 2),
+        "positions in the events of the old one are none of the new one's"
+    );
     daemon.shutdown().await;
     // A copy of the copy knows all of them.
     let found = {

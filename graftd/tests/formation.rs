@@ -163,7 +163,7 @@ async fn members_with_certificates_form_a_cluster_and_strangers_are_not_heard() 
     for from in [77, member("graft-1").raft_id] {
         let header = Some(header(from));
         let mut refused = vec![
-            client.propose(ProposeRequest { header: header.clone(), commands: vec![] }).await.err(),
+            client.propose(ProposeRequest { header: header.clone(), ..ProposeRequest::default() }).await.err(),
             client.change(ChangeRequest { header: header.clone(), ..ChangeRequest::default() }).await.err(),
             client.drain(DrainRequest { header: header.clone(), ..DrainRequest::default() }).await.err(),
             client.read_index(ReadIndexRequest { header: header.clone() }).await.err(),

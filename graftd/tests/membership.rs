@@ -175,7 +175,16 @@ async fn leadership_goes_where_it_is_sent_and_not_to_a_drained_member() {
         now.leader > 0 && now.members.iter().any(|m| m.raft_id == now.leader && m.name != "graft-0")
     })
     .await;
-    operator(&all[2]).await.drain(v1::DrainRequest { member: "graft-0".into(), undo: true }).await.unwrap();
+    // With another one drained the third one leads; the two never hand over to each other.
+    let leads_now = async |name: &'static str| {
+        until(&all[2], name, |now| now.members.iter().any(|m| m.raft_id == now.leader && m.name == name)).await;
+    };
+    operator(&all[2]).await.transfer_leader(v1::TransferLeaderRequest { to: "graft-1".into() }).await.ok();
+    operator(&all[2]).await.drain(v1::DrainRequest { member: "graft-1".into(), undo: false }).await.unwrap();
+    leads_now("graft-2").await;
+    for member in ["graft-0", "graft-1"] {
+        operator(&all[2]).await.drain(v1::DrainRequest { member: member.into(), undo: true }).await.unwrap();
+    }
     ready(&all[0]).await;
     for daemon in all {
         daemon.shutdown().await;

@@ -215,7 +215,7 @@ fn install(store: &StateStore, chunks: &[Bytes]) -> Result<AppliedMark, StorageE
     for chunk in chunks {
         writer.write_chunk(chunk)?;
     }
-    store.install(writer)
+    store.install(store.check(writer)?)
 }
 
 /// Applies, flushes and installs; what may be found on the disk, by index, and what is certain to be there.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use graft_machine::ids::AttemptRef;
-use graft_machine::limits::{ERROR_BYTES_MAX, ID_BYTES_MAX, NODES_PER_SESSION_MAX};
+use graft_machine::limits::{ERROR_BYTES_MAX, NODES_PER_SESSION_MAX};
 use graft_machine::reply::Resolution;
 use graft_proto::v1::to_worker::Message;
 use graft_proto::{WORKER_PROTOCOL, v1};
@@ -39,12 +39,10 @@ pub fn hello(hello: v1::Hello, cluster_id: &str) -> Result<SessionHello, Fault> 
     if Uuid::parse_str(&hello.incarnation).is_err() {
         return Err(Fault::invalid(worker, format!("has incarnation {}, which is no UUID", quoted(&hello.incarnation))));
     }
-    if hello.build_id.len() > ID_BYTES_MAX {
-        return Err(Fault::too_large(
-            worker,
-            format!("has a build id of {} bytes, at most {ID_BYTES_MAX} are allowed", hello.build_id.len()),
-        ));
-    }
+    let build = match hello.build_id {
+        none if none.is_empty() => none,
+        build => names::id("build id", build).map_err(|error| error.within(&worker))?,
+    };
     if hello.nodes.is_empty() || hello.nodes.len() > NODES_PER_SESSION_MAX {
         return Err(Fault::invalid(worker, format!("serves {} nodes, allowed are 1 to {NODES_PER_SESSION_MAX}", hello.nodes.len())));
     }
@@ -66,7 +64,7 @@ pub fn hello(hello: v1::Hello, cluster_id: &str) -> Result<SessionHello, Fault> 
         worker: names::id("worker id", hello.worker_id)?,
         namespace: names::namespace(hello.namespace)?,
         nodes,
-        build: hello.build_id,
+        build,
     })
 }
 

@@ -12,7 +12,7 @@ use super::options;
 use crate::config::Config;
 use crate::consensus::{MemberInfo, begin_anew};
 use crate::discovery::data_dir::{DataDir, DataDirError};
-use crate::discovery::records::{FIRST_EPOCH, FORMAT, Marker};
+use crate::discovery::records::{FORMAT, Marker};
 use crate::storage::{LogStore, SNAPSHOT_CHUNK_BYTES, SnapshotParser, StateStore};
 
 /// What is in a snapshot file.
@@ -132,10 +132,10 @@ pub fn restore(path: &Path, data_dir: &Path, member: &str, cluster_name: Option<
             read => incoming.write_chunk(&chunk[..read]).map_err(|error| failed(&error))?,
         }
     }
-    state.install(incoming).map_err(|error| failed(&error))?;
+    state.check(incoming).and_then(|checked| state.install(checked)).map_err(|error| failed(&error))?;
     // Where it answers, it tells when it is started.
     let me = MemberInfo { raft_id, name: member.to_owned(), ..MemberInfo::default() };
-    begin_anew(&state, &log, &me, &cluster_id, &cluster_name).map_err(|error| failed(&error))?;
+    let epoch = begin_anew(&state, &log, &me, &cluster_id, &cluster_name).map_err(|error| failed(&error))?;
     state.claim(raft_id).and_then(|()| log.claim(raft_id)).map_err(|error| failed(&error))?;
     state.close();
     log.close();
@@ -143,7 +143,7 @@ pub fn restore(path: &Path, data_dir: &Path, member: &str, cluster_name: Option<
         format: FORMAT,
         cluster_id: cluster_id.clone(),
         cluster_name: cluster_name.clone(),
-        epoch: FIRST_EPOCH,
+        epoch,
         member: member.to_owned(),
         raft_id,
     };

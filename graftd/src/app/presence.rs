@@ -1,4 +1,4 @@
-//! A member that is part of a cluster tells the leader where it is, and hears whether it still is part of it.
+//! A member that is part of a cluster tells the leader where it is and whether it is drained, and hears whether it still is part of it.
 //!
 //! So an address that has changed becomes known without an operator, and a member that was taken out while it was away ends instead of
 //! waiting for a leader that will never call. Who is leader says so only after it has confirmed that it still leads.
@@ -21,18 +21,23 @@ const SETTLE: Duration = Duration::from_millis(500);
 /// Reports until it is dropped; fails when this member is one no more.
 pub(super) async fn follow(consensus: Consensus, formation: Arc<Formation>, candidates: Arc<Candidates>) -> Result<(), Failure> {
     let marker = formation.settled().await;
-    let mut leadership = consensus.leadership();
+    let (mut leadership, mut drained) = (consensus.leadership(), consensus.drained());
     loop {
         let clients = candidates.links().into_iter().map(|link| link.client).collect();
         if let Err(reason) = consensus.report(&formation, clients).await {
             let remedy = "move its data directory away and start it again: it then joins anew, with nothing";
             return Err(Failure::removed(format!("{reason}\n  → {remedy} (cluster id {})", marker.cluster_id)));
         }
-        if let Ok(changed) = timeout(REPORT_EVERY, leadership.changed()).await {
-            if changed.is_err() {
-                return Ok(());
+        let news = async {
+            tokio::select! {
+                changed = leadership.changed() => changed.map(|()| SETTLE),
+                changed = drained.changed() => changed.map(|()| Duration::ZERO),
             }
-            tokio::time::sleep(SETTLE).await;
+        };
+        match timeout(REPORT_EVERY, news).await {
+            Ok(Ok(settle)) => tokio::time::sleep(settle).await,
+            Ok(Err(_)) => return Ok(()),
+            Err(_) => {}
         }
     }
 }

@@ -92,6 +92,8 @@ pub struct Auth {
 struct Kept {
     caller: Known,
     until: Instant,
+    /// The turn of what is asked of callers in which it was looked at.
+    turn: u64,
 }
 
 /// A caller, wherever it asks from.
@@ -100,6 +102,13 @@ struct Known {
     name: Arc<str>,
     shown_by: ShownBy,
     grants: Arc<[Grant]>,
+}
+
+impl Known {
+    fn caller(self, from: IpAddr, turn: u64) -> Caller {
+        let Self { name, shown_by, grants } = self;
+        Caller { name: Some(name), shown_by, grants, from, asked: turn }
+    }
 }
 
 /// Why nobody is let in.
@@ -183,10 +192,12 @@ impl Auth {
     pub fn identify(&self, shown: Shown<'_>, tokens: &impl Tokens) -> Result<Caller, Refused> {
         let Shown { authorization, certificate, from } = shown;
         let Some(authorization) = authorization else { return self.without_token(certificate, from) };
+        // Before anything is looked at: who is found by what was asked before is no caller of this turn.
+        let turn = self.turns.load(Ordering::Acquire);
         let now = Instant::now();
         let told: [u8; 32] = Sha256::digest(authorization).into();
-        if let Some(known) = self.kept(&told, now) {
-            return Ok(self.caller(known, from));
+        if let Some(known) = self.kept(&told, now, turn) {
+            return Ok(known.caller(from, turn));
         }
         // Who has a token that we have made is not shut out because somebody else at that address guesses: ours cannot be guessed.
         let listened_to = self.attempts.may_try(from, now);
@@ -196,8 +207,8 @@ impl Auth {
         };
         match (found, listened_to) {
             (Ok(known), _) => {
-                self.keep(told, &known, now);
-                Ok(self.caller(known, from))
+                self.keep(told, &known, now, turn);
+                Ok(known.caller(from, turn))
             }
             (Err(_), Err(wait)) => Err(Refused::TooOften(wait)),
             (Err(why), Ok(())) => {
@@ -215,10 +226,11 @@ impl Auth {
     pub fn identify_again(&self, shown: Shown<'_>, tokens: &impl Tokens) -> Result<Caller, Refused> {
         let Shown { authorization, certificate, from } = shown;
         let Some(authorization) = authorization else { return self.without_token(certificate, from) };
+        let turn = self.turns.load(Ordering::Acquire);
         let known = self.look_at(authorization, tokens)?;
         self.attempts.forgive(from);
-        self.keep(Sha256::digest(authorization).into(), &known, Instant::now());
-        Ok(self.caller(known, from))
+        self.keep(Sha256::digest(authorization).into(), &known, Instant::now(), turn);
+        Ok(known.caller(from, turn))
     }
 
     /// Whether a caller that was identified may go on, on a stream that lasts: what it has shown holds, and callers are asked for the same as then.
@@ -229,10 +241,6 @@ impl Auth {
             ShownBy::Nothing | ShownBy::Certificate | ShownBy::RootToken => true,
         };
         holds && caller.asked == self.turns.load(Ordering::Acquire)
-    }
-
-    fn caller(&self, Known { name, shown_by, grants }: Known, from: IpAddr) -> Caller {
-        Caller { name: Some(name), shown_by, grants, from, asked: self.turns.load(Ordering::Acquire) }
     }
 
     fn without_token(&self, certificate: Option<&str>, from: IpAddr) -> Result<Caller, Refused> {
@@ -289,17 +297,17 @@ impl Auth {
         Ok(Known { name: claims.name.into(), shown_by: ShownBy::Jwt { until: claims.until }, grants })
     }
 
-    fn kept(&self, told: &[u8; 32], now: Instant) -> Option<Known> {
+    fn kept(&self, told: &[u8; 32], now: Instant, turn: u64) -> Option<Known> {
         let kept = self.kept.lock().expect("nobody panics while holding it");
-        kept.get(told).filter(|kept| now < kept.until).map(|kept| kept.caller.clone())
+        kept.get(told).filter(|kept| now < kept.until && kept.turn == turn).map(|kept| kept.caller.clone())
     }
 
-    fn keep(&self, told: [u8; 32], caller: &Known, now: Instant) {
+    fn keep(&self, told: [u8; 32], caller: &Known, now: Instant, turn: u64) {
         let mut kept = self.kept.lock().expect("nobody panics while holding it");
         if kept.len() >= KEPT_MAX && !kept.contains_key(&told) {
             kept.clear();
         }
-        kept.insert(told, Kept { caller: caller.clone(), until: now + KEPT_FOR });
+        kept.insert(told, Kept { caller: caller.clone(), until: now + KEPT_FOR, turn });
     }
 }
 

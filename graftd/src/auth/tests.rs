@@ -42,6 +42,20 @@ impl Known {
     }
 }
 
+/// Looks tokens up while somebody changes what is asked of callers.
+struct Meanwhile<'a>(&'a Auth, &'a Known, Asked);
+
+impl Tokens for Meanwhile<'_> {
+    fn token(&self, id: &str) -> Option<Arc<ApiToken>> {
+        self.0.ask(self.2.clone());
+        self.1.token(id)
+    }
+
+    fn now(&self) -> u64 {
+        self.1.now()
+    }
+}
+
 const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 fn bearer(text: &str) -> String {
@@ -74,6 +88,17 @@ fn who_shows_nothing_may_do_everything_or_nothing() {
     let caller = Auth::new(AuthOptions::default()).identify(shown(None), &tokens).expect("nobody has to");
     assert_eq!(said(&caller), (None, "nothing", vec!["cluster-admin".to_owned()]));
     assert_eq!(required(AuthOptions::default()).identify(shown(None), &tokens), Err(Refused::Nothing));
+}
+
+#[test]
+fn who_was_looked_at_by_other_rules_than_are_in_force_is_asked_anew() {
+    let (auth, tokens) = (required(AuthOptions::default()), Known::default());
+    let text = bearer(&tokens.make(&["viewer"], 0).reveal());
+    let asked = Asked { required: true, root: Some([7; 32]), ..Asked::default() };
+    let caller = auth.identify(shown(Some(&text)), &Meanwhile(&auth, &tokens, asked)).expect("it is good");
+    assert!(!auth.still(&caller, &tokens), "it was found by what was asked before");
+    let again = auth.identify(shown(Some(&text)), &tokens).expect("it is good");
+    assert!(auth.still(&again, &tokens), "what was kept of the first look is of another turn");
 }
 
 #[test]

@@ -439,7 +439,8 @@ pub enum Otlp {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Shutdown {
-    /// Longest time for the drain: leadership handed over, streams closed. What is left then is cut; nothing is lost.
+    /// Longest time for the drain: leadership handed over, streams closed. What is left then is cut; nothing is lost. The last writes and
+    /// goodbyes take 9 seconds more at most.
     pub grace: Span,
 }
 

@@ -112,6 +112,7 @@ impl Reads {
                 let mut request = tonic::Request::new(ReadIndexRequest { header: Some(self.links.header(leader.raft_id)) });
                 request.set_timeout(BARRIER_WAIT);
                 let answer = client.read_index(request).await.map_err(|status| status.message().to_owned())?.into_inner();
+                self.shared.stamps.heard(answer.machine_time);
                 if answer.refused.is_empty() { Ok(answer.index) } else { Err(answer.refused) }
             }
         }

@@ -6,7 +6,7 @@
 //!
 //! | file | what it tells |
 //! |---|---|
-//! | `proposer`, `lanes`, `brake` | commands into entries, here or at the leader; who goes first; what a leader that is late takes on; what is known of their outcome |
+//! | `proposer`, `lanes`, `brake`, `refusals` | commands into entries, here or at the leader; who goes first; what a leader that is late takes on; what is known of their outcome |
 //! | `apply` | entries into answers, effects, news |
 //! | `feed`, `subscriptions` | who hears of them |
 //! | `leadership`, `heard`, `barrier` | who leads, and whether a follower still hears of it; reads that miss nothing |
@@ -49,6 +49,7 @@ mod owed;
 mod peer_server;
 mod proposer;
 mod recover;
+mod refusals;
 mod registrar;
 mod restore;
 mod roster;

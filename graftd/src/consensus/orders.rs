@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use graft_proto::peer::v1::peer_service_client::PeerServiceClient;
 use graft_proto::peer::v1::{
-    ChangeKind, ChangeRequest, ChangeResponse, DrainRequest, PeerHeader, PeerHello, ReportRequest, ReportResponse, ReportVerdict,
+    ChangeKind, ChangeRequest, ChangeResponse, DrainRequest, PeerHeader, ReportRequest, ReportResponse, ReportVerdict,
 };
 use tokio::time::{Instant, timeout, timeout_at};
 use tonic::Code;
@@ -221,17 +221,19 @@ pub(super) async fn report(
             others.filter_map(|member| links.asking(member).ok()).chain(candidates).collect::<Vec<_>>()
         }
     };
-    let hello = formation.hello();
-    let answers = asked.into_iter().map(|client| ask(client, hello.clone()));
-    let answers = futures::future::join_all(answers).await;
-    match answers.into_iter().flatten().find(|answer| answer.verdict() == ReportVerdict::Removed) {
+    let request = ReportRequest { from: Some(formation.hello()), drained: registrar.is_drained() };
+    let answers = asked.into_iter().map(|client| ask(client, request.clone()));
+    let answers: Vec<ReportResponse> = futures::future::join_all(answers).await.into_iter().flatten().collect();
+    // Where nothing is written for long, no entry tells what time it is.
+    answers.iter().for_each(|answer| registrar.shared.stamps.heard(answer.machine_time));
+    match answers.into_iter().find(|answer| answer.verdict() == ReportVerdict::Removed) {
         Some(removed) => Err(removed.reason),
         None => Ok(()),
     }
 }
 
-async fn ask(mut client: PeerServiceClient<Channel>, hello: PeerHello) -> Option<ReportResponse> {
-    match timeout(ANSWER_WAIT, client.report(ReportRequest { from: Some(hello) })).await {
+async fn ask(mut client: PeerServiceClient<Channel>, request: ReportRequest) -> Option<ReportResponse> {
+    match timeout(ANSWER_WAIT, client.report(request)).await {
         Ok(Ok(answer)) => {
             let answer = answer.into_inner();
             if !answer.reason.is_empty() {

@@ -13,7 +13,7 @@ use graft_machine::reply::{Answer, StoredAnswer};
 use graft_proto::peer::v1::peer_service_server::PeerService;
 use graft_proto::peer::v1::{
     ChangeRequest, ChangeResponse, DrainRequest, DrainResponse, FormedRequest, FormedResponse, JoinRequest, JoinResponse, PeerHeader,
-    PeerHello, PromiseRequest, PromiseResponse, ProposeRequest, ProposeResponse, RaftKind, RaftMessage, ReadIndexRequest,
+    PeerHello, PromiseRequest, PromiseResponse, ProposeRefusal, ProposeRequest, ProposeResponse, RaftKind, RaftMessage, ReadIndexRequest,
     ReadIndexResponse, ReportRequest, ReportResponse, SnapshotChunk,
 };
 use openraft::Snapshot;
@@ -32,10 +32,11 @@ use super::leadership::{Compass, Route};
 use super::links::Links;
 use super::log_store::io_error;
 use super::orders::{self, Order};
-use super::proposer::{Proposer, REFUSED_NO_ROOM, REFUSED_NOT_LEADER, REFUSED_OVERLOADED, Target};
+use super::proposer::{Proposer, Target};
+use super::refusals;
 use super::registrar::Registrar;
 use super::registrar::Undone;
-use super::snapshot::{Passage, SnapshotData, blocking};
+use super::snapshot::{self, Passage, blocking};
 use super::types::{Raft, SnapshotMeta, Types, Vote, position_or_zero};
 use crate::discovery::formation::Formation;
 use crate::discovery::records::FIRST_EPOCH;
@@ -153,7 +154,9 @@ impl Peers {
         if !complete {
             return Err(Status::aborted("the snapshot was cut off"));
         }
-        let snapshot = Snapshot { meta, snapshot: SnapshotData::Incoming(writer) };
+        // What is damaged, or does not fit this disk, is refused and may be sent again: nothing has changed.
+        let checked = snapshot::check(self.shared.state.clone(), &meta, writer).await;
+        let snapshot = Snapshot { meta, snapshot: checked.map_err(|error| Status::internal(error.to_string()))? };
         let response = self.raft.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
         Ok(Response::new(answer(RaftKind::Snapshot, response.encode())))
     }
@@ -230,7 +233,7 @@ impl PeerService for Peers {
 
     async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
         let formation = self.formation()?;
-        let (_, caller, ReportRequest { from }) = request.into_parts();
+        let (_, caller, ReportRequest { from, drained }) = request.into_parts();
         let from = from.ok_or_else(|| malformed("nobody says who reports"))?;
         speaks(&caller, |caller| caller.is_called(&from.cluster_name, &from.member_name))?;
         let (cluster_id, epoch) = self.links.lineage();
@@ -238,7 +241,7 @@ impl PeerService for Peers {
         if from.cluster_id != cluster_id || from.epoch > epoch {
             return Err(Status::failed_precondition(format!("this member belongs to cluster {cluster_id} in epoch {epoch}")));
         }
-        Ok(Response::new(self.registrar.report(&formation, &from).await))
+        Ok(Response::new(self.registrar.report(&formation, &from, drained).await))
     }
 
     async fn drain(&self, request: Request<DrainRequest>) -> Result<Response<DrainResponse>, Status> {
@@ -318,19 +321,12 @@ impl PeerService for Peers {
     }
 
     async fn propose(&self, request: Request<ProposeRequest>) -> Result<Response<ProposeResponse>, Status> {
-        let (_, caller, ProposeRequest { header, commands }) = request.into_parts();
+        let (_, caller, ProposeRequest { header, commands, apart }) = request.into_parts();
         self.admit_member(header.as_ref(), &caller)?;
         // A command that is not known here would stop every member that applies it.
+        let mut envelopes = Vec::with_capacity(commands.len());
         for command in &commands {
             let envelope = Envelope::decode(command.clone()).map_err(malformed)?;
-            match self.proposer.admit(&envelope) {
-                Err(ProposeError::NoRoom { reason }) => {
-                    let refused = format!("{REFUSED_NO_ROOM}{reason}");
-                    return Ok(Response::new(ProposeResponse { refused, ..ProposeResponse::default() }));
-                }
-                Err(_) => return Ok(Response::new(ProposeResponse { refused: REFUSED_OVERLOADED.into(), ..ProposeResponse::default() })),
-                Ok(()) => {}
-            }
             // Who brings a version about asks every member first.
             if envelope.brings_about() > 0 {
                 return Err(malformed("a machine version is put into force by the leader alone"));
@@ -338,31 +334,39 @@ impl PeerService for Peers {
             if envelope.command.is_none() {
                 return Err(malformed("the leader does not know this command: upgrade all members before it is used"));
             }
+            envelopes.push(envelope);
         }
-        let outcome = match self.proposer.enqueue(commands, Target::Here) {
+        // What there is no room or time for is refused by itself: what makes room may stand beside it.
+        let (mut admitted, mut refusals) = (Vec::with_capacity(commands.len()), Vec::new());
+        for (at, (command, envelope)) in (0..).zip(commands.into_iter().zip(&envelopes)) {
+            match self.proposer.admit(envelope).map_err(|error| refusals::said(&error).unwrap_or_default()) {
+                Ok(()) => admitted.push(command),
+                Err(refused) if apart => refusals.push(ProposeRefusal { at, refused }),
+                Err(refused) => return Ok(Response::new(ProposeResponse { refused, ..ProposeResponse::default() })),
+            }
+        }
+        if admitted.is_empty() {
+            return Ok(Response::new(ProposeResponse { refusals, ..ProposeResponse::default() }));
+        }
+        let outcome = match self.proposer.enqueue(admitted, Target::Here) {
             Ok(ticket) => ticket.outcome().await,
             Err(error) => Err(error),
         };
         let stored = |answer: Answer| Bytes::from(StoredAnswer::from(answer).encode_to_vec());
-        let response = match outcome {
-            Ok(answers) => ProposeResponse { answers: answers.into_iter().map(stored).collect(), ..ProposeResponse::default() },
-            Err(ProposeError::Overloaded { .. }) => ProposeResponse { refused: REFUSED_OVERLOADED.into(), ..ProposeResponse::default() },
-            Err(ProposeError::NoRoom { reason }) => {
-                ProposeResponse { refused: format!("{REFUSED_NO_ROOM}{reason}"), ..ProposeResponse::default() }
-            }
-            Err(ProposeError::Unknown { reason }) => ProposeResponse { unknown: reason, ..ProposeResponse::default() },
-            Err(ProposeError::NotLeader | ProposeError::Unavailable { .. }) => {
-                ProposeResponse { refused: REFUSED_NOT_LEADER.into(), ..ProposeResponse::default() }
-            }
-        };
+        let mut response = ProposeResponse { refusals, ..ProposeResponse::default() };
+        match outcome {
+            Ok(answers) => response.answers = answers.into_iter().map(stored).collect(),
+            Err(ProposeError::Unknown { reason }) => response.unknown = reason,
+            Err(error) => response.refused = refusals::said(&error).unwrap_or_default(),
+        }
         Ok(Response::new(response))
     }
 
     async fn read_index(&self, request: Request<ReadIndexRequest>) -> Result<Response<ReadIndexResponse>, Status> {
         self.admit_member(request.get_ref().header.as_ref(), request.extensions())?;
         Ok(Response::new(match read_index(&self.raft).await {
-            Ok(index) => ReadIndexResponse { index, refused: String::new() },
-            Err(refused) => ReadIndexResponse { index: 0, refused },
+            Ok(index) => ReadIndexResponse { index, machine_time: self.shared.stamps.estimate(), refused: String::new() },
+            Err(refused) => ReadIndexResponse { refused, ..ReadIndexResponse::default() },
         }))
     }
 }

@@ -8,6 +8,7 @@
 //! Each group of commands knows whether it may have happened. What openraft refused, or was never sent, goes back to the queue until
 //! [`LEADER_WAIT`] is over, and then fails as "nothing happened"; everything else that goes wrong is "unknown".
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -37,6 +38,7 @@ use super::links::{Links, never_sent};
 use super::log_store::io_error;
 use super::member::MemberInfo;
 use super::options::ConsensusOptions;
+use super::refusals;
 use super::types::{Entry, EntryBytes, Raft, Types, position_or_zero};
 use crate::observability::metrics::Metrics;
 use crate::storage::LogStore;
@@ -55,13 +57,6 @@ const SWEEP: Duration = Duration::from_millis(250);
 const OVERLOADED_RETRY_MS: u64 = 100;
 /// What they are told.
 pub(super) const OVERLOADED: ProposeError = ProposeError::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS };
-/// What a follower is told when nothing was done.
-pub(super) const REFUSED_NOT_LEADER: &str = "not-leader";
-/// What a follower is told when the leader has no room for starts; why stands behind it.
-pub(super) const REFUSED_NO_ROOM: &str = "no-room: ";
-/// What a follower is told when the leader's queue is full.
-pub(super) const REFUSED_OVERLOADED: &str = "overloaded";
-
 /// Entries of earlier leaders whose stamps a new one looks at: only elections leave entries without one.
 const STAMPS_LOOKED_AT: u64 = 64;
 /// Of them, so many bytes are looked at.
@@ -477,7 +472,7 @@ impl Carrier {
     async fn forward(self, batch: Vec<Group>, leader: MemberInfo, slot: OwnedSemaphorePermit) {
         let commands: Vec<Bytes> = batch.iter().flat_map(|group| group.commands.iter().cloned()).collect();
         self.metrics.raft.forwarded.inc_by(commands.len() as u64);
-        let mut request = tonic::Request::new(ProposeRequest { header: Some(self.links.header(leader.raft_id)), commands });
+        let mut request = tonic::Request::new(ProposeRequest { header: Some(self.links.header(leader.raft_id)), commands, apart: true });
         request.set_timeout(LEADER_WAIT + ANSWER_WAIT);
         let answered = match self.links.asking(&leader) {
             Err(error) => Err(Status::invalid_argument(format!("{:?} is no peer address: {error}", leader.peer_address))),
@@ -509,6 +504,21 @@ impl Carrier {
     }
 
     async fn answered(self, batch: Vec<Group>, response: ProposeResponse) {
+        // A group that goes to another member is of one command: two callers have nothing to do with one another.
+        let refused: BTreeMap<usize, ProposeError> =
+            response.refusals.iter().map(|refusal| (refusal.at as usize, refusals::meant(&refusal.refused))).collect();
+        let mut rest = Vec::with_capacity(batch.len());
+        for (at, group) in batch.into_iter().enumerate() {
+            match refused.get(&at) {
+                Some(error) => group.answer(Err(error.clone())),
+                None => rest.push(group),
+            }
+        }
+        self.answered_alike(rest, response).await;
+    }
+
+    /// What the answer says of all that were not refused by themselves.
+    async fn answered_alike(self, batch: Vec<Group>, response: ProposeResponse) {
         match response.refused.as_str() {
             "" if response.unknown.is_empty() => {
                 let decode = |bytes: Bytes| StoredAnswer::decode(bytes).ok().and_then(StoredAnswer::into_answer);
@@ -518,14 +528,10 @@ impl Carrier {
                 }
             }
             "" => fail_unknown(batch, &response.unknown),
-            refused if refused.starts_with(REFUSED_NO_ROOM) => {
-                let reason = refused[REFUSED_NO_ROOM.len()..].to_owned();
-                batch.into_iter().for_each(|group| group.answer(Err(ProposeError::NoRoom { reason: reason.clone() })));
-            }
-            REFUSED_OVERLOADED => {
-                batch.into_iter().for_each(|group| group.answer(Err(OVERLOADED)));
-            }
-            _ => self.try_again(batch, "no leader took it").await,
+            refused => match refusals::meant(refused) {
+                ProposeError::NotLeader => self.try_again(batch, "no leader took it").await,
+                error => batch.into_iter().for_each(|group| group.answer(Err(error.clone()))),
+            },
         }
     }
 

@@ -46,6 +46,8 @@ const GREETING_WAIT: Duration = Duration::from_secs(2);
 const PROGRESS_WAIT: Duration = Duration::from_secs(3);
 /// How often it looks meanwhile.
 const PROGRESS_LOOK: Duration = Duration::from_millis(50);
+/// A leader has heard the reports of all that are there so long after it has come to lead: they report within half a second of that.
+const ALL_REPORTED: Duration = Duration::from_secs(2);
 /// Who was heard within so many leader leases counts as there.
 const LIVE_LEASES: u32 = 3;
 /// Most members, learners included.
@@ -75,6 +77,15 @@ impl std::fmt::Display for Undone {
     }
 }
 
+/// What a member says of itself when it reports.
+#[derive(Clone, Copy, Debug)]
+struct Said {
+    /// Which machine version it can follow at most.
+    version: u32,
+    /// Whether an operator has drained it.
+    drained: bool,
+}
+
 /// Keeps the register of the members. One per member; it acts while that one leads.
 pub(super) struct Registrar {
     raft: Raft,
@@ -94,8 +105,8 @@ pub(super) struct Registrar {
     pub(super) shared: Arc<Shared>,
     /// As whom this member greets others. Not owned: it holds the data directory.
     formation: OnceLock<Weak<Formation>>,
-    /// Which machine version each member can follow at most, as it has said in the term in which this member leads.
-    said: PlainMutex<(u64, BTreeMap<u64, u32>)>,
+    /// What each member has said in the term in which this member leads.
+    said: PlainMutex<(u64, BTreeMap<u64, Said>)>,
 }
 
 impl Registrar {
@@ -139,18 +150,22 @@ impl Registrar {
             return Some(MACHINE_VERSION);
         }
         let now = self.compass.metrics();
-        let said = self.said.lock().expect("nobody panics while it is held");
-        let leads = now.state == ServerState::Leader && said.0 == now.vote.leader_id.term;
-        said.1.get(&raft_id).copied().filter(|_| leads)
+        let leads = now.state == ServerState::Leader;
+        self.said_in(now.vote.leader_id.term, raft_id).filter(|_| leads).map(|said| said.version)
     }
 
-    fn has_said(&self, from: &PeerHello) {
+    fn said_in(&self, term: u64, raft_id: u64) -> Option<Said> {
+        let said = self.said.lock().expect("nobody panics while it is held");
+        said.1.get(&raft_id).copied().filter(|_| said.0 == term)
+    }
+
+    fn has_said(&self, from: &PeerHello, drained: bool) {
         let term = self.compass.metrics().vote.leader_id.term;
         let mut said = self.said.lock().expect("nobody panics while it is held");
         if said.0 != term {
             *said = (term, BTreeMap::new());
         }
-        said.1.insert(from.raft_id, told_version(from));
+        said.1.insert(from.raft_id, Said { version: told_version(from), drained });
     }
 
     /// Asks every other member which machine version it can follow.
@@ -251,6 +266,7 @@ impl Registrar {
                 voter: voters.contains(raft_id),
                 lag: if mine { 0 } else { last.saturating_sub(has) },
                 silent: if mine { Duration::ZERO } else { at.unwrap_or(led_for) },
+                drained: if mine { self.is_drained() } else { self.said_in(now.current_term, *raft_id).is_some_and(|said| said.drained) },
             }
         };
         let mut seats: Vec<Seat> = membership.nodes().map(seat).collect();
@@ -368,8 +384,9 @@ impl Registrar {
     }
 
     /// A member tells where it is: moves it, if that is somewhere else than the others believe, and says whether it is one at all.
-    pub(super) async fn report(&self, formation: &Formation, from: &PeerHello) -> ReportResponse {
-        let untold = |reason: String| ReportResponse { verdict: ReportVerdict::Unspecified as i32, reason };
+    pub(super) async fn report(&self, formation: &Formation, from: &PeerHello, drained: bool) -> ReportResponse {
+        let told = |verdict: ReportVerdict, reason: String, machine_time| ReportResponse { verdict: verdict as i32, reason, machine_time };
+        let untold = |reason| told(ReportVerdict::Unspecified, reason, 0);
         if self.roster().is_none() {
             return untold("this member does not lead".into());
         }
@@ -386,12 +403,12 @@ impl Registrar {
             let adding = self.roster().is_some_and(|roster| roster.seat(from.raft_id).is_some());
             return match adding {
                 true => untold("the change of the membership is not committed yet".into()),
-                false => ReportResponse { verdict: ReportVerdict::Removed as i32, reason },
+                false => told(ReportVerdict::Removed, reason, 0),
             };
         };
-        self.has_said(from);
+        self.has_said(from, drained);
         match self.relocate(formation, &known, from).await {
-            Ok(()) => ReportResponse { verdict: ReportVerdict::Member as i32, reason: String::new() },
+            Ok(()) => told(ReportVerdict::Member, String::new(), self.shared.stamps.estimate()),
             Err(error) => untold(error.to_string()),
         }
     }
@@ -533,9 +550,12 @@ impl Registrar {
         self.drained.subscribe()
     }
 
+    /// Hands over if this member is drained and another is not. Who has just come to lead waits until it has heard which of the others are: two of
+    /// them would hand over to each other without end.
     pub(super) async fn hand_over_if_drained(&self, roster: &Roster) {
         if self.is_drained()
-            && roster.heir(None).is_ok()
+            && roster.led_for >= ALL_REPORTED
+            && roster.has_heir()
             && let Err(error) = self.hand_over(None).await
         {
             tracing::warn!(%error, "this member was drained, and leads on");

@@ -18,6 +18,8 @@ pub(super) struct Seat {
     pub lag: u64,
     /// How long ago it was heard; if never, since when this member leads.
     pub silent: Duration,
+    /// Whether an operator has drained it, as far as it has said.
+    pub drained: bool,
 }
 
 /// All of them.
@@ -95,11 +97,11 @@ impl Roster {
         Ok(())
     }
 
-    /// Who takes over: the one that is asked for, or the one that is furthest.
+    /// Who takes over: the one that is asked for, or the one that is furthest of those that are not drained; of the drained only if there is no other.
     pub(super) fn heir(&self, wanted: Option<u64>) -> Result<u64, String> {
         let able = |seat: &&Seat| seat.info.raft_id != self.leader && self.is_live(seat);
         let Some(wanted) = wanted else {
-            let heir = self.voters().filter(able).min_by_key(|seat| seat.lag);
+            let heir = self.voters().filter(able).min_by_key(|seat| (seat.drained, seat.lag));
             return heir.map(|seat| seat.info.raft_id).ok_or_else(|| "no other voter answers the leader".into());
         };
         let seat = self.known(wanted)?;
@@ -109,6 +111,11 @@ impl Roster {
             (true, false) => Err("it does not answer the leader".into()),
             (true, true) => Ok(wanted),
         }
+    }
+
+    /// Whether somebody can take over who is not drained.
+    pub(super) fn has_heir(&self) -> bool {
+        self.heir(None).is_ok_and(|heir| self.seat(heir).is_some_and(|seat| !seat.drained))
     }
 
     /// Whether a fresh member may have the name of one that is there, whose disk is said to be lost. The error says why not yet.
@@ -153,13 +160,15 @@ impl Roster {
 pub(super) mod tests {
     use super::*;
 
-    /// A member with the letter's name: `A` votes, `a` learns; `?` behind it: it is silent for a minute; `+`: it is far behind.
+    /// A member with the letter's name: `A` votes, `a` learns; `?` behind it: it is silent for a minute; `+`: it is far behind;
+    /// `-`: it is drained.
     pub(in super::super) fn roster(members: &str) -> Roster {
         let seat = |(at, text): (usize, &str)| Seat {
             info: MemberInfo { raft_id: at as u64 + 1, name: text[..1].to_lowercase(), ..MemberInfo::default() },
             voter: text.starts_with(|letter: char| letter.is_ascii_uppercase()),
             lag: if text.contains('+') { LAG_MAX + 1 } else { 0 },
             silent: if text.contains('?') { Duration::from_secs(60) } else { Duration::ZERO },
+            drained: text.contains('-'),
         };
         let seats = members.split(' ').enumerate().map(seat).collect();
         Roster { seats, leader: 1, led_for: Duration::from_secs(60), joint: false, live_within: Duration::from_secs(1) }
@@ -196,6 +205,9 @@ pub(super) mod tests {
     fn leadership_goes_to_a_voter_that_is_there() {
         assert_eq!(roster("A B+ C d").heir(None), Ok(3), "the furthest");
         assert_eq!(roster("A B+ C").heir(Some(2)), Ok(2));
+        assert_eq!(roster("A- B- C+").heir(None), Ok(3), "the drained one only if there is no other");
+        assert_eq!((roster("A- B- C?").heir(None), roster("A- B- C?").has_heir()), (Ok(2), false));
+        assert!(roster("A- B- C+").has_heir() && !roster("A- b").has_heir());
         for (wanted, why) in [(1, "leads already"), (4, "a learner"), (5, "does not answer"), (9, "no member")] {
             let said = roster("A B C d E?").heir(Some(wanted)).expect_err(why);
             assert!(said.contains(why), "{said}");

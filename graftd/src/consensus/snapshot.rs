@@ -14,7 +14,7 @@ use super::codec::{Wire, decode_optional};
 use super::log_store::io_error;
 use super::types::{SnapshotMeta, StoredMembership, Types};
 use crate::observability::metrics::Metrics;
-use crate::storage::{AppliedMark, SnapshotReader, SnapshotWriter, StateStore};
+use crate::storage::{AppliedMark, CheckedSnapshot, SnapshotReader, SnapshotWriter, StateStore};
 
 /// The data of a snapshot, in one of its three lives.
 pub(crate) enum SnapshotData {
@@ -22,8 +22,8 @@ pub(crate) enum SnapshotData {
     Built,
     /// Opened, to be sent.
     Outgoing(Box<SnapshotReader>),
-    /// Received, to be installed.
-    Incoming(SnapshotWriter),
+    /// Received and checked, to be installed.
+    Incoming(Box<CheckedSnapshot>),
 }
 
 /// The way of a snapshot from one member to another, for the log: when it begins, and how it ends. A side whose other side goes away is dropped
@@ -116,13 +116,13 @@ pub(crate) fn open(state: &StateStore) -> io::Result<Option<SmSnapshotOf<Types, 
 pub(crate) async fn install(state: StateStore, meta: &SnapshotMeta, data: SnapshotData) -> io::Result<AppliedMark> {
     let work = move || {
         let received = match data {
-            SnapshotData::Incoming(writer) => writer,
+            SnapshotData::Incoming(checked) => *checked,
             SnapshotData::Outgoing(mut reader) => {
                 let mut writer = state.receive_snapshot()?;
                 while let Some(chunk) = reader.next_chunk()? {
                     writer.write_chunk(&chunk)?;
                 }
-                writer
+                state.check(writer)?
             }
             // The state file holds it already.
             SnapshotData::Built => return Ok(state.applied()),
@@ -130,11 +130,23 @@ pub(crate) async fn install(state: StateStore, meta: &SnapshotMeta, data: Snapsh
         state.install(received)
     };
     let mark = blocking(work).await?.map_err(io_error)?;
-    if meta_of(&mark)?.last_log_id != meta.last_log_id {
-        let expected = meta.last_log_id.map(|id| id.encode());
-        return Err(io::Error::other(format!("the snapshot holds log id {:?}, but it was announced as {expected:?}", mark.log_id)));
-    }
+    is_announced(&mark, meta)?;
     Ok(mark)
+}
+
+fn is_announced(mark: &AppliedMark, meta: &SnapshotMeta) -> io::Result<()> {
+    if meta_of(mark)?.last_log_id == meta.last_log_id {
+        return Ok(());
+    }
+    let expected = meta.last_log_id.map(|id| id.encode());
+    Err(io::Error::other(format!("the snapshot holds log id {:?}, but it was announced as {expected:?}", mark.log_id)))
+}
+
+/// Makes a state of what was received, before anything depends on it: openraft would end the member if that failed later.
+pub(crate) async fn check(state: StateStore, meta: &SnapshotMeta, received: SnapshotWriter) -> io::Result<SnapshotData> {
+    let checked = blocking(move || state.check(received)).await?.map_err(io_error)?;
+    is_announced(checked.mark(), meta)?;
+    Ok(SnapshotData::Incoming(Box::new(checked)))
 }
 
 /// Runs blocking work beside the runtime's tasks.

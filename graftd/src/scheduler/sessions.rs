@@ -70,6 +70,8 @@ struct Entry {
     known: bool,
     /// Of an earlier term, and not yet heard of.
     silent: bool,
+    /// Its record was refused, and it has not come again since.
+    refused: bool,
     /// Last sign of life.
     renewed: u64,
     /// `sent_ms` of the last heartbeat that renewed.
@@ -134,12 +136,13 @@ impl Sessions {
         })
     }
 
-    /// Whether the greeting can be of the process that has the session. Until it has said what it holds, the nodes of the record are what it is
-    /// taken to serve: then the greeting has to name them all.
+    /// Whether the greeting can be of the process that has the session. What that one holds, and may report results of, is of the nodes of its
+    /// record: so the greeting has to name them all, and whoever asks has shown that it may serve what it names. A process may come to serve more
+    /// nodes, and never fewer.
     fn is_of(&self, session: SessionId, hello: &SessionHello) -> bool {
-        self.entries.get(&session).is_some_and(|Entry { record, silent, .. }| {
+        self.entries.get(&session).is_some_and(|Entry { record, .. }| {
             let named = |served: &SessionNode| hello.nodes.iter().any(|(node, ..)| *node == served.node);
-            record.namespace == hello.namespace && (!silent || record.nodes.iter().all(named))
+            record.namespace == hello.namespace && record.nodes.iter().all(named)
         })
     }
 
@@ -234,6 +237,7 @@ impl Sessions {
             stream: None,
             known: false,
             silent,
+            refused: false,
             renewed: now,
             echo: 0,
             shares: BTreeMap::new(),
@@ -317,14 +321,17 @@ impl Core {
         }
     }
 
-    /// The machine refused the session's record: the worker is told, and its session forgotten.
+    /// The machine refused the session's record: the worker is told, and its session ends. If by an earlier record it holds attempts, that is with
+    /// its lease time: its process believes in them so long.
     pub(super) fn refused(&mut self, session: SessionId, reason: String) {
         if let Some(stream) = self.detach(session) {
             self.close_stream(stream, reason);
         }
-        self.tally.sessions_ended[2] += 1;
-        self.begin_closing(session, "refused");
-        self.closed(session);
+        let Some(entry) = self.sessions.entries.get_mut(&session) else { return };
+        entry.refused = true;
+        if entry.held.is_empty() {
+            self.end(session);
+        }
     }
 
     fn attach(&mut self, session: SessionId, stream: StreamId) {
@@ -333,6 +340,7 @@ impl Core {
         }
         if let Some(entry) = self.sessions.entries.get_mut(&session) {
             entry.stream = Some(stream);
+            entry.refused = false;
             entry.echo = 0;
             self.sessions.by_stream.insert(stream, session);
         }
@@ -558,11 +566,17 @@ impl Core {
                 }
                 None => LostReason::SessionLost,
             };
-            self.tally.sessions_ended[1] += 1;
-            self.begin_closing(session, "silent for its lease time");
             self.lose_all(session, reason);
-            self.propose_close(session);
+            self.end(session);
         }
+    }
+
+    /// Begins the end of a session that has not said goodbye.
+    fn end(&mut self, session: SessionId) {
+        let refused = self.sessions.entries.get(&session).is_some_and(|entry| entry.refused);
+        self.tally.sessions_ended[if refused { 2 } else { 1 }] += 1;
+        self.begin_closing(session, if refused { "refused" } else { "silent for its lease time" });
+        self.propose_close(session);
     }
 
     fn begin_closing(&mut self, session: SessionId, reason: &str) {

@@ -1,8 +1,9 @@
 //! Replacing the whole state by a received snapshot.
 //!
 //! The received bytes lie in `<file>.incoming-<n>`. They are read once, checked on the way, and become a redb file of their own,
-//! `<file>.installing`, in one durable transaction, which gives a state of an earlier version the derived tables that it lacks. Only when all checks have passed is that file renamed over the store's and the
-//! directory synced: before the rename the old state is there after a crash, after it the new one. Then the handles are exchanged under
+//! `<file>.installing`, in one durable transaction, which gives a state of an earlier version the derived tables that it lacks ([`check`]): what is
+//! damaged, or does not fit the disk, is found out while nothing depends on it yet. Then that file is renamed over the store's and the
+//! directory synced ([`install`]): before the rename the old state is there after a crash, after it the new one. Then the handles are exchanged under
 //! the lock and the overlay is dropped. The old file, nameless now, lives as long as a view or a reader of it does.
 
 use std::path::{Path, PathBuf};
@@ -57,24 +58,49 @@ fn files(shared: &Shared) -> Result<&Arc<dyn Disk>, StorageError> {
     shared.files.as_ref().ok_or_else(|| StorageError::new("receive a snapshot", "this store is over a bare disk, without a file"))
 }
 
-pub(super) fn install(shared: &Shared, snapshot: SnapshotWriter) -> Result<AppliedMark, StorageError> {
+/// A received snapshot that has passed all checks: a file that can take the place of the store's. Dropping it removes the file.
+pub struct CheckedSnapshot {
+    database: Arc<Database>,
+    base: Base,
+    file: Leftover,
+}
+
+impl CheckedSnapshot {
+    /// Up to where it goes.
+    pub fn mark(&self) -> &AppliedMark {
+        &self.base.mark
+    }
+}
+
+/// A file that goes when this does, if it is still there by that name.
+struct Leftover {
+    path: PathBuf,
+    disk: Arc<dyn Disk>,
+}
+
+impl Drop for Leftover {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed at the next open.
+        let _ = self.disk.remove(&self.path);
+    }
+}
+
+pub(super) fn check(shared: &Shared, snapshot: &SnapshotWriter) -> Result<CheckedSnapshot, StorageError> {
+    let file = Leftover { path: beside(&shared.path, INSTALLING), disk: files(shared)?.clone() };
+    let failed = StorageError::during::<String>("check a snapshot that was received for", &shared.path);
+    let (database, base) = build(&*file.disk, snapshot.path(), &file.path, shared.options.cache_bytes).map_err(failed)?;
+    Ok(CheckedSnapshot { database, base, file })
+}
+
+pub(super) fn install(shared: &Shared, snapshot: CheckedSnapshot) -> Result<AppliedMark, StorageError> {
+    let CheckedSnapshot { database, base, file } = snapshot;
     let files = files(shared)?;
     // No flush while the file is replaced.
     let mut disk = shared.disk.lock().unwrap_or_else(PoisonError::into_inner);
     shared.failure.check()?;
     let failed = StorageError::during::<String>("install a snapshot over", &shared.path);
-    let target = beside(&shared.path, INSTALLING);
-    let built = build(&**files, snapshot.path(), &target, shared.options.cache_bytes).map_err(&failed).and_then(|base| {
-        files.rename(&target, &shared.path).map_err(|error| failed(error.to_string()))?;
-        Ok(base)
-    });
-    let (database, base) = match built {
-        Ok(built) => built,
-        Err(error) => {
-            let _ = files.remove(&target);
-            return Err(error);
-        }
-    };
+    files.rename(&file.path, &shared.path).map_err(|error| failed(error.to_string()))?;
+    drop(file);
     if let Err(error) = files.sync_directory(&shared.path) {
         // Which of the two a power cut would leave is unknown now: stop, and find out by opening.
         let error = failed(error.to_string());

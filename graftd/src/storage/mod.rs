@@ -46,6 +46,7 @@ mod work;
 
 pub use disk::{Disk, RealDisk};
 pub use error::{Fault, StorageError};
+pub use install::CheckedSnapshot;
 pub use log::{Durable, LogOptions, LogRecovered, LogStore, StoredEntry};
 pub use snapshot::{SNAPSHOT_CHUNK_BYTES, SnapshotReader, SnapshotWriter};
 pub use state_store::{StateOptions, StateStore};

@@ -17,6 +17,7 @@ use redb::{Database, ReadableDatabase, StorageBackend, TableError};
 
 use super::disk::{Disk, RealDisk};
 use super::error::{Failure, StorageError};
+use super::install::CheckedSnapshot;
 use super::layers::{Base, Layers};
 use super::overlay::Generation;
 use super::snapshot::{SnapshotReader, SnapshotWriter};
@@ -295,13 +296,21 @@ impl StateStore {
         install::receive(self.shared())
     }
 
-    /// Replaces the whole state by a received snapshot, atomically: after a crash at any moment the old state is there or the new one.
+    /// Makes a file of a received snapshot that can take the place of the store's. One at a time.
+    ///
+    /// # Errors
+    /// The snapshot is truncated, damaged or of another format, or cannot be written. Nothing has changed then.
+    pub fn check(&self, snapshot: SnapshotWriter) -> Result<CheckedSnapshot, StorageError> {
+        install::check(self.shared(), &snapshot)
+    }
+
+    /// Replaces the whole state by that of a snapshot, atomically: after a crash at any moment the old state is there or the new one.
     /// Views and snapshot readers that were taken before stay as they are. Returns the snapshot's mark.
     ///
     /// # Errors
-    /// The snapshot is truncated, damaged or of another format, or cannot be written: nothing has changed then. If it is only unknown
-    /// whether the new file's name is durable, the store has failed too.
-    pub fn install(&self, snapshot: SnapshotWriter) -> Result<AppliedMark, StorageError> {
+    /// The file cannot take the place: nothing has changed then. If it is only unknown whether its new name is durable, the store has failed
+    /// too.
+    pub fn install(&self, snapshot: CheckedSnapshot) -> Result<AppliedMark, StorageError> {
         install::install(self.shared(), snapshot)
     }
 

@@ -3,19 +3,22 @@
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
+use graft_machine::command::{Command, Envelope, SetLimit};
 use graft_machine::reply::Reply;
+use graft_machine::session::Limit;
 use graft_machine::state::StateRead;
 use graft_machine::tables::{NameKey, Names};
 use graft_proto::peer::v1::peer_service_client::PeerServiceClient;
 use graft_proto::peer::v1::{PeerHeader, ProtocolRange, ReadIndexRequest};
-use graftd::consensus::{ConsensusOptions, Leadership, MemberInfo};
+use graftd::clock::Clock;
+use graftd::consensus::{ConsensusOptions, Leadership, MemberInfo, ProposeError};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::Code;
 use tonic::transport::Server;
 
-use crate::member::{Member, info, open, options, start};
+use crate::member::{Member, info, open_with, options, start};
 
 /// A member with its listener; one that is down keeps its directory and address.
 struct Seat {
@@ -34,8 +37,8 @@ struct Cluster {
 }
 
 impl Seat {
-    async fn start(&mut self, listener: TcpListener, options: ConsensusOptions) {
-        let member = open(self.dir.path(), options).await;
+    async fn start(&mut self, listener: TcpListener, options: ConsensusOptions, clock: Clock) {
+        let member = open_with(self.dir.path(), options, clock).await;
         let service = member.consensus.peer_service_without_formation();
         let listening = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         listener.set_nonblocking(true).expect("a listener for tokio");
@@ -71,7 +74,7 @@ impl Cluster {
         }
         for (seat, listener) in seats.iter_mut().zip(listeners) {
             let options = adjust(options(seat.info.clone()));
-            seat.start(listener, options).await;
+            seat.start(listener, options, Clock::system()).await;
         }
         let cluster = Self { seats, adjust };
         let members = cluster.seats.iter().map(|seat| seat.info.clone()).collect();
@@ -98,13 +101,18 @@ impl Cluster {
     }
 
     async fn restart(&mut self, at: usize) {
+        self.restart_at(at, Clock::system()).await;
+    }
+
+    /// The same, by another clock.
+    async fn restart_at(&mut self, at: usize, clock: Clock) {
         let mut listener = TcpListener::bind(self.seats[at].address);
         while listener.is_err() {
             tokio::task::yield_now().await;
             listener = TcpListener::bind(self.seats[at].address);
         }
         let options = (self.adjust)(options(self.seats[at].info.clone()));
-        self.seats[at].start(listener.expect("bound"), options).await;
+        self.seats[at].start(listener.expect("bound"), options, clock).await;
     }
 
     fn member(&self, at: usize) -> &Member {
@@ -150,6 +158,54 @@ async fn a_follower_s_command_goes_to_the_leader_and_every_member_reads_it() {
     assert_eq!(cluster.member(follower).consensus.members().len(), 3);
     assert!(cluster.member(leader).consensus.leader_lease_until().is_some());
     assert!(cluster.member(follower).consensus.leader_lease_until().is_none());
+}
+
+/// Commands of many callers go to the leader together, and each is refused by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_start_that_there_is_no_room_for_holds_up_nothing_that_a_follower_sends_with_it() {
+    let cluster = Cluster::form(|options| ConsensusOptions { entries_in_flight: 1, ..options }).await;
+    let leader = cluster.leader().await;
+    let (leads, follows) = (&cluster.member(leader).consensus, &cluster.member((leader + 1) % 3).consensus);
+    let mut told = follows.leadership();
+    told.wait_for(|told| matches!(told, Leadership::Follower { leader: Some(_), .. })).await.expect("it runs");
+    leads.refuse_starts(Some("the disk is nearly full".into()));
+    let limit = |n: u32| {
+        let set = SetLimit {
+            namespace: "default".into(),
+            node: format!("n{n}"),
+            limit: Some(Limit { max: n + 1, ..Limit::default() }),
+            ..SetLimit::default()
+        };
+        Envelope::internal("client:test", Command::SetLimit(set))
+    };
+    let all = (0..200).map(|n| follows.propose(if n % 2 == 0 { start(&format!("order-{n}")) } else { limit(n) }));
+    let batches = &cluster.member((leader + 1) % 3).metrics.raft.forwarded;
+    for (n, outcome) in futures::future::join_all(all).await.into_iter().enumerate() {
+        match n % 2 {
+            0 => assert_eq!(outcome, Err(ProposeError::NoRoom { reason: "the disk is nearly full".into() }), "start {n}"),
+            _ => assert!(matches!(outcome, Ok(Ok(_))), "limit {n}: {outcome:?}"),
+        }
+    }
+    assert_eq!(batches.get(), 200, "all went to the leader");
+    leads.refuse_starts(None);
+    cluster.ensure((leader + 1) % 3, "after").await;
+}
+
+/// Where nothing is written for long, no entry tells a member what time it is: the others do, before it answers anybody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_wrong_clock_never_becomes_the_time_of_the_cluster() {
+    const YEAR_MS: u64 = 365 * 24 * 3_600_000;
+    let mut cluster = Cluster::form(|options| options).await;
+    let leader = cluster.leader().await;
+    cluster.ensure(leader, "before").await;
+    let wrong = (leader + 1) % 3;
+    while !cluster.knows(wrong, "before").await {}
+    cluster.crash(wrong).await;
+    cluster.restart_at(wrong, Clock::manual(Clock::system().wall_ms() + YEAR_MS)).await;
+    let member = &cluster.member(wrong).consensus;
+    while member.read_barrier().await.is_err() {}
+    let ahead = member.machine_time().saturating_sub(cluster.member(leader).consensus.machine_time());
+    assert!(ahead < 60_000, "{ahead} ms");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -43,7 +43,7 @@ pub fn install(store: &StateStore, chunks: &[Bytes]) -> Result<AppliedMark, Stor
     for chunk in chunks {
         writer.write_chunk(chunk)?;
     }
-    store.install(writer)
+    store.install(store.check(writer)?)
 }
 
 #[test]

@@ -275,7 +275,7 @@ impl State {
                 for chunk in chunks {
                     writer.write_chunk(chunk).map_err(text)?;
                 }
-                let mark = store.install(writer).map_err(text)?;
+                let mark = store.check(writer).and_then(|checked| store.install(checked)).map_err(text)?;
                 if Mark::decode(&mark) != *at {
                     return Err(format!("D4: a snapshot of {at:?} was installed as {mark:?}"));
                 }

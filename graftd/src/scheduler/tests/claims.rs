@@ -87,6 +87,10 @@ fn a_session_is_of_the_process_that_opened_it() {
     assert_eq!(w.closed.iter().filter(|(stream, _)| *stream == 3).count(), 1, "{:?}", w.closed);
     w.complete(1, &task, &[]);
     assert_eq!(w.acks(), vec![(task.at, task.lease, Resolution::Applied)], "its own stream goes on");
+    // Nor is it of one that serves other nodes: it would report results of what it may not serve.
+    w.closed.clear();
+    w.attach(6, "one", &[("b", 1, 0)]);
+    assert_eq!(w.closed.iter().filter(|(stream, _)| *stream == 6).count(), 1, "{:?}", w.closed);
     // Before it has said what it holds, its record says what it is given: the greeting has to name all of that.
     w.next_term();
     for (namespace, node) in [("other", "a"), ("default", "b")] {

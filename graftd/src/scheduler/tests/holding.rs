@@ -83,6 +83,27 @@ fn a_worker_that_stays_away_is_a_lost_session() {
 }
 
 #[test]
+fn what_a_session_holds_whose_new_record_is_refused_goes_to_somebody_else_in_time() {
+    let mut w = World::new();
+    w.start("w", &[a()]);
+    w.worker(1, "one", 1);
+    let task = w.task();
+    w.attach(2, "one", &[("a", 1, 0), ("no\nnode", 1, 0)]);
+    assert_eq!(w.closed.iter().filter(|(stream, _)| *stream == 2).count(), 1, "{:?}", w.closed);
+    assert_eq!(losses(&w), vec![], "its process believes in what it holds");
+    w.pass(LEASE);
+    assert_eq!(losses(&w), vec![(1, LostReason::SessionLost as i32)]);
+    assert_eq!(view::sessions(&w.state, None, 10).len(), 0);
+    w.worker(3, "two", 1);
+    assert_eq!(w.task().at, AttemptRef { attempt: 2, ..task.at });
+    // Nobody is shut out who comes again with a good one, in the same process.
+    w.attach(4, "four", &[("no\nnode", 1, 0)]);
+    w.worker(5, "four", 1);
+    w.start("x", &[a()]);
+    assert_eq!(w.task().at.attempt, 1);
+}
+
+#[test]
 fn what_never_arrived_is_handed_back_when_the_worker_says_what_it_holds() {
     let mut w = World::new();
     w.start("w", &[a()]);
