@@ -69,7 +69,8 @@ fn main() {
         writer.write_chunk(&chunk).expect("it can be written");
     }
     let received = began.elapsed();
-    to.install(writer).expect("it is a snapshot");
+    let checked = to.check(writer).expect("it is a snapshot");
+    to.install(checked).expect("it takes the place");
     let installed = began.elapsed();
     println!(
         "a snapshot of {} MB: read and received in {} ms, installed after {} ms",

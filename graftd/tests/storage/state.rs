@@ -195,7 +195,7 @@ fn a_damaged_snapshot_changes_nothing() {
     put(&store, 5, 5);
     let refused = |bytes: &[u8]| install(&store, &[Bytes::copy_from_slice(bytes)]).unwrap_err().to_string();
     for cut in (0..good.len()).step_by(3) {
-        assert!(refused(&good[..cut]).contains("install a snapshot"), "cut at {cut}");
+        assert!(refused(&good[..cut]).contains("check a snapshot"), "cut at {cut}");
     }
     for at in (0..good.len()).step_by(3) {
         let mut bad = good.clone();
