@@ -1,7 +1,7 @@
 //! Replacing the whole state by a received snapshot.
 //!
 //! The received bytes lie in `<file>.incoming-<n>`. They are read once, checked on the way, and become a redb file of their own,
-//! `<file>.installing`, in one durable transaction, which gives a state of an earlier version the derived tables that it lacks ([`check`]): what is
+//! `<file>.installing-<n>`, in one durable transaction, which gives a state of an earlier version the derived tables that it lacks ([`check`]): what is
 //! damaged, or does not fit the disk, is found out while nothing depends on it yet. Then that file is renamed over the store's and the
 //! directory synced ([`install`]): before the rename the old state is there after a crash, after it the new one. Then the handles are exchanged under
 //! the lock and the overlay is dropped. The old file, nameless now, lives as long as a view or a reader of it does.
@@ -20,12 +20,15 @@ use super::state_file::{RECORDS, STATE, make_tables, write_mark};
 use super::state_store::Shared;
 use super::{AppliedMark, file, rebuild};
 
-const INCOMING: &str = ".incoming-";
+const INCOMING: &str = ".incoming";
 const INSTALLING: &str = ".installing";
 
+/// A name beside the store's that nobody has had since the process began: a snapshot may still be checked, or wait to be installed, when the next
+/// one comes.
 fn beside(path: &Path, suffix: &str) -> PathBuf {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
     let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
+    name.push(format!("{suffix}-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
     PathBuf::from(name)
 }
 
@@ -47,9 +50,8 @@ pub(super) fn remove_leftovers(disk: &dyn Disk, path: &Path) -> Result<(), Stora
 }
 
 pub(super) fn receive(shared: &Shared) -> Result<SnapshotWriter, StorageError> {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
     let disk = files(shared)?;
-    let path = beside(&shared.path, &format!("{INCOMING}{}", COUNT.fetch_add(1, Ordering::Relaxed)));
+    let path = beside(&shared.path, INCOMING);
     let file = disk.scratch(&path).map_err(StorageError::during("make", &path))?;
     Ok(SnapshotWriter::new(file, path, disk.clone()))
 }
@@ -126,7 +128,6 @@ pub(super) fn install(shared: &Shared, snapshot: CheckedSnapshot) -> Result<Appl
 }
 
 fn build(disk: &dyn Disk, from: &Path, target: &Path, cache_bytes: usize) -> Result<(Arc<Database>, Base), String> {
-    let _ = disk.remove(target);
     let input = disk.read(from).map_err(|error| error.to_string())?;
     let mut parser = SnapshotParser::new(input)?;
     let database = file::open_database(disk, target, STATE, cache_bytes).map_err(|error| error.to_string())?;

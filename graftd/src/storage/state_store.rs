@@ -296,7 +296,7 @@ impl StateStore {
         install::receive(self.shared())
     }
 
-    /// Makes a file of a received snapshot that can take the place of the store's. One at a time.
+    /// Makes a file of a received snapshot that can take the place of the store's.
     ///
     /// # Errors
     /// The snapshot is truncated, damaged or of another format, or cannot be written. Nothing has changed then.

@@ -211,6 +211,30 @@ fn a_damaged_snapshot_changes_nothing() {
 }
 
 #[test]
+fn a_snapshot_that_waits_to_be_installed_is_not_disturbed_by_the_next() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.redb");
+    let store = StateStore::open(&path, IDLE, None).unwrap();
+    let mut checked = Vec::new();
+    for index in 1..=3 {
+        put(&store, index, index);
+        store.flush().unwrap();
+        let mut writer = store.receive_snapshot().unwrap();
+        chunks(store.snapshot()).iter().for_each(|chunk| writer.write_chunk(chunk).unwrap());
+        checked.push(store.check(writer).unwrap());
+    }
+    assert_eq!(checked.iter().map(|one| one.mark().index).collect::<Vec<_>>(), [1, 2, 3]);
+    for (one, index) in checked.drain(..2).zip([1, 2]) {
+        assert_eq!(store.install(one).unwrap(), mark(index));
+    }
+    drop(checked);
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left beside the store");
+    drop(store);
+    let store = StateStore::open(&path, IDLE, None).unwrap();
+    assert_eq!((store.applied(), count(&store.view())), (mark(2), 2));
+}
+
+#[test]
 fn leftovers_of_an_interrupted_install_are_removed_at_open() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state.redb");
@@ -218,7 +242,7 @@ fn leftovers_of_an_interrupted_install_are_removed_at_open() {
     put(&store, 1, 1);
     store.flush().unwrap();
     drop(store);
-    for name in ["state.redb.installing", "state.redb.incoming-0", "state.redb.incoming-17"] {
+    for name in ["state.redb.installing", "state.redb.installing-3", "state.redb.incoming-0", "state.redb.incoming-17"] {
         std::fs::write(directory.path().join(name), b"half").unwrap();
     }
     std::fs::write(directory.path().join("state.redb.mine"), b"kept").unwrap();
