@@ -6,7 +6,7 @@
 //! - **duplicated**: a step took effect twice, an attempt was executed twice under one lease, or one request made two runs.
 //! - **stuck**: a workflow has not ended, so long after everything was healed.
 //! - **violations**: all else that must not be: a refused start that took effect, a mark without an execution, a history that is not
-//!   linearizable, a join that fired too early, a lease that should not have been ([`leases`](super::leases)), a member that ended without a reason.
+//!   linearizable, a join that fired too early, a lease that should not have been ([`leases`]), a member that ended without a reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -138,7 +138,7 @@ fn below(origin: &Uri) -> Result<Uri, String> {
 /// The headers in a file: `name: value` in a line; blank lines, and those that begin with `#`, are passed over.
 ///
 /// # Errors
-/// If it cannot be read, is larger than [`HEADERS_BYTES_MAX`], or a line is no header. No value is repeated.
+/// If it cannot be read, is larger than `HEADERS_BYTES_MAX`, or a line is no header. No value is repeated.
 pub fn headers(file: &Path) -> Result<HeaderMap, String> {
     let wrong = |why: String| format!("{}: {why}", file.display());
     let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
