@@ -74,21 +74,32 @@ impl CheckedSnapshot {
     }
 }
 
-/// A file that goes when this does, if it is still there by that name.
+/// A file that goes when this does, unless it was given another name.
 struct Leftover {
     path: PathBuf,
     disk: Arc<dyn Disk>,
+    renamed: bool,
+}
+
+impl Leftover {
+    fn rename(mut self, to: &Path) -> std::io::Result<()> {
+        self.disk.rename(&self.path, to)?;
+        self.renamed = true;
+        Ok(())
+    }
 }
 
 impl Drop for Leftover {
     fn drop(&mut self) {
-        // What cannot be removed now is removed at the next open.
-        let _ = self.disk.remove(&self.path);
+        if !self.renamed {
+            // What cannot be removed now is removed at the next open.
+            let _ = self.disk.remove(&self.path);
+        }
     }
 }
 
 pub(super) fn check(shared: &Shared, snapshot: &SnapshotWriter) -> Result<CheckedSnapshot, StorageError> {
-    let file = Leftover { path: beside(&shared.path, INSTALLING), disk: files(shared)?.clone() };
+    let file = Leftover { path: beside(&shared.path, INSTALLING), disk: files(shared)?.clone(), renamed: false };
     let failed = StorageError::during::<String>("check a snapshot that was received for", &shared.path);
     let (database, base) = build(&*file.disk, snapshot.path(), &file.path, shared.options.cache_bytes).map_err(failed)?;
     Ok(CheckedSnapshot { database, base, file })
@@ -101,8 +112,7 @@ pub(super) fn install(shared: &Shared, snapshot: CheckedSnapshot) -> Result<Appl
     let mut disk = shared.disk.lock().unwrap_or_else(PoisonError::into_inner);
     shared.failure.check()?;
     let failed = StorageError::during::<String>("install a snapshot over", &shared.path);
-    files.rename(&file.path, &shared.path).map_err(|error| failed(error.to_string()))?;
-    drop(file);
+    file.rename(&shared.path).map_err(|error| failed(error.to_string()))?;
     if let Err(error) = files.sync_directory(&shared.path) {
         // Which of the two a power cut would leave is unknown now: stop, and find out by opening.
         let error = failed(error.to_string());
