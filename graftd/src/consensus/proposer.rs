@@ -57,6 +57,7 @@ const SWEEP: Duration = Duration::from_millis(250);
 const OVERLOADED_RETRY_MS: u64 = 100;
 /// What they are told.
 pub(super) const OVERLOADED: ProposeError = ProposeError::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS };
+
 /// Entries of earlier leaders whose stamps a new one looks at: only elections leave entries without one.
 const STAMPS_LOOKED_AT: u64 = 64;
 /// Of them, so many bytes are looked at.
