@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const STEPS: u32 = 3;
 
 /// What only the leader may say.
-const OF_THE_LEADER: [&str; 16] = [
+const OF_THE_LEADER: [&str; 17] = [
     "graft_workflows_open",
     "graft_workflows_kept",
     "graft_tasks{",
@@ -28,6 +28,7 @@ const OF_THE_LEADER: [&str; 16] = [
     "graft_attempts_held",
     "graft_workers_connected",
     "graft_node_tasks_waiting",
+    "graft_node_tasks_held_back",
     "graft_node_attempts_held",
     "graft_node_workers",
     "graft_node_slots",

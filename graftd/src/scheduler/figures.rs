@@ -36,10 +36,13 @@ impl Core {
         let serving: BTreeMap<QueueId, Serving> = self.sessions.serving();
         let row = |(queue, namespace, node, waiting): (QueueId, &str, &str, u64)| {
             let Serving { workers, slots } = serving.get(&queue).copied().unwrap_or_default();
+            let limited = !(self.limits.node_has_room(queue) && self.limits.total_has_room());
+            let held_back = if limited && !self.queues.get(queue).takers.is_empty() { waiting } else { 0 };
             QueueRow {
                 namespace: namespace.to_owned(),
                 node: node.to_owned(),
                 waiting,
+                held_back,
                 waiting_since: self.queues.get(queue).waiting_since(),
                 held: self.limits.held(queue),
                 workers,

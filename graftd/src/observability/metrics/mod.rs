@@ -35,7 +35,8 @@
 //! | dispatch from the backlog or at once | `graft_task_schedule_to_start_seconds{node}`: how long, and not which way |
 //! | ages | the time since when, as `*_timestamp_seconds`: it is right between two looks as well |
 //! | polls of workers | nothing: work is sent to who has said how much it takes (`graft_node_slots`) |
-//! | signals, throttling | nothing yet: they come with what they count |
+//! | throttling | `graft_node_tasks_held_back{namespace,node}`: how many tasks a limit keeps from workers now, and not how often |
+//! | signals | nothing yet: they come with what they count |
 
 mod api;
 mod cluster;

@@ -43,6 +43,8 @@ pub struct QueueRow {
     pub node: String,
     /// Ready tasks that wait in memory: at least so many wait.
     pub waiting: u64,
+    /// Of them, what a limit keeps from workers that would take it.
+    pub held_back: u64,
     /// Since when the one waits that waits longest, in milliseconds since 1970.
     pub waiting_since: Option<u64>,
     /// Attempts that are held.
@@ -57,6 +59,7 @@ pub struct QueueRow {
 #[derive(Debug)]
 pub struct QueueRows {
     waiting: Rows,
+    held_back: Rows,
     waiting_since: Rows,
     held: Rows,
     workers: Rows,
@@ -103,6 +106,7 @@ impl QueueRows {
         let rows = |name: &str, help: &str| Rows::new(r, name, help, &["namespace", "node"]);
         Self {
             waiting: rows("graft_node_tasks_waiting", "Ready tasks of the node that wait in memory"),
+            held_back: rows("graft_node_tasks_held_back", "Of these, what a concurrency limit keeps from workers that would take it"),
             waiting_since: rows("graft_node_waiting_since_timestamp_seconds", "Since when the task of the node waits that waits longest"),
             held: rows("graft_node_attempts_held", "Attempts of the node that are held"),
             workers: rows("graft_node_workers", "Workers that are connected and serve the node"),
@@ -120,12 +124,14 @@ impl QueueRows {
             let known = shown.entry(labels.to_vec()).or_default();
             known.waiting_since = [known.waiting_since, row.waiting_since].into_iter().flatten().min();
             known.waiting += row.waiting;
+            known.held_back += row.held_back;
             known.held += row.held;
             known.workers += row.workers;
             known.slots += row.slots;
         }
         let number = |of: fn(&QueueRow) -> u64| shown.iter().map(move |(labels, row)| (labels.clone(), of(row) as i64));
         self.waiting.show(number(|row| row.waiting));
+        self.held_back.show(number(|row| row.held_back));
         self.held.show(number(|row| row.held));
         self.workers.show(number(|row| row.workers));
         self.slots.show(number(|row| row.slots));

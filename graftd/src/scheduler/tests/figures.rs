@@ -30,6 +30,24 @@ fn a_node_says_what_waits_and_since_when_what_is_held_and_who_serves_it() {
 }
 
 #[test]
+fn what_a_limit_keeps_from_a_worker_is_told_apart_from_what_waits_for_one() {
+    let mut w = World::new();
+    w.limit("a", 1);
+    w.start("first", &[a()]);
+    w.start("second", &[a()]);
+    w.start("third", &[a()]);
+    assert_eq!((row(&w).waiting, row(&w).held_back), (3, 0), "no worker is there");
+    w.worker(1, "one", 2);
+    assert_eq!((row(&w).waiting, row(&w).held, row(&w).held_back), (2, 1, 2), "it would take one more");
+    w.limit("a", 2);
+    assert_eq!((row(&w).waiting, row(&w).held, row(&w).held_back), (1, 2, 0), "it is full");
+    w.limit("a", 0);
+    w.limit("", 2);
+    w.worker(2, "two", 1);
+    assert_eq!((row(&w).waiting, row(&w).held_back), (1, 1), "a limit of the whole cluster counts as well");
+}
+
+#[test]
 fn sessions_end_with_a_goodbye_or_because_they_are_silent() {
     let mut w = World::new();
     w.worker(1, "one", 1);
