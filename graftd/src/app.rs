@@ -48,6 +48,7 @@ use tonic::transport::Server;
 
 use crate::api;
 use crate::auth::{Auth, AuthOptions};
+use crate::built;
 use crate::clock::Clock;
 use crate::config::{Change, Config, ConfigError, HostPort, Loaded};
 use crate::consensus::{Consensus, Peers, unreadable};
@@ -241,7 +242,7 @@ impl Prepared {
         let formation = Arc::new(Formation::new(me.clone(), data_dir.clone(), promise, marker, metrics.clone()));
         let (scheduler, scheduler_task) = Scheduler::start(consensus.clone(), options::scheduler(&config, policy), clock, metrics.clone());
         let info = api::ServerInfo {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: built::VERSION.to_owned(),
             member_name: me.candidate.name.clone(),
             client_address: me.candidate.client_address.clone(),
             is_secure: client_tls.is_some(),

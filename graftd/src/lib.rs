@@ -22,6 +22,7 @@
 
 // The leaves.
 pub mod auth;
+pub mod built;
 pub mod clock;
 pub mod config;
 pub mod crowd;

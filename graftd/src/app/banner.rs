@@ -1,6 +1,7 @@
 //! The first lines, printed before anything is opened.
 
 use crate::api::Urls;
+use crate::built;
 use crate::config::Config;
 use crate::discovery::formation_rules::{Bootstrap, Me};
 use crate::discovery::records::Marker;
@@ -14,7 +15,7 @@ pub(super) fn banner(me: &Me, config: &Config, marker: Option<&Marker>) -> Strin
     let url = Urls { is_secure: secure }.of(&me.candidate.client_address);
     let data = config.node.data_dir.display();
     let mut lines = vec![
-        ("graftd", env!("CARGO_PKG_VERSION").to_owned()),
+        ("graftd", built::VERSION.to_owned()),
         ("member", me.candidate.name.clone()),
         ("clients", format!("{url}  (gRPC, /api/v1, /readyz, /metrics)")),
         ("data", data.to_string()),

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::LogFormat;
+use crate::built;
 
 /// Durable workflow orchestration: the Graft daemon.
 ///
 /// With no arguments it is a single development member on loopback that keeps its data in ./graft-data.
 #[derive(Clone, Debug, Default, Parser)]
-#[command(name = "graftd", version, after_help = EXAMPLES)]
+#[command(name = "graftd", version, long_version = built::IN_WORDS, after_help = EXAMPLES)]
 pub struct Cli {
     /// Settings.
     #[command(flatten)]

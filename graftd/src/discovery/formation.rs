@@ -13,6 +13,7 @@ use super::data_dir::DataDir;
 use super::formation_rules::{Decision, Facts, Me, Standing, Unsuitable, consider, decide, nominate, on_formed};
 use super::protocol::{PROTOCOL, speaks_with};
 use super::records::{Candidate, FORMAT, Marker, Proposal};
+use crate::built::VERSION;
 use crate::observability::metrics::Metrics;
 
 /// Shared in an `Arc`. Everything in it is decided under one lock, and what was decided is on disk before anybody hears of it.
@@ -40,9 +41,6 @@ struct State {
 
 /// Raft ids that are remembered as having greeted.
 const GREETED_MAX: usize = 1_024;
-
-/// Version of this program.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 impl Formation {
     /// Takes up what the data directory says.

@@ -6,6 +6,7 @@ use prometheus::{Counter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use tokio::runtime::Handle;
 
 use super::logged;
+use crate::built;
 
 const BUILT_IN: &str = "a metric of this file has a valid name and is registered once";
 
@@ -110,11 +111,12 @@ impl Collector for Process {
 }
 
 /// Adds what the system says of this process (`process_*`), what its runtime does (`graft_tokio_*`), how much it logs
-/// (`graft_log_lines_total`) and `graft_build_info{version}`. Call inside the runtime.
+/// (`graft_log_lines_total`) and `graft_build_info{version,commit,rustc}`. Call inside the runtime.
 pub fn register(registry: &Registry) {
     registry.register(Box::new(Process::new(Handle::current()))).expect(BUILT_IN);
-    let build = IntGaugeVec::new(Opts::new("graft_build_info", "What is running; always 1"), &["version"]).expect(BUILT_IN);
-    build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    let build =
+        IntGaugeVec::new(Opts::new("graft_build_info", "What is running; always 1"), &["version", "commit", "rustc"]).expect(BUILT_IN);
+    build.with_label_values(&[built::VERSION, built::COMMIT, built::RUSTC]).set(1);
     registry.register(Box::new(build)).expect(BUILT_IN);
 }
 

@@ -17,6 +17,7 @@ use super::collector::Collector;
 use super::facts::{Fact, What};
 use super::spans;
 use super::trail::{Trail, Trails};
+use crate::built;
 use crate::observability::metrics::TraceMetrics;
 
 /// Most spans of one message to the collector.
@@ -101,7 +102,7 @@ impl Exporter {
             return;
         }
         let count = spans.len() as u64;
-        let scope = InstrumentationScope { name: "graftd".into(), version: env!("CARGO_PKG_VERSION").into(), ..Default::default() };
+        let scope = InstrumentationScope { name: "graftd".into(), version: built::VERSION.into(), ..Default::default() };
         let scope_spans = vec![ScopeSpans { scope: Some(scope), spans, ..Default::default() }];
         let resource_spans = vec![ResourceSpans { resource: Some(self.collector.resource.clone()), scope_spans, ..Default::default() }];
         let request = ExportTraceServiceRequest { resource_spans };

@@ -56,6 +56,7 @@ use prometheus::IntCounter;
 use tokio::sync::mpsc;
 
 use super::metrics::TraceMetrics;
+use crate::built;
 use collector::{Address, Collector};
 use export::Exporter;
 use facts::{Fact, Subject, What};
@@ -96,7 +97,7 @@ impl Traces {
             spans::text("service.name", "graftd"),
             spans::text("service.namespace", &cluster),
             spans::text("service.instance.id", &member),
-            spans::text("service.version", env!("CARGO_PKG_VERSION")),
+            spans::text("service.version", built::VERSION),
         ];
         let collector = Collector { address, resource: Resource { attributes, ..Resource::default() } };
         let (facts, receiver) = mpsc::channel(FACTS_QUEUED);
