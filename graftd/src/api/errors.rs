@@ -20,6 +20,7 @@ impl From<ProposeError> for Fault {
                 retry_after_ms: NO_ROOM_RETRY_MS,
                 ..Self::new(ErrorCode::NoRoom, "the cluster", format!("starts no workflow now: {reason}"))
             },
+            ProposeError::Overdue => Self::new(ErrorCode::Overloaded, "the cluster", "did not get to it while its caller waited"),
             ProposeError::Unknown { reason } => {
                 Self::new(ErrorCode::OutcomeUnknown, "the request", format!("has an unknown outcome: {reason}"))
             }

@@ -19,13 +19,11 @@ use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
-use super::Shared;
 use super::requests::CLIENT_METADATA;
+use super::{Shared, waits};
 use crate::consensus::{Leadership, MemberInfo, never_sent};
 use crate::tls::members::{LinkOptions, PeerCaller};
 
-/// In which a caller says how long it waits for an answer. Source: "gRPC over HTTP2", section Requests.
-const TIMEOUT: &str = "grpc-timeout";
 /// Longest time to connect to another member.
 const CONNECT_MAX: Duration = Duration::from_secs(1);
 /// Longest time for its answer, connecting included.
@@ -58,10 +56,9 @@ impl Caller {
     }
 
     fn told(metadata: &MetadataMap) -> Self {
-        let waits = metadata.get(TIMEOUT).and_then(|timeout| read_timeout(timeout.to_str().ok()?));
         Self {
             name: metadata.get(CLIENT_METADATA).cloned(),
-            until: Instant::now() + waits.unwrap_or(ANSWER_MAX).min(ANSWER_MAX),
+            until: Instant::now() + waits::of(metadata.as_ref()).unwrap_or(ANSWER_MAX).min(ANSWER_MAX),
             is_member: false,
         }
     }
@@ -109,21 +106,6 @@ pub(super) async fn of_a_member(
         }
     }
     next.run(request).await
-}
-
-/// At most 8 digits and a unit.
-fn read_timeout(text: &str) -> Option<Duration> {
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let count: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
-    Some(match unit {
-        "H" => Duration::from_secs(count * 3_600),
-        "M" => Duration::from_secs(count * 60),
-        "S" => Duration::from_secs(count),
-        "m" => Duration::from_millis(count),
-        "u" => Duration::from_micros(count),
-        "n" => Duration::from_nanos(count),
-        _ => return None,
-    })
 }
 
 /// The leader's list of workers.
@@ -190,29 +172,16 @@ fn dial(shared: &Shared, name: &str, peer_address: &str, options: LinkOptions) -
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_timeout_is_read_in_every_unit_and_nothing_else_is() {
-        let good = [("2H", 7_200_000_000_000), ("3M", 180_000_000_000), ("4S", 4_000_000_000), ("5m", 5_000_000), ("6u", 6_000), ("7n", 7)];
-        for (text, nanos) in good {
-            assert_eq!(read_timeout(text), Some(Duration::from_nanos(nanos)), "{text}");
-        }
-        for bad in ["", "S", "5", "5s", "-5S", "5 S", "123456789S", "5é"] {
-            assert_eq!(read_timeout(bad), None, "{bad}");
-        }
-    }
-
     #[tokio::test(start_paused = true)]
     async fn what_is_passed_on_names_the_caller_and_waits_no_longer_than_it() {
         let mut metadata = MetadataMap::new();
         metadata.insert(CLIENT_METADATA, MetadataValue::from_static("billing"));
-        metadata.insert(TIMEOUT, MetadataValue::from_static("250m"));
+        metadata.insert(waits::TIMEOUT, MetadataValue::from_static("250m"));
         let caller = Caller::told(&metadata);
         tokio::time::advance(Duration::from_millis(50)).await;
         let passed_on = caller.asked(());
-        let told = |name: &str| passed_on.metadata().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        assert_eq!(told(CLIENT_METADATA).as_deref(), Some("billing"));
-        let left = told(TIMEOUT).and_then(|timeout| read_timeout(&timeout));
-        assert_eq!(left, Some(Duration::from_millis(200)));
+        assert_eq!(passed_on.metadata().get(CLIENT_METADATA).and_then(|name| name.to_str().ok()), Some("billing"));
+        assert_eq!(waits::of(passed_on.metadata().as_ref()), Some(Duration::from_millis(200)));
         assert!(!Caller::of(&passed_on).is_member, "that says the port, not the request");
         let mut of_a_member = passed_on;
         of_a_member.extensions_mut().insert(PeerCaller::Anybody);

@@ -62,6 +62,7 @@ mod tasks;
 mod timed;
 mod tokens;
 mod unread;
+mod waits;
 mod watch;
 mod worker;
 mod workflows;

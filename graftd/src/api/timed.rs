@@ -1,5 +1,6 @@
 //! Before everything else: how long requests take, and how many there are at a time. gRPC by its method, HTTP by the route that answers
-//! (REST's without `/api/v1`); paths that nobody answers count as one. A stream is timed until it is opened.
+//! (REST's without `/api/v1`); paths that nobody answers count as one. A stream is timed until it is opened. How long its caller waits goes along
+//! with a request ([`Patience`]).
 
 use std::sync::Arc;
 
@@ -11,7 +12,8 @@ use prometheus::IntGauge;
 use tokio::time::Instant;
 
 use super::methods::METHODS;
-use super::{Shared, http as plain};
+use super::{Shared, http as plain, waits};
+use crate::consensus::Patience;
 
 /// The route of what is not there.
 const NOWHERE: &str = "none";
@@ -54,7 +56,8 @@ pub(super) async fn watch(State(shared): State<Arc<Shared>>, request: Request, n
     let endpoint = plain::ENDPOINTS.iter().map(|(endpoint, _)| *endpoint).find(|endpoint| *endpoint == path);
     let verb = called(request.method());
     let began = Instant::now();
-    let response = next.run(request).await;
+    let patience = waits::of(request.headers()).map_or(Patience::ENDLESS, Patience::of);
+    let response = patience.around(next.run(request)).await;
     let took = began.elapsed().as_secs_f64();
     match grpc {
         Some(method) => metrics.grpc_seconds.with_label_values(&[method]).observe(took),

@@ -24,6 +24,9 @@ pub enum ProposeError {
         /// Of what, and how much.
         reason: String,
     },
+    /// Whoever asks waits no longer. Nothing happened.
+    #[error("whoever asks waits no longer")]
+    Overdue,
     /// It may have happened, or may still happen until its not-after.
     #[error("the outcome is unknown: {reason}")]
     Unknown {

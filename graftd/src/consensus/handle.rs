@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
 use graft_machine::command::{Command, Envelope, InitCluster};
 use graft_machine::ids::Run;
 use graft_machine::reply::Answer;
@@ -16,7 +15,6 @@ use graft_proto::peer::v1::peer_service_server::PeerServiceServer;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{InitializeError, RaftError};
 use openraft::{Instant, ServerState};
-use prost::Message;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
@@ -27,6 +25,7 @@ use super::barrier::Barrier;
 use super::error::{ChangeError, OpenError, ProposeError};
 use super::feed::{Feed, Feeds};
 use super::figures::{self, FIGURES_EVERY};
+use super::groups::{Asked, Target};
 use super::heard::Heard;
 use super::leadership::{Compass, Herald, Leadership, Route};
 use super::links::{Links, PEER_MESSAGE_BYTES_MAX};
@@ -36,7 +35,8 @@ use super::network::Network;
 use super::options::{ConsensusOptions, MembershipRules};
 use super::orders::{self, Order};
 use super::peer_server::Peers;
-use super::proposer::{OVERLOADED, Proposer, Target};
+use super::proposer::Proposer;
+use super::refusals::Refusal;
 use super::registrar::Registrar;
 use super::sending::Sending;
 use super::snapshot::blocking;
@@ -194,9 +194,8 @@ impl Consensus {
     pub async fn init_cluster(&self, cluster_id: String, cluster_name: String, epoch: u64) -> Result<Answer, ProposeError> {
         let machine_version = self.inner.registrar.begins_with().await;
         let command = Command::InitCluster(InitCluster { cluster_id, cluster_name, epoch, machine_version });
-        let command = Bytes::from(Envelope::internal("operator", command).encode_to_vec());
-        let ticket = self.inner.proposer.enqueue_version(vec![command], Target::Here, machine_version)?;
-        ticket.outcome().await?.pop().ok_or_else(|| ProposeError::Unknown { reason: "the answer is missing".into() })
+        let asked = Asked::by_us(&Envelope::internal("operator", command));
+        self.inner.proposer.enqueue_version(vec![asked], Target::Here, machine_version)?.answer().await
     }
 
     /// From now on, calls between members carry this cluster id and epoch, and those of another cluster are refused.
@@ -283,12 +282,12 @@ impl Consensus {
     /// Refuses a start before anything is known of it, if this member leads and has no time for any. Costs next to nothing; [`Self::propose`]
     /// may still refuse what was let through.
     pub fn admit_start(&self) -> Result<(), ProposeError> {
-        if self.leads() { self.inner.proposer.admit_any() } else { Ok(()) }
+        if self.leads() { Ok(self.inner.proposer.admit_any()?) } else { Ok(()) }
     }
 
     /// What [`Self::admit_start`] refuses with.
     pub fn no_time_for_starts(&self) -> ProposeError {
-        OVERLOADED
+        Refusal::Overloaded.into()
     }
 
     /// So many ready tasks wait for a worker: what decides how many starts a leader that is late takes beyond what it works off.
@@ -300,7 +299,8 @@ impl Consensus {
         matches!(&*self.inner.leadership.borrow(), Leadership::Leader { .. })
     }
 
-    /// Proposes a command, here or (by the peer link) at the leader, and waits for its answer.
+    /// Proposes a command, here or (by the peer link) at the leader, and waits for its answer. What still waits to be proposed when the
+    /// [`Patience`](super::Patience) of the request is over is not proposed any more.
     pub async fn propose(&self, envelope: Envelope) -> Result<Answer, ProposeError> {
         let outcome = self.propose_one(envelope).await;
         self.count_proposals(1, outcome.as_ref().err());
@@ -311,9 +311,7 @@ impl Consensus {
         if self.leads() {
             self.inner.proposer.admit(&envelope)?;
         }
-        let command = Bytes::from(envelope.encode_to_vec());
-        let mut answers = self.inner.proposer.enqueue(vec![command], Target::Anywhere)?.outcome().await?;
-        answers.pop().ok_or_else(|| ProposeError::Unknown { reason: "the answer is missing".into() })
+        self.inner.proposer.enqueue(vec![Asked::by_caller(&envelope)], Target::Anywhere)?.answer().await
     }
 
     /// Proposes commands as the leader of `term`; refused when that term is over, and never for want of room: they wait for it. They go into one or more entries, in order. If only the
@@ -329,7 +327,7 @@ impl Consensus {
         let proposals = &self.inner.shared.metrics.raft.proposals;
         let counted = match error {
             None => &proposals.ok,
-            Some(ProposeError::Overloaded { .. } | ProposeError::NoRoom { .. }) => &proposals.refused,
+            Some(ProposeError::Overloaded { .. } | ProposeError::NoRoom { .. } | ProposeError::Overdue) => &proposals.refused,
             Some(ProposeError::Unknown { .. }) => &proposals.unknown,
             Some(ProposeError::NotLeader | ProposeError::Unavailable { .. }) => &proposals.unavailable,
         };
@@ -339,7 +337,7 @@ impl Consensus {
     async fn propose_in_order(&self, term: u64, commands: Vec<Envelope>) -> Result<Vec<Answer>, ProposeError> {
         let proposer = &self.inner.proposer;
         let expected = commands.len();
-        let commands = commands.iter().map(|envelope| Bytes::from(envelope.encode_to_vec())).collect();
+        let commands = commands.iter().map(Asked::by_us).collect();
         let mut tickets = Vec::new();
         let mut refused = None;
         for group in proposer.groups(commands) {
@@ -354,7 +352,7 @@ impl Consensus {
         let mut answers = Vec::with_capacity(expected);
         for ticket in tickets {
             match ticket.outcome().await {
-                Ok(more) => answers.extend(more),
+                Ok(more) => answers.extend(more.into_iter().flatten()),
                 Err(error) => {
                     refused.get_or_insert(error);
                 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use graft_machine::command::Envelope;
-use graft_machine::reply::{Answer, StoredAnswer};
+use graft_machine::reply::StoredAnswer;
 use graft_proto::peer::v1::peer_service_server::PeerService;
 use graft_proto::peer::v1::{
     ChangeRequest, ChangeResponse, DrainRequest, DrainResponse, FormedRequest, FormedResponse, JoinRequest, JoinResponse, PeerHeader,
@@ -27,13 +27,15 @@ use tonic::{Extensions, Request, Response, Status, Streaming};
 use super::apply::Shared;
 use super::barrier::read_index;
 use super::codec::{SnapshotHead, Wire};
-use super::error::{ChangeError, ProposeError};
+use super::error::ChangeError;
+use super::groups::{Asked, Target};
 use super::leadership::{Compass, Route};
 use super::links::Links;
 use super::log_store::io_error;
 use super::orders::{self, Order};
-use super::proposer::{Proposer, Target};
-use super::refusals;
+use super::patience::Patience;
+use super::proposer::Proposer;
+use super::refusals::Refusal;
 use super::registrar::Registrar;
 use super::registrar::Undone;
 use super::snapshot::{self, Passage, blocking};
@@ -321,7 +323,7 @@ impl PeerService for Peers {
     }
 
     async fn propose(&self, request: Request<ProposeRequest>) -> Result<Response<ProposeResponse>, Status> {
-        let (_, caller, ProposeRequest { header, commands, apart }) = request.into_parts();
+        let (_, caller, ProposeRequest { header, commands, apart, waits_ms }) = request.into_parts();
         self.admit_member(header.as_ref(), &caller)?;
         // A command that is not known here would stop every member that applies it.
         let mut envelopes = Vec::with_capacity(commands.len());
@@ -337,27 +339,37 @@ impl PeerService for Peers {
             envelopes.push(envelope);
         }
         // What there is no room or time for is refused by itself: what makes room may stand beside it.
-        let (mut admitted, mut refusals) = (Vec::with_capacity(commands.len()), Vec::new());
-        for (at, (command, envelope)) in (0..).zip(commands.into_iter().zip(&envelopes)) {
-            match self.proposer.admit(envelope).map_err(|error| refusals::said(&error).unwrap_or_default()) {
-                Ok(()) => admitted.push(command),
-                Err(refused) if apart => refusals.push(ProposeRefusal { at, refused }),
-                Err(refused) => return Ok(Response::new(ProposeResponse { refused, ..ProposeResponse::default() })),
+        let waits = waits_ms.into_iter().filter(|_| apart).map(Patience::told).chain(std::iter::repeat(Patience::ENDLESS));
+        let (mut places, mut admitted) = (Vec::with_capacity(commands.len()), Vec::with_capacity(commands.len()));
+        let mut response = ProposeResponse::default();
+        for (at, ((command, envelope), patience)) in (0..).zip(commands.into_iter().zip(&envelopes).zip(waits)) {
+            match self.proposer.admit(envelope) {
+                Ok(()) => {
+                    places.push(at);
+                    admitted.push(Asked { command, patience });
+                }
+                Err(refusal) if apart => response.refusals.push(ProposeRefusal { at, refused: refusal.said() }),
+                Err(refusal) => return Ok(Response::new(ProposeResponse { refused: refusal.said(), ..response })),
             }
         }
         if admitted.is_empty() {
-            return Ok(Response::new(ProposeResponse { refusals, ..ProposeResponse::default() }));
+            return Ok(Response::new(response));
         }
         let outcome = match self.proposer.enqueue(admitted, Target::Here) {
             Ok(ticket) => ticket.outcome().await,
             Err(error) => Err(error),
         };
-        let stored = |answer: Answer| Bytes::from(StoredAnswer::from(answer).encode_to_vec());
-        let mut response = ProposeResponse { refusals, ..ProposeResponse::default() };
-        match outcome {
-            Ok(answers) => response.answers = answers.into_iter().map(stored).collect(),
-            Err(ProposeError::Unknown { reason }) => response.unknown = reason,
-            Err(error) => response.refused = refusals::said(&error).unwrap_or_default(),
+        match outcome.map_err(Refusal::of) {
+            Ok(answers) => {
+                for (at, answer) in places.into_iter().zip(answers) {
+                    match answer {
+                        Some(answer) => response.answers.push(StoredAnswer::from(answer).encode_to_vec().into()),
+                        None => response.refusals.push(ProposeRefusal { at, refused: Refusal::Overdue.said() }),
+                    }
+                }
+            }
+            Err(Ok(refusal)) => response.refused = refusal.said(),
+            Err(Err(unknown)) => response.unknown = unknown,
         }
         Ok(Response::new(response))
     }

@@ -2,15 +2,14 @@
 //!
 //! A command that finds a free slot goes at once, alone; while `entries_in_flight` entries are under way, others gather, and the next free slot
 //! takes all of them (within `batch_commands` and `batch_bytes`) as one entry, those of the scheduler first ([`super::lanes`]). The leader appends;
-//! a follower sends the batch to the leader, which puts it into its own queue. What waits is bounded by `pending_commands_max` and
-//! [`PENDING_BYTES_MAX`].
+//! a follower sends the batch to the leader, which puts it into its own queue, and tells it how long each caller still waits: what has waited longer
+//! than that, on either of them, is not proposed. What waits is bounded by `pending_commands_max` and [`PENDING_BYTES_MAX`].
 //!
 //! Each group of commands knows whether it may have happened. What openraft refused, or was never sent, goes back to the queue until
 //! [`LEADER_WAIT`] is over, and then fails as "nothing happened"; everything else that goes wrong is "unknown".
 
 use std::collections::BTreeMap;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -24,7 +23,7 @@ use openraft::errors::ClientWriteError;
 use openraft::impls::ProgressResponder;
 use openraft::raft::ClientWriteResult;
 use prost::Message;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
@@ -32,31 +31,24 @@ use tonic::{Code, Status};
 use super::brake::Brake;
 use super::codec::Wire;
 use super::error::ProposeError;
+use super::groups::{ANSWER_WAIT, Asked, Group, LEADER_WAIT, Room, Target, Ticket, bytes_of};
 use super::lanes::{Lanes, Waits};
 use super::leadership::{Compass, Route};
 use super::links::{Links, never_sent};
 use super::log_store::io_error;
 use super::member::MemberInfo;
 use super::options::ConsensusOptions;
-use super::refusals;
+use super::refusals::Refusal;
 use super::types::{Entry, EntryBytes, Raft, Types, position_or_zero};
 use crate::observability::metrics::Metrics;
 use crate::storage::LogStore;
 
-/// How long a command waits for a leader, or for room in the log, before it fails as not proposed.
-pub const LEADER_WAIT: Duration = Duration::from_secs(5);
-/// How long a proposed command waits for its answer before its outcome counts as unknown.
-pub const ANSWER_WAIT: Duration = Duration::from_secs(15);
 /// How long a leader that leads no more may take to answer what was sent to it.
 const DEPOSED_WAIT: Duration = Duration::from_secs(1);
 /// Bytes of commands that may be queued or under way at once.
 pub const PENDING_BYTES_MAX: usize = 256 << 20;
 /// How often a queue without a leader is swept of callers that gave up.
 const SWEEP: Duration = Duration::from_millis(250);
-/// Advice to callers that found the queue full, in milliseconds.
-const OVERLOADED_RETRY_MS: u64 = 100;
-/// What they are told.
-pub(super) const OVERLOADED: ProposeError = ProposeError::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS };
 
 /// Entries of earlier leaders whose stamps a new one looks at: only elections leave entries without one.
 const STAMPS_LOOKED_AT: u64 = 64;
@@ -65,56 +57,6 @@ const STAMPS_LOOKED_AT_BYTES: usize = 64 << 20;
 
 /// Tag of `LogEntry::commands` on the wire: envelopes are put behind it as they were encoded by whoever proposed them.
 const COMMANDS_KEY: u32 = (4 << 3) | 2;
-
-/// Where a group may be proposed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Target {
-    /// Wherever the leader is.
-    Anywhere,
-    /// Only here, in whatever term.
-    Here,
-    /// Only here, in this term.
-    Term(u64),
-}
-
-type Outcome = Result<Vec<Answer>, ProposeError>;
-
-const QUEUED: u8 = 0;
-const SUBMITTED: u8 = 1;
-const ABANDONED: u8 = 2;
-
-/// Room in the queue: for commands, and for their bytes.
-type Room = (OwnedSemaphorePermit, OwnedSemaphorePermit);
-
-/// Commands that belong together: of one caller, into one entry, in order.
-struct Group {
-    commands: Vec<Bytes>,
-    bytes: usize,
-    target: Target,
-    /// The machine version that it brings about; 0: none.
-    version: u32,
-    since: Instant,
-    stage: Arc<AtomicU8>,
-    reply: oneshot::Sender<Outcome>,
-    _room: Room,
-}
-
-impl Waits for Group {
-    fn size(&self) -> (usize, usize) {
-        (self.commands.len(), self.bytes)
-    }
-
-    fn is_own(&self) -> bool {
-        matches!(self.target, Target::Term(_))
-    }
-}
-
-/// A caller's claim to the outcome of a group.
-pub(super) struct Ticket {
-    stage: Arc<AtomicU8>,
-    reply: oneshot::Receiver<Outcome>,
-    target: Target,
-}
 
 /// The way in. Cheap to clone.
 #[derive(Clone)]
@@ -193,120 +135,75 @@ impl Proposer {
     }
 
     /// Refuses a start before anything is known of it, while this leader has no time for any.
-    pub(super) fn admit_any(&self) -> Result<(), ProposeError> {
-        if self.brake.refuses_starts() { Err(OVERLOADED) } else { Ok(()) }
+    pub(super) fn admit_any(&self) -> Result<(), Refusal> {
+        if self.brake.refuses_starts() { Err(Refusal::Overloaded) } else { Ok(()) }
     }
 
     /// Refuses a start that the leader has no room for, on its disk or in its time; everything else, which makes room, is let through.
-    pub(super) fn admit(&self, envelope: &Envelope) -> Result<(), ProposeError> {
+    pub(super) fn admit(&self, envelope: &Envelope) -> Result<(), Refusal> {
         if !matches!(envelope.command, Some(Command::Start(_))) {
             return Ok(());
         }
         if !self.brake.takes_start() {
-            return Err(OVERLOADED);
+            return Err(Refusal::Overloaded);
         }
-        self.starts_refused().map_or(Ok(()), |reason| Err(ProposeError::NoRoom { reason }))
+        self.starts_refused().map_or(Ok(()), |reason| Err(Refusal::NoRoom { reason }))
     }
 
     /// Puts encoded commands into the queue, as one group, or refuses them at once where there is no room.
-    pub(super) fn enqueue(&self, commands: Vec<Bytes>, target: Target) -> Result<Ticket, ProposeError> {
+    pub(super) fn enqueue(&self, commands: Vec<Asked>, target: Target) -> Result<Ticket, ProposeError> {
         self.enqueue_version(commands, target, 0)
     }
 
     /// As [`Self::enqueue`], for what brings a machine version about: the entry says so, and whoever cannot follow stops there.
-    pub(super) fn enqueue_version(&self, commands: Vec<Bytes>, target: Target, version: u32) -> Result<Ticket, ProposeError> {
-        let bytes = commands.iter().map(Bytes::len).sum();
+    pub(super) fn enqueue_version(&self, commands: Vec<Asked>, target: Target, version: u32) -> Result<Ticket, ProposeError> {
+        let bytes = bytes_of(&commands);
         let room = self.room.clone().try_acquire_many_owned(commands.len() as u32);
         let behind = self.shared.feeds.is_overfull();
         let (Ok(room), Ok(room_bytes), false) = (room, self.room_bytes.clone().try_acquire_many_owned(bytes as u32), behind) else {
-            return Err(OVERLOADED);
+            return Err(Refusal::Overloaded.into());
         };
-        self.push(commands, bytes, target, version, (room, room_bytes))
+        self.push(commands, target, version, (room, room_bytes))
     }
 
     /// Puts commands of the leader's own scheduler into the queue, as one group. They are never refused for want of room but wait for it, and
     /// stand before whoever asks later: each result that is applied makes room, so refusing results would keep an overload going. How many
     /// there are is bounded by the attempts that are held.
-    pub(super) async fn enqueue_of_term(&self, commands: Vec<Bytes>, term: u64) -> Result<Ticket, ProposeError> {
+    pub(super) async fn enqueue_of_term(&self, commands: Vec<Asked>, term: u64) -> Result<Ticket, ProposeError> {
         let stopped = |_| ProposeError::Unavailable { reason: "this member is shutting down".into() };
-        let bytes = commands.iter().map(Bytes::len).sum();
+        let bytes = bytes_of(&commands);
         let room = self.room.clone().acquire_many_owned(commands.len() as u32).await.map_err(stopped)?;
         let room_bytes = self.room_bytes.clone().acquire_many_owned(bytes as u32).await.map_err(stopped)?;
-        self.push(commands, bytes, Target::Term(term), 0, (room, room_bytes))
+        self.push(commands, Target::Term(term), 0, (room, room_bytes))
     }
 
-    fn push(&self, commands: Vec<Bytes>, bytes: usize, target: Target, version: u32, room: Room) -> Result<Ticket, ProposeError> {
-        let (sender, reply) = oneshot::channel();
-        let stage = Arc::new(AtomicU8::new(QUEUED));
+    fn push(&self, commands: Vec<Asked>, target: Target, version: u32, room: Room) -> Result<Ticket, ProposeError> {
         self.metrics.raft.proposals_pending.add(commands.len() as i64);
-        let group = Group { commands, bytes, target, version, since: Instant::now(), stage: stage.clone(), reply: sender, _room: room };
+        let (group, ticket) = Group::new(commands, target, version, room);
         if self.queue.send(group).is_err() {
             return Err(ProposeError::Unavailable { reason: "this member is shutting down".into() });
         }
-        Ok(Ticket { stage, reply, target })
+        Ok(ticket)
     }
 
     /// Cuts a long list into groups that fit an entry.
-    pub(super) fn groups(&self, commands: Vec<Bytes>) -> Vec<Vec<Bytes>> {
+    pub(super) fn groups(&self, commands: Vec<Asked>) -> Vec<Vec<Asked>> {
         let (most_commands, most_bytes) = self.limits;
-        let mut groups: Vec<Vec<Bytes>> = Vec::new();
+        let mut groups: Vec<Vec<Asked>> = Vec::new();
         let mut bytes = 0;
-        for command in commands {
+        for asked in commands {
             match groups.last_mut() {
-                Some(group) if group.len() < most_commands && bytes + command.len() <= most_bytes => {
-                    bytes += command.len();
-                    group.push(command);
+                Some(group) if group.len() < most_commands && bytes + asked.command.len() <= most_bytes => {
+                    bytes += asked.command.len();
+                    group.push(asked);
                 }
                 _ => {
-                    bytes = command.len();
-                    groups.push(vec![command]);
+                    bytes = asked.command.len();
+                    groups.push(vec![asked]);
                 }
             }
         }
         groups
-    }
-}
-
-impl Ticket {
-    /// Waits for the outcome, for at most [`LEADER_WAIT`] while it is queued, and [`ANSWER_WAIT`] more once it was proposed.
-    pub(super) async fn outcome(mut self) -> Outcome {
-        if let Ok(outcome) = tokio::time::timeout(LEADER_WAIT, &mut self.reply).await {
-            return outcome.unwrap_or_else(|_| Err(self.dropped()));
-        }
-        if self.stage.compare_exchange(QUEUED, ABANDONED, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
-            return Err(match self.target {
-                Target::Term(_) | Target::Here => ProposeError::NotLeader,
-                Target::Anywhere => ProposeError::Unavailable { reason: format!("it waited for {LEADER_WAIT:?}") },
-            });
-        }
-        match tokio::time::timeout(ANSWER_WAIT, &mut self.reply).await {
-            Ok(outcome) => outcome.unwrap_or_else(|_| Err(self.dropped())),
-            Err(_) => Err(ProposeError::Unknown { reason: format!("it was proposed, and not answered for {ANSWER_WAIT:?}") }),
-        }
-    }
-
-    /// The group was dropped with this member's tasks.
-    fn dropped(&self) -> ProposeError {
-        let reason = "this member is shutting down".to_owned();
-        match self.stage.load(Ordering::SeqCst) {
-            SUBMITTED => ProposeError::Unknown { reason },
-            _ => ProposeError::Unavailable { reason },
-        }
-    }
-}
-
-impl Group {
-    fn abandoned(&self) -> bool {
-        self.stage.load(Ordering::SeqCst) == ABANDONED || self.reply.is_closed()
-    }
-
-    /// From here on its outcome may be unknown. False: the caller has given up, and nothing may happen.
-    fn claim(&self) -> bool {
-        self.stage.compare_exchange(QUEUED, SUBMITTED, Ordering::SeqCst, Ordering::SeqCst).is_ok()
-    }
-
-    fn answer(self, outcome: Outcome) {
-        drop(self.reply.send(outcome));
     }
 }
 
@@ -394,16 +291,18 @@ impl Batcher {
         }
         let mut room = self.waiting.begin(self.limits);
         let mut batch = Vec::new();
+        let now = Instant::now();
         while let Some(group) = self.waiting.next(&mut room) {
             self.count_taken(&group);
             if !may_go(group.target) {
                 group.answer(Err(ProposeError::NotLeader));
-            } else if group.claim() {
-                if group.is_own() {
-                    self.brake.count_own(group.commands.len());
-                }
-                batch.push(group);
+                continue;
             }
+            let Some(group) = group.claim(now) else { continue };
+            if group.is_own() {
+                self.brake.count_own(group.len());
+            }
+            batch.push(group);
         }
         self.brake.waiting(self.waiting.asked());
         batch
@@ -424,7 +323,7 @@ impl Batcher {
     }
 
     fn count_taken(&self, group: &Group) {
-        self.carrier.metrics.raft.proposals_pending.sub(group.commands.len() as i64);
+        self.carrier.metrics.raft.proposals_pending.sub(group.len() as i64);
     }
 }
 
@@ -443,7 +342,7 @@ impl Carrier {
     async fn append(&self, batch: Vec<Group>, term: u64, shared: &super::apply::Shared, slot: OwnedSemaphorePermit) {
         shared.tally.proposes_in(term);
         let entry = encode_entry(shared.version.in_force(), shared.stamps.stamp(), &batch);
-        self.metrics.raft.batch_commands.observe(batch.iter().map(|group| group.commands.len()).sum::<usize>() as f64);
+        self.metrics.raft.batch_commands.observe(batch.iter().map(Group::len).sum::<usize>() as f64);
         let (responder, written) = ProgressResponder::complete_only();
         if let Err(fatal) = self.raft.write(EntryBytes(entry)).with_leader(term).responder(responder).await {
             let reason = format!("the log has stopped: {fatal}");
@@ -471,9 +370,12 @@ impl Carrier {
     /// Sends the batch to the leader. Holds its slot until it is answered, or until another member leads: a dead leader must not hold up
     /// what goes to the next one, which may be this one. What was sent to it is unknown a moment later.
     async fn forward(self, batch: Vec<Group>, leader: MemberInfo, slot: OwnedSemaphorePermit) {
-        let commands: Vec<Bytes> = batch.iter().flat_map(|group| group.commands.iter().cloned()).collect();
+        let now = Instant::now();
+        let (commands, waits_ms): (Vec<Bytes>, Vec<u32>) =
+            batch.iter().flat_map(Group::asked).map(|asked| (asked.command.clone(), asked.patience.left_ms(now))).unzip();
         self.metrics.raft.forwarded.inc_by(commands.len() as u64);
-        let mut request = tonic::Request::new(ProposeRequest { header: Some(self.links.header(leader.raft_id)), commands, apart: true });
+        let header = Some(self.links.header(leader.raft_id));
+        let mut request = tonic::Request::new(ProposeRequest { header, commands, apart: true, waits_ms });
         request.set_timeout(LEADER_WAIT + ANSWER_WAIT);
         let answered = match self.links.asking(&leader) {
             Err(error) => Err(Status::invalid_argument(format!("{:?} is no peer address: {error}", leader.peer_address))),
@@ -506,12 +408,12 @@ impl Carrier {
 
     async fn answered(self, batch: Vec<Group>, response: ProposeResponse) {
         // A group that goes to another member is of one command: two callers have nothing to do with one another.
-        let refused: BTreeMap<usize, ProposeError> =
-            response.refusals.iter().map(|refusal| (refusal.at as usize, refusals::meant(&refusal.refused))).collect();
+        let mut refused: BTreeMap<usize, Refusal> =
+            response.refusals.iter().map(|refusal| (refusal.at as usize, Refusal::read(&refusal.refused))).collect();
         let mut rest = Vec::with_capacity(batch.len());
         for (at, group) in batch.into_iter().enumerate() {
-            match refused.get(&at) {
-                Some(error) => group.answer(Err(error.clone())),
+            match refused.remove(&at) {
+                Some(refusal) => group.answer(Err(refusal.into())),
                 None => rest.push(group),
             }
         }
@@ -529,9 +431,9 @@ impl Carrier {
                 }
             }
             "" => fail_unknown(batch, &response.unknown),
-            refused => match refusals::meant(refused) {
-                ProposeError::NotLeader => self.try_again(batch, "no leader took it").await,
-                error => batch.into_iter().for_each(|group| group.answer(Err(error.clone()))),
+            refused => match Refusal::read(refused) {
+                Refusal::NotLeader => self.try_again(batch, "no leader took it").await,
+                refusal => batch.into_iter().for_each(|group| group.answer(Err(refusal.clone().into()))),
             },
         }
     }
@@ -539,10 +441,9 @@ impl Carrier {
     fn share_out(&self, batch: Vec<Group>, answers: Vec<Answer>) {
         let mut answers = answers.into_iter();
         for group in batch {
-            let own: Vec<Answer> = answers.by_ref().take(group.commands.len()).collect();
             self.metrics.raft.proposal_seconds.observe(group.since.elapsed().as_secs_f64());
-            let complete = own.len() == group.commands.len();
-            group.answer(if complete { Ok(own) } else { Err(ProposeError::Unknown { reason: "answers are missing".into() }) });
+            let placed = group.place(&mut answers);
+            group.answer(placed.ok_or_else(|| ProposeError::Unknown { reason: "answers are missing".into() }));
         }
     }
 
@@ -559,8 +460,8 @@ impl Carrier {
                 group.answer(Err(ProposeError::Unavailable { reason: reason.to_owned() }));
                 continue;
             }
-            group.stage.store(QUEUED, Ordering::SeqCst);
-            self.metrics.raft.proposals_pending.add(group.commands.len() as i64);
+            group.queue_again();
+            self.metrics.raft.proposals_pending.add(group.len() as i64);
             if let Err(mpsc::error::SendError(group)) = self.again.send(group) {
                 group.answer(Err(ProposeError::Unavailable { reason: "this member is shutting down".into() }));
             }
@@ -588,7 +489,7 @@ fn encode_entry(in_force: u32, time: u64, batch: &[Group]) -> Bytes {
     let machine_version = batch.iter().map(|group| group.version).fold(in_force, u32::max);
     let head = LogEntry { format: ENTRY_FORMAT, machine_version, time, commands: Vec::new() };
     const PER_COMMAND: usize = 8;
-    let commands = || batch.iter().flat_map(|group| &group.commands);
+    let commands = || batch.iter().flat_map(Group::asked).map(|asked| &asked.command);
     let size = head.encoded_len() + commands().map(|command| command.len() + PER_COMMAND).sum::<usize>();
     let mut entry = BytesMut::with_capacity(size);
     head.encode_raw(&mut entry);
@@ -604,16 +505,10 @@ fn encode_entry(in_force: u32, time: u64, batch: &[Group]) -> Bytes {
 mod tests {
     use graft_machine::command::{Command, Envelope, ExpireRequests};
 
+    use super::super::groups::tests::group;
     use super::super::types::LogId;
     use super::*;
     use crate::storage::{LogOptions, StoredEntry};
-
-    fn group(commands: Vec<Bytes>) -> Group {
-        let (reply, _) = oneshot::channel();
-        let room = || Arc::new(Semaphore::new(1)).try_acquire_owned().expect("free");
-        let stage = Arc::new(AtomicU8::new(QUEUED));
-        Group { commands, bytes: 0, target: Target::Anywhere, version: 0, since: Instant::now(), stage, reply, _room: (room(), room()) }
-    }
 
     #[test]
     fn the_last_stamp_of_a_log_is_found_behind_entries_of_openraft_s_own() {
@@ -636,12 +531,12 @@ mod tests {
     fn an_entry_of_encoded_commands_is_what_the_machine_would_encode() {
         let envelope = |who: &str| Envelope::internal(who, Command::ExpireRequests(ExpireRequests {}));
         let all = vec![envelope("a"), envelope("b"), envelope(&"c".repeat(300))];
-        let encoded = |envelope: &Envelope| Bytes::from(envelope.encode_to_vec());
-        let batch = [group(vec![encoded(&all[0]), encoded(&all[1])]), group(vec![encoded(&all[2])])];
+        let group = |envelopes: &[Envelope], version| group(envelopes.iter().map(Asked::by_us).collect(), version).0;
+        let batch = [group(&all[..2], 0), group(&all[2..], 0)];
         let entry = LogEntry { format: ENTRY_FORMAT, machine_version: 1, time: 77, commands: all };
         assert_eq!(encode_entry(1, 77, &batch), entry.encode_to_vec());
         // What brings a version about says so to whoever cannot follow.
-        let raises = [group(vec![]), Group { version: 2, ..group(vec![]) }];
+        let raises = [group(&[], 0), group(&[], 2)];
         let version = |in_force| LogEntry::decode(encode_entry(in_force, 77, &raises)).expect("an entry").machine_version;
         assert_eq!((version(1), version(2), version(3)), (2, 2, 3));
     }

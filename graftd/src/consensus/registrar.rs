@@ -9,25 +9,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as PlainMutex, OnceLock, RwLock, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
 use graft_machine::command::{Command, Envelope, MACHINE_VERSION, RaiseMachineVersion, UseJoinGrant};
 use graft_proto::peer::v1::{PeerHello, ReportResponse, ReportVerdict};
 use graft_proto::peer_identity::is_name;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use openraft::{ChangeMembers, Instant as _, ServerState};
-use prost::Message;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, timeout};
 
 use super::apply::Shared;
 use super::barrier::read_index;
 use super::error::{ChangeError, ProposeError};
+use super::groups::{Asked, Target};
 use super::leadership::{Compass, Route};
 use super::links::Links;
 use super::member::MemberInfo;
 use super::options::MembershipRules;
-use super::proposer::{Proposer, Target};
+use super::proposer::Proposer;
 use super::roster::{Roster, Seat};
 use super::types::{Raft, position_or_zero};
 use super::upgrade::{Follower, followed_by_all, raised, told_version};
@@ -218,14 +217,13 @@ impl Registrar {
             return Ok(u64::from(to));
         }
         let command = Envelope::internal("operator", Command::RaiseMachineVersion(RaiseMachineVersion { to }));
-        let ticket = self.proposer.enqueue_version(vec![Bytes::from(command.encode_to_vec())], Target::Here, to).map_err(undone)?;
-        match ticket.outcome().await.map_err(undone)?.pop() {
-            Some(Ok(_)) => {
+        let ticket = self.proposer.enqueue_version(vec![Asked::by_us(&command)], Target::Here, to).map_err(undone)?;
+        match ticket.answer().await.map_err(undone)? {
+            Ok(_) => {
                 tracing::info!(from = now, to, "a later machine version is in force: an earlier graftd cannot take part any more");
                 Ok(u64::from(to))
             }
-            Some(Err(rejection)) => Err(Undone::refused(rejection.to_string())),
-            None => Err(undone(ProposeError::Unknown { reason: "the answer is missing".into() })),
+            Err(rejection) => Err(Undone::refused(rejection.to_string())),
         }
     }
 
@@ -358,11 +356,10 @@ impl Registrar {
     async fn use_grant(&self, Grant { id, secret_hash }: Grant, info: &MemberInfo) -> Result<(), Undone> {
         let used = UseJoinGrant { id, secret_hash: secret_hash.into(), member: info.name.clone(), raft_id: info.raft_id };
         let command = Envelope::internal("operator", Command::UseJoinGrant(used));
-        let ticket = self.proposer.enqueue(vec![Bytes::from(command.encode_to_vec())], Target::Here).map_err(unavailable)?;
-        match ticket.outcome().await.map_err(unavailable)?.pop() {
-            Some(Ok(_)) => Ok(()),
-            Some(Err(rejection)) => Err(Undone::refused(rejection.to_string())),
-            None => Err(unavailable("the answer is missing")),
+        let ticket = self.proposer.enqueue(vec![Asked::by_us(&command)], Target::Here).map_err(unavailable)?;
+        match ticket.answer().await.map_err(unavailable)? {
+            Ok(_) => Ok(()),
+            Err(rejection) => Err(Undone::refused(rejection.to_string())),
         }
     }
 

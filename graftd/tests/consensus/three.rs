@@ -9,9 +9,10 @@ use graft_machine::session::Limit;
 use graft_machine::state::StateRead;
 use graft_machine::tables::{NameKey, Names};
 use graft_proto::peer::v1::peer_service_client::PeerServiceClient;
-use graft_proto::peer::v1::{PeerHeader, ProtocolRange, ReadIndexRequest};
+use graft_proto::peer::v1::{PeerHeader, ProposeRefusal, ProposeRequest, ProtocolRange, ReadIndexRequest};
 use graftd::clock::Clock;
 use graftd::consensus::{ConsensusOptions, Leadership, MemberInfo, ProposeError};
+use prost::Message;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio_stream::wrappers::TcpListenerStream;
@@ -189,6 +190,50 @@ async fn a_start_that_there_is_no_room_for_holds_up_nothing_that_a_follower_send
     assert_eq!(batches.get(), 200, "all went to the leader");
     leads.refuse_starts(None);
     cluster.ensure((leader + 1) % 3, "after").await;
+}
+
+/// A leader that cannot write yet gets to a follower's commands late: it proposes those that somebody still waits for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_a_follower_s_caller_waits_for_no_longer_is_not_proposed() {
+    let mut cluster = Cluster::form(|options| ConsensusOptions { entries_in_flight: 1, ..options }).await;
+    let leader = cluster.leader().await;
+    cluster.ensure(leader, "before").await;
+    let followers: Vec<usize> = (0..3).filter(|at| *at != leader).collect();
+    for follower in &followers {
+        cluster.crash(*follower).await;
+    }
+    let Member { consensus, metrics } = cluster.member(leader);
+    let (consensus, metrics) = (consensus.clone(), metrics.clone());
+    let under_way = consensus.status().last_index + 1;
+    let first = tokio::spawn({
+        let consensus = consensus.clone();
+        async move { consensus.propose(start("first")).await }
+    });
+    let header = PeerHeader {
+        from: cluster.seats[followers[0]].info.raft_id,
+        to: cluster.seats[leader].info.raft_id,
+        protocol: Some(ProtocolRange { min: 1, max: 1 }),
+        ..PeerHeader::default()
+    };
+    let commands = ["hasty", "patient"].map(|id| start(id).encode_to_vec().into()).to_vec();
+    let request = ProposeRequest { header: Some(header), commands, apart: true, waits_ms: vec![1, 0] };
+    let mut client = PeerServiceClient::connect(format!("http://{}", cluster.seats[leader].address)).await.expect("connected");
+    let settle = async |pending: i64, last_index: u64| {
+        while metrics.raft.proposals_pending.get() != pending || consensus.status().last_index < last_index {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    settle(0, under_way).await;
+    let forwarded = tokio::spawn(async move { client.propose(request).await });
+    settle(2, under_way).await;
+    // The leader's log is ahead of this one's, so it goes on leading.
+    cluster.restart(followers[0]).await;
+    let answer = forwarded.await.expect("no panic").expect("answered").into_inner();
+    assert_eq!((answer.refused.as_str(), answer.unknown.as_str(), answer.answers.len()), ("", "", 1));
+    assert_eq!(answer.refusals, [ProposeRefusal { at: 0, refused: "overdue".into() }]);
+    first.await.expect("no panic").expect("acknowledged").expect("started");
+    assert!(cluster.knows(leader, "patient").await);
+    assert!(!cluster.knows(leader, "hasty").await);
 }
 
 /// Where nothing is written for long, no entry tells a member what time it is: the others do, before it answers anybody.
