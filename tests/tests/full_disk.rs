@@ -225,3 +225,60 @@ async fn one_full_member_of_three_does_not_stop_the_others() {
     figure(format_args!("{acknowledged} starts around a full member, none failed"));
     drop(cluster);
 }
+
+/// It is behind what the others' logs hold, and has no room for their snapshot: it says so and stays, and takes the snapshot once there is room.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_that_does_not_fit_leaves_a_follower_as_it_is() {
+    const STARTS: usize = 240;
+    let _alone = alone().await;
+    let mut disks = Vec::new();
+    let mut mountable = true;
+    let settings = "\n[storage]\ndisk_reserve = \"0B\"\n\n[raft]\nentries_in_flight = 4\nsnapshot_every = 50\nlog_keep = 64\nlog_keep_bytes = \"1MiB\"\n";
+    let mut cluster = Cluster::start_with(3, settings, |member| match mount(member.data_dir(), 512) {
+        Some(disk) => disks.push(disk),
+        None => mountable = false,
+    })
+    .await;
+    if !mountable {
+        return;
+    }
+    let small = (cluster.leader().await + 1) % 3;
+    let client = cluster.client();
+    start(&client, "before", "nobody").await.expect("started");
+    assert!(cluster.members[small].terminate().await.success());
+    let [applied, purged] = ["applied", "purged"].map(|position| format!("graft_raft_log_index{{position=\"{position}\"}}"));
+    let reached = cluster.members[cluster.leader().await].metric(&applied);
+
+    let text = "x".repeat(300_000);
+    for n in 0..STARTS {
+        let asked = client.start(format!("order-{n}")).state(&json!({ "text": &text })).expect("JSON");
+        asked.node(Next::named("nobody", ())).await.expect("two of three take it");
+    }
+    let leader = cluster.leader().await;
+    wait::until("a log that begins later", PATIENCE, || {
+        let purged = cluster.members[leader].metric(&purged);
+        async move { if purged > reached { Ok(()) } else { Err(format!("{purged} of {reached}")) } }
+    })
+    .await;
+
+    disks[small].fill(24 << 20);
+    cluster.members[small].start();
+    wait::until("three snapshots that did not fit", PATIENCE, || {
+        assert!(!cluster.members[small].has_ended(), "{}", cluster.members[small].log());
+        let refused = cluster.members[small].metric("graft_raft_snapshot_errors_total{op=\"install\"}");
+        async move { if refused >= 3.0 { Ok(()) } else { Err(refused.to_string()) } }
+    })
+    .await;
+    assert_eq!(http::get(&cluster.members[small].client_address, "/livez").expect("it answers").0, 200);
+    let said = cluster.members[small].log();
+    assert!(said.contains("No space left"), "{said}");
+    start(&client, "meanwhile", "nobody").await.expect("the others go on");
+
+    disks[small].free();
+    cluster.members[small].ready().await;
+    let alone_there = Client::connect(cluster.members[small].url()).expect("an address");
+    for id in ["before".to_owned(), format!("order-{}", STARTS - 1), "meanwhile".to_owned()] {
+        alone_there.workflow(&id).get().await.unwrap_or_else(|error| panic!("{id}: {error}"));
+    }
+    drop(cluster);
+}
