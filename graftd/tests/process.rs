@@ -407,6 +407,27 @@ fn on_sighup_it_takes_over_what_it_can_and_says_what_needs_a_restart() {
     assert_eq!(daemon.ended().0, Some(0));
 }
 
+/// Another root token in the same file changes no key; it is told all the same, and no part of it is.
+#[test]
+fn on_sighup_it_says_that_callers_are_asked_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("root");
+    let [first, second] = [(); 2].map(|()| Token::mint(Kind::Api).reveal());
+    std::fs::write(&root, &first).unwrap();
+    let mut command = graftd(&dir.path().join("data"), &[]);
+    command.env("GRAFT__AUTH__REQUIRED", "true").env("GRAFT__AUTH__ROOT_TOKEN_FILE", &root);
+    let mut daemon = Running::start(command);
+    daemon.logged("ready after");
+    let asks = |daemon: &Running, token: &str| daemon.asked_by(token, "GET /api/v1/cluster/log-level").contains("\"level\"");
+    assert!(asks(&daemon, &first) && !asks(&daemon, &second));
+    std::fs::write(&root, &second).unwrap();
+    daemon.signal(Signal::SIGHUP);
+    daemon.logged("callers are asked anew");
+    assert!(!asks(&daemon, &first) && asks(&daemon, &second));
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.ended().0, Some(0));
+}
+
 /// A shell on a terminal that is closed leaves no daemon behind that nobody sees; and it drains as if it had been told to.
 #[test]
 fn it_ends_with_the_terminal_on_which_it_was_started() {

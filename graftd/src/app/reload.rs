@@ -122,7 +122,9 @@ impl InForce {
         if let Some(adopt) = clients_adopt {
             adopt();
         }
-        self.auth.ask(asked);
+        if self.auth.ask(asked) {
+            tracing::info!("callers are asked anew: the root token, or what is asked of callers, is another from now on");
+        }
         let changes = loaded.take_over(later);
         self.consensus.set_membership_rules(options::membership(&loaded.config));
         self.live.become_as(&loaded);

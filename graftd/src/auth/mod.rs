@@ -163,16 +163,17 @@ impl Auth {
     }
 
     /// From now on something else is asked of callers. Who was believed a moment ago is looked at again, and what is being answered for long
-    /// ends: who asks again is asked anew.
-    pub fn ask(&self, asked: Asked) {
+    /// ends: who asks again is asked anew. Whether it was something else.
+    pub fn ask(&self, asked: Asked) -> bool {
         let mut now = self.asked.write().expect("nobody panics while it is held");
         if **now == asked {
-            return;
+            return false;
         }
         *now = Arc::new(asked);
         drop(now);
         self.turns.fetch_add(1, Ordering::AcqRel);
         self.kept.lock().expect("nobody panics while holding it").clear();
+        true
     }
 
     fn asked(&self) -> Arc<Asked> {
