@@ -130,6 +130,6 @@ async fn a_debug_bundle_says_of_a_member_that_does_not_answer_why() {
     let why = std::fs::read_to_string(dir.join(member["folder"].as_str().unwrap()).join("error.txt")).unwrap();
     assert_eq!(member["error"].as_str().unwrap(), why.trim_end());
     let findings = std::fs::read_to_string(dir.join("findings.json")).unwrap();
-    assert!(findings.contains("it does not answer at"), "{findings}");
+    assert!(findings.contains("it gives no status at"), "{findings}");
     daemon.shutdown().await;
 }

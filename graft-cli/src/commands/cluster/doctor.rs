@@ -133,12 +133,12 @@ fn examine(seen: &ClusterStatusResponse, answers: &Answers) -> Vec<FindingJson> 
         match answers.get(&member.raft_id) {
             None => find(Severity::Warning, Some(member), "it says no address for clients".into(), "set client.advertise"),
             Some(Err(why)) => {
-                let finding = format!("it does not answer at {}: {why}", member.client_address);
+                let finding = format!("it gives no status at {}: {why}", member.client_address);
                 find(
                     Severity::Problem,
                     Some(member),
                     finding,
-                    "see whether it runs, and whether client.advertise can be reached from here",
+                    "see whether it runs, whether client.advertise can be reached from here, and whether you may ask it",
                 );
             }
             Some(Ok(said)) if (&said.cluster_id, said.epoch) != (&best.cluster_id, best.epoch) => {
@@ -261,7 +261,7 @@ mod tests {
         let silent = |raft_id| (raft_id, Err("connection refused".to_owned()));
         let one = found(&three(), &[silent(3)]);
         assert_eq!(one[0], "Problem : 2 of 3 voters answer: with one more gone, nothing can be written");
-        assert_eq!(one[1], "Problem graft-3: it does not answer at h3:1: connection refused");
+        assert_eq!(one[1], "Problem graft-3: it gives no status at h3:1: connection refused");
         let two = found(&three(), &[silent(1), silent(3)]);
         assert_eq!(two[0], "Problem : 1 of 3 voters answer, which is no majority");
         let five: Vec<Member> = (1..=5).map(|id| member(id, "voter")).collect();
