@@ -74,6 +74,36 @@ async fn one_member_becomes_five_and_five_become_one_under_load() {
     drop(workers);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_was_told_of_one_member_serves_those_that_came_later_when_that_one_is_gone() {
+    let _turn = alone().await;
+    let mut cluster = Cluster::prepare(3, QUICK);
+    cluster.members[0].reconfigure(|text| text.replace("expect = 3\n", "expect = 1\n"));
+    cluster.members[0].start();
+    cluster.members[0].ready().await;
+    let worker = WorkerProcess::start(&cluster.members[0].url(), "w1");
+    let before = Load::new(vec![cluster.client()], "before", 10, 3, 5);
+    before.start_all().await;
+    before.check_all().await;
+    for member in &mut cluster.members[1..] {
+        joins(member, 3);
+        member.start();
+    }
+    voters(&cluster.client(), &["m1", "m2", "m3"]).await;
+    for member in &cluster.members[1..] {
+        wait::until("the worker to find the member", CHANGED_WITHIN, || async {
+            let opened = member.metric("graft_grpc_request_seconds_count{method=\"graft.v1.WorkerService/Work\"}");
+            if opened > 0.0 { Ok(()) } else { Err("it has no stream here") }
+        })
+        .await;
+    }
+    cluster.members[0].kill();
+    let after = Load::new(cluster.clients()[1..].to_vec(), "after", 10, 3, 5);
+    after.start_all().await;
+    after.check_all().await;
+    drop(worker);
+}
+
 /// Runs `graftd recover` on a member's data.
 fn recover(member: &Member, flag: &str) -> (Option<i32>, String) {
     let mut command = Command::new(binary("graftd-under-test"));

@@ -375,6 +375,9 @@ impl Engine {
                     self.cancel(lease.into(), notice.reason());
                 }
             }
+            Some(to_worker::Message::Members(members)) if members.term >= self.term => self.learn(&members.addresses),
+            // A member that was left behind.
+            Some(to_worker::Message::Members(_)) => {}
             Some(to_worker::Message::Closing(closing)) => tracing::info!(reason = closing.reason, "a member closes its stream"),
             None => tracing::debug!("a member sent a message of a newer version; it is ignored"),
         }
@@ -427,11 +430,7 @@ impl Engine {
             self.term = welcome.term;
             self.leader = None;
         }
-        if self.stage != Stage::Left {
-            let members: Vec<String> =
-                welcome.member_addresses.iter().filter_map(|address| crate::endpoints::normal(address).ok()).collect();
-            self.links.members(&members);
-        }
+        self.learn(&welcome.member_addresses);
         if welcome.leading {
             // The leader alone mints leases: what a member with another configuration says of them means nothing.
             if welcome.lease_ms > 0 {
@@ -450,6 +449,14 @@ impl Engine {
         // The member knew of no leader when the stream was opened, and does now.
         if self.links.get(link).is_some_and(|link| link.detour) && !welcome.leader_address.is_empty() && self.leader.is_none() {
             self.open_again(link, now);
+        }
+    }
+
+    /// Keeps a stream to each member.
+    fn learn(&mut self, addresses: &[String]) {
+        if self.stage != Stage::Left {
+            let members: Vec<String> = addresses.iter().filter_map(|address| crate::endpoints::normal(address).ok()).collect();
+            self.links.members(&members);
         }
     }
 

@@ -88,6 +88,9 @@ pub(crate) fn told(message: ToWorker, member: u64, urls: Urls) -> Vec<v1::ToWork
             leading,
             member,
         })),
+        ToWorker::Members { term, addresses } => {
+            one(Message::Members(v1::Members { term, addresses: addresses.iter().map(|address| urls.of(address)).collect() }))
+        }
         ToWorker::Tasks(assignments) => tasks(assignments),
         ToWorker::Acks(acks) => {
             let acks = acks

@@ -26,7 +26,7 @@ use super::recovery::Recovered;
 use super::streams::{STUCK_POLL_MS, Streams};
 use super::{FromWorker, SessionHello, ToWorker, reads};
 use crate::clock::Clock;
-use crate::consensus::{Consensus, Feed, FeedBatch, Leadership, ProposeError};
+use crate::consensus::{Consensus, Feed, FeedBatch, Leadership, MemberInfo, ProposeError};
 use crate::observability::metrics::Metrics;
 
 /// Messages, effects and answers that one turn takes in, of each kind.
@@ -37,6 +37,8 @@ const EXPIRE_REQUESTS_MS: u64 = 1_000;
 const ROWS_EVERY_MS: u64 = 500;
 /// Longest wait of the task when nothing happens, in milliseconds.
 const IDLE_MS_MAX: u64 = 60_000;
+/// How often it is looked at whether members have come, gone or moved, while there are workers to tell.
+const MEMBERS_EVERY_MS: u64 = 1_000;
 /// The token of proposals that the core does not know of.
 const NOT_OF_THE_CORE: Token = 0;
 
@@ -63,6 +65,8 @@ pub(super) struct Driver {
     stop: watch::Receiver<bool>,
     leadership: watch::Receiver<Leadership>,
     streams: Streams,
+    /// Where members answer clients, as the workers were told, and when that is looked at next.
+    members: (Vec<String>, u64),
     lead: Option<Lead>,
 }
 
@@ -79,6 +83,11 @@ enum Woken {
     Over,
 }
 
+/// Where members answer clients; one that has not said so yet is left out.
+fn addresses_of(members: &[MemberInfo]) -> Vec<String> {
+    members.iter().map(|member| member.client_address.clone()).filter(|address| !address.is_empty()).collect()
+}
+
 impl Driver {
     pub(super) fn new(
         consensus: Consensus,
@@ -90,7 +99,19 @@ impl Driver {
         stop: watch::Receiver<bool>,
     ) -> Self {
         let leadership = consensus.leadership();
-        Self { consensus, options, clock, metrics, inbox, broken, stop, leadership, streams: Streams::default(), lead: None }
+        Self {
+            consensus,
+            options,
+            clock,
+            metrics,
+            inbox,
+            broken,
+            stop,
+            leadership,
+            streams: Streams::default(),
+            members: (Vec::new(), 0),
+            lead: None,
+        }
     }
 
     /// Runs until consensus has stopped or nobody holds a handle any more.
@@ -109,6 +130,7 @@ impl Driver {
                 Woken::Time => {}
             }
             self.take_in_the_rest();
+            self.tell_members();
             self.act();
         }
     }
@@ -119,7 +141,8 @@ impl Driver {
         let core = self.lead.as_ref().and_then(|lead| lead.core.poll_timeout());
         let expire = self.lead.as_ref().and_then(|lead| lead.next_expire);
         let rows = self.lead.as_ref().map(|lead| lead.board.next_rows);
-        let wake_at = [poll, core, expire, rows].into_iter().flatten().min().unwrap_or(now + IDLE_MS_MAX);
+        let members = (!self.streams.is_empty()).then_some(self.members.1);
+        let wake_at = [poll, core, expire, rows, members].into_iter().flatten().min().unwrap_or(now + IDLE_MS_MAX);
         // The core thinks in whole milliseconds: a wait is never shorter than one, so that time has passed when it ends.
         let sleep = pin!(tokio::time::sleep(Duration::from_millis(wake_at.saturating_sub(now).clamp(1, IDLE_MS_MAX))));
         let lead = &mut self.lead;
@@ -242,7 +265,7 @@ impl Driver {
         let members = self.consensus.members();
         let own = || members.iter().find(|member| member.raft_id == status.member).map(|member| member.client_address.clone());
         let leader_address = if leading { own() } else { leader }.unwrap_or_default();
-        let member_addresses: Vec<String> = members.iter().map(|member| member.client_address.clone()).collect();
+        let member_addresses = addresses_of(&members);
         for (stream, hello) in streams {
             let welcome = ToWorker::Welcome {
                 term,
@@ -254,6 +277,23 @@ impl Driver {
             };
             self.send(stream, welcome);
             self.input(Input::Connected(stream, hello));
+        }
+    }
+
+    /// Tells all workers where members answer, if that has changed: a worker may know one member alone, and lose it.
+    fn tell_members(&mut self) {
+        let now = self.clock.monotonic_ms();
+        if now < self.members.1 || self.streams.is_empty() {
+            return;
+        }
+        let addresses = addresses_of(&self.consensus.members());
+        let changed = addresses != self.members.0;
+        self.members = (addresses, now + MEMBERS_EVERY_MS);
+        if changed {
+            let term = self.term().0;
+            for (stream, _) in self.streams.hellos() {
+                self.send(stream, ToWorker::Members { term, addresses: self.members.0.clone() });
+            }
         }
     }
 

@@ -123,6 +123,13 @@ pub enum ToWorker {
         /// The cluster.
         cluster_id: String,
     },
+    /// Members have come, gone or moved.
+    Members {
+        /// The term in which it was so.
+        term: u64,
+        /// Where all members answer clients.
+        addresses: Vec<String>,
+    },
     /// Work.
     Tasks(Vec<Assignment>),
     /// What became of results; sent only once it is durable.

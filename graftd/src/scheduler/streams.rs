@@ -78,6 +78,10 @@ impl Streams {
         std::mem::take(&mut self.ended)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     /// Every stream and who speaks on it.
     pub(super) fn hellos(&self) -> Vec<(StreamId, SessionHello)> {
         self.all.iter().map(|(id, stream)| (*id, stream.hello.clone())).collect()

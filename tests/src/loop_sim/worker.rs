@@ -171,7 +171,7 @@ impl Worker {
             // Code that does not look at its cancellation goes on.
             ToWorker::Cancel { at, reason: StopReason::WorkflowEnded, .. } if self.comes_to_an_end(at) && rng.chance(500) => {}
             ToWorker::Cancel { at, lease, reason } => self.cancelled(at, lease, reason),
-            ToWorker::Welcome { .. } | ToWorker::HeartbeatAck { .. } | ToWorker::Closing { .. } => {}
+            ToWorker::Welcome { .. } | ToWorker::Members { .. } | ToWorker::HeartbeatAck { .. } | ToWorker::Closing { .. } => {}
         }
     }
 

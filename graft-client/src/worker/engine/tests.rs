@@ -1,6 +1,6 @@
 //! The protocol, written down as conversations.
 
-use graft_proto::v1::{Acks, CancelNotice, Completed, HeartbeatAck, Tasks};
+use graft_proto::v1::{Acks, CancelNotice, Completed, HeartbeatAck, Members, Tasks};
 
 use super::*;
 
@@ -419,6 +419,25 @@ fn members_that_a_welcome_names_get_streams_too() {
     }
     engine.received(2, message, 11);
     engine.tick(11);
+    assert_eq!(outputs(&mut engine), ["connect 4 http://b:1 cluster=\"c\""]);
+}
+
+#[test]
+fn members_that_come_later_get_streams_too() {
+    let mut engine = engine_with(&["http://a:1"]);
+    engine.tick(10);
+    outputs(&mut engine);
+    engine.received(2, welcome(5, 1, false), 11);
+    engine.tick(11);
+    assert!(outputs(&mut engine).is_empty());
+    let told = |term, addresses: &[&str]| ToWorker {
+        message: Some(to_worker::Message::Members(Members { term, addresses: addresses.iter().map(|&address| address.into()).collect() })),
+    };
+    engine.received(2, told(4, &["http://old:1"]), 12);
+    engine.tick(12);
+    assert!(outputs(&mut engine).is_empty(), "who was left behind is not heard");
+    engine.received(2, told(5, &["http://a:1", "http://b:1"]), 13);
+    engine.tick(13);
     assert_eq!(outputs(&mut engine), ["connect 4 http://b:1 cluster=\"c\""]);
 }
 
