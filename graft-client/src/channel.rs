@@ -6,6 +6,9 @@
 //! gets. Once a try of a change was in doubt, the call is: a later refusal tells nothing of the try before, unless it proves that there was
 //! none.
 //!
+//! A member to which no connection can be secured (its certificate is not good, or it speaks in the clear) is left out by the call as long as there is
+//! another one to ask: what is wrong with one of them is not wrong with all.
+//!
 //! A member that is stopped or cut off costs one call a few seconds, and the next ones nothing: a connection that answers no ping is given
 //! up, and where there is another member to ask, a try that gets no answer is, too.
 //!
@@ -17,7 +20,7 @@
 //! Calls that last (waits, watches) have connections of their own. A server takes so many streams on a connection, and the transport lets the
 //! ones beyond wait without a word: a thousand waits on the shared connection would block every start behind them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -234,6 +237,11 @@ impl Connections {
         (state.preferred.clone(), self.configured.len() + state.learned.len() > 1)
     }
 
+    /// How many there are to ask.
+    fn addresses(&self) -> usize {
+        self.configured.len() + self.lock().learned.len()
+    }
+
     /// After `failed` did not help: the hinted leader, or else the address after it in the round.
     pub(crate) fn move_on(&self, failed: &str, hint: Option<&str>) {
         let mut state = self.lock();
@@ -308,6 +316,7 @@ impl Connections {
         let mut backoff = Backoff::seeded(WAIT_FIRST, WAIT_MOST);
         let began = Instant::now();
         let (mut doubt, mut said) = (false, None);
+        let mut unsecured = BTreeSet::new();
         for tried in 1_u64.. {
             let (url, others) = self.preferred();
             let (channel, place) = match kind {
@@ -339,6 +348,11 @@ impl Connections {
             };
             // Another token may have been put in the place of the one that was refused.
             if error.kind() == Some(ErrorCode::Unauthenticated) && self.credentials.look() {
+                continue;
+            }
+            if error.kind() == Some(ErrorCode::Tls) && unsecured.insert(url.clone()) && unsecured.len() < self.addresses() {
+                tracing::debug!(%error, "asking another member");
+                self.move_on(&url, None);
                 continue;
             }
             if (!error.is_retryable() && error.leader_address().is_none()) || (doubt && kind == Kind::Once) {

@@ -39,6 +39,12 @@ pub(crate) fn normal(address: &str) -> Result<String, ClientError> {
     if uri.host().is_none_or(str::is_empty) {
         return Err(bad(format!("\"{address}\" names no host")));
     }
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    if let Some((_, port)) = authority.rsplit(']').next().and_then(|tail| tail.rsplit_once(':'))
+        && port.parse::<u16>().is_err()
+    {
+        return Err(bad(format!("\"{address}\" has no port that there can be: \"{port}\"")));
+    }
     match uri.scheme_str() {
         Some("http" | "https") => Ok(url),
         other => Err(bad(format!("\"{address}\" has the scheme \"{}\"; http and https are known", other.unwrap_or_default()))),
@@ -100,12 +106,13 @@ mod tests {
         let urls = Endpoints::from("127.0.0.1:1, http://b:2/,127.0.0.1:1").into_urls().unwrap();
         assert_eq!(urls, ["http://127.0.0.1:1", "http://b:2"]);
         assert_eq!(Endpoints::from("https://a:1").into_urls().unwrap(), ["https://a:1"]);
+        assert_eq!(Endpoints::from("https://[::1]").into_urls().unwrap(), ["https://[::1]"]);
         assert_eq!(Endpoints::from(vec!["a:1"]).into_urls().unwrap(), ["http://a:1"]);
     }
 
     #[test]
     fn an_address_that_is_none_is_refused_with_an_example() {
-        for text in ["", " , ", "ftp://a:1", "http://", "a b"] {
+        for text in ["", " , ", "ftp://a:1", "http://", "a b", "a:99999", "https://[::1]:70000", "a:"] {
             let error = Endpoints::from(text).into_urls().unwrap_err();
             assert_eq!(error.code(), ErrorCode::BadEndpoint.name(), "{text}");
             assert!(error.to_string().contains("http://127.0.0.1:7420"), "{error}");

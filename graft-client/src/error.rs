@@ -13,6 +13,7 @@ use graft_proto::errors::ErrorCode;
 use graft_proto::v1::ErrorDetail;
 use prost::Message;
 
+use crate::channel::never_sent;
 use crate::tls;
 
 /// Why a call failed: the operation, the object, the reason, and what to do next.
@@ -85,8 +86,9 @@ impl ClientError {
             .and_then(|value| value.to_bytes().ok())
             .and_then(|bytes| ErrorDetail::decode(bytes).ok());
         let refused = if detail.is_none() { tls::refused(status) } else { None };
-        if let Some(why) = refused {
-            return Self::new(ErrorCode::Tls, operation, format!("server {server}"), why).with_grpc(status.code());
+        if let Some(tls::Refusal { why, remedy }) = refused {
+            let error = Self::new(ErrorCode::Tls, operation, format!("server {server}"), why).with_grpc(status.code());
+            return remedy.into_iter().fold(error, Self::remedied);
         }
         let (detail, transport) = match detail {
             Some(detail) => (detail, false),
@@ -201,7 +203,8 @@ fn bare(server: &str, status: &tonic::Status) -> (ErrorDetail, bool) {
         object: format!("server {server}"),
         remedy,
         // Who speaks of trouble in general, in other words than graftd's, may do so after the fact.
-        outcome_unknown: transport || matches!(status.code(), Code::Unknown | Code::Cancelled | Code::Internal | Code::DataLoss),
+        outcome_unknown: !never_sent(status)
+            && (transport || matches!(status.code(), Code::Unknown | Code::Cancelled | Code::Internal | Code::DataLoss)),
         retryable: transport || matches!(status.code(), Code::Aborted | Code::ResourceExhausted),
         ..ErrorDetail::default()
     };

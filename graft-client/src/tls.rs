@@ -184,8 +184,29 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Unfit> {
     }
 }
 
-/// Why a connection was refused in its handshake, which no other try will mend: certificates that are not believed, names that are not theirs.
-pub(crate) fn refused(status: &tonic::Status) -> Option<String> {
+/// Why a connection could not be secured, which no other try at this address will mend.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) why: String,
+    /// What to do next, if it is not what is to be done about most of them.
+    pub(crate) remedy: Option<&'static str>,
+}
+
+impl Refusal {
+    fn because(why: impl Into<String>) -> Self {
+        Self { why: why.into(), remedy: None }
+    }
+
+    fn remedied(self, remedy: &'static str) -> Self {
+        Self { remedy: Some(remedy), ..self }
+    }
+}
+
+/// What a port for TLS answers to who speaks in the clear.
+const SPEAKS_TLS: &str = "use https:// in place of http://";
+
+/// Why a connection was refused in its handshake: certificates that are not believed, names that are not theirs, or a side that speaks in the clear.
+pub(crate) fn refused(status: &tonic::Status) -> Option<Refusal> {
     let mut cause = std::error::Error::source(status);
     while let Some(error) = cause {
         // An error of IO shows the source of what it holds, and not that itself.
@@ -195,7 +216,10 @@ pub(crate) fn refused(status: &tonic::Status) -> Option<String> {
                 return Some(told(error));
             }
             if let Some(unfit) = error.downcast_ref::<Unfit>() {
-                return Some(unfit.to_string());
+                return Some(Refusal::because(unfit.to_string()));
+            }
+            if error.to_string().contains(SPEAKS_TLS) {
+                return Some(Refusal::because("it speaks TLS there").remedied("Use https:// in place of http://."));
             }
         }
         cause = error.source();
@@ -203,16 +227,24 @@ pub(crate) fn refused(status: &tonic::Status) -> Option<String> {
     None
 }
 
-fn told(error: &rustls::Error) -> String {
+fn told(error: &rustls::Error) -> Refusal {
     use rustls::{AlertDescription, CertificateError, Error};
     match error {
         Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
-            "its certificate was made by an authority that this client does not believe".to_owned()
+            Refusal::because("its certificate was made by an authority that this client does not believe")
         }
-        Error::AlertReceived(AlertDescription::CertificateRequired) => "it asks for a certificate of this client".to_owned(),
-        Error::AlertReceived(alert) => format!("it does not accept what this client has shown ({alert:?})"),
-        Error::InvalidMessage(_) => "it does not speak TLS there".to_owned(),
-        other => other.to_string(),
+        Error::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
+            Refusal::because(error.to_string()).remedied(
+                "Use an address that its certificate names, say which of its names is meant (--tls-host), or make it anew with this one: \
+                 graft tls issue --host.",
+            )
+        }
+        Error::AlertReceived(AlertDescription::CertificateRequired) => Refusal::because("it asks for a certificate of this client"),
+        Error::AlertReceived(alert) => Refusal::because(format!("it does not accept what this client has shown ({alert:?})")),
+        Error::InvalidMessage(_) => Refusal::because("it does not speak TLS there").remedied(
+            "Check that it is the address for clients (client.listen), and not one for probes; use http:// if it speaks in the clear.",
+        ),
+        other => Refusal::because(other.to_string()),
     }
 }
 

@@ -118,6 +118,25 @@ async fn a_workflow_is_started_and_executed_over_tls_by_callers_that_show_who_th
     daemon.shutdown().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn one_member_with_a_certificate_that_is_not_good_does_not_stand_in_for_all() {
+    let files = Files::new();
+    let (bad, _directory) = files.daemon("elsewhere.example", None).await;
+    let (good, _directory) = files.daemon("127.0.0.1", None).await;
+    let client = patient(Client::builder([bad.client_url(), good.client_url()]).tls(files.tls()));
+    client.cluster_status().await.unwrap();
+    client.start("once").node_named("nobody", ()).await.unwrap();
+    // Alone it is told, with what to do; and so is a scheme that is not the one of the port.
+    let said = refused(&patient(Client::builder(bad.client_url()).tls(files.tls()))).await;
+    assert!(said.contains("not valid for name") && said.contains("graft tls issue --host"), "{said}");
+    let said = refused(&patient(Client::builder(good.client_url().replace("https://", "http://")))).await;
+    assert!(said.contains("it speaks TLS there") && said.contains("Use https:// in place of http://."), "{said}");
+    let mixed = [good.client_url().replace("https://", "http://"), good.client_url()];
+    patient(Client::builder(mixed).tls(files.tls())).cluster_status().await.unwrap();
+    bad.shutdown().await;
+    good.shutdown().await;
+}
+
 /// What rotates certificates replaces a folder at once: Kubernetes does it with the files of a secret.
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_that_end_are_replaced_under_load_and_no_request_fails() {
