@@ -50,6 +50,7 @@ impl ClusterService for Cluster {
             not_ready_reason,
             machine_version: status.machine_version,
             machine_version_max: MACHINE_VERSION,
+            starts_refused_reason: self.shared.api.consensus.starts_refused().unwrap_or_default(),
         }))
     }
 

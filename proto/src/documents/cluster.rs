@@ -90,6 +90,8 @@ pub struct ClusterStatus {
     pub ready: bool,
     /// Why not.
     pub not_ready_reason: Option<String>,
+    /// Why no workflow is started while the member that answers leads: its disk is nearly full.
+    pub starts_refused_reason: Option<String>,
     /// The machine version in force: how the members change the replicated state; `null` before the cluster is formed.
     pub machine_version: Option<u32>,
     /// The highest machine version that the member that answers can follow.
@@ -168,6 +170,7 @@ impl From<&v1::ClusterStatusResponse> for ClusterStatus {
             version: status.version.clone(),
             ready: status.not_ready_reason.is_empty(),
             not_ready_reason: some(&status.not_ready_reason),
+            starts_refused_reason: some(&status.starts_refused_reason),
             machine_version: (status.machine_version > 0).then_some(status.machine_version),
             machine_version_max: status.machine_version_max,
             members: status.members.iter().map(Member::from).collect(),

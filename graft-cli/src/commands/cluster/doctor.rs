@@ -108,7 +108,11 @@ fn examine(seen: &ClusterStatusResponse, answers: &Answers) -> Vec<FindingJson> 
     let voters: Vec<&Member> = best.members.iter().filter(|member| member.role != "learner").collect();
     let answering = |member: &&&Member| matches!(answers.get(&member.raft_id), Some(Ok(_)));
     let live = voters.iter().filter(answering).count();
-    if 2 * live <= voters.len() {
+    // A member that has just begun, or is not told of yet, has said no address: it was not asked.
+    let all_asked = voters.iter().all(|voter| answers.contains_key(&voter.raft_id));
+    if !all_asked {
+        // What is to be said of it is said of each below.
+    } else if 2 * live <= voters.len() {
         let finding = format!("{live} of {} voters answer, which is no majority", voters.len());
         find(Severity::Problem, None, finding, "bring more members back; if they are lost for good: graftd recover --help");
     } else if live < voters.len() && 2 * (live - 1) <= voters.len() {
@@ -131,7 +135,12 @@ fn examine(seen: &ClusterStatusResponse, answers: &Answers) -> Vec<FindingJson> 
     }
     for member in &best.members {
         match answers.get(&member.raft_id) {
-            None => find(Severity::Warning, Some(member), "it says no address for clients".into(), "set client.advertise"),
+            None => find(
+                Severity::Warning,
+                Some(member),
+                "it says no address for clients".into(),
+                "wait if it has just begun; otherwise set client.advertise",
+            ),
             Some(Err(why)) => {
                 let finding = format!("it gives no status at {}: {why}", member.client_address);
                 find(
@@ -141,18 +150,35 @@ fn examine(seen: &ClusterStatusResponse, answers: &Answers) -> Vec<FindingJson> 
                     "see whether it runs, whether client.advertise can be reached from here, and whether you may ask it",
                 );
             }
-            Some(Ok(said)) if (&said.cluster_id, said.epoch) != (&best.cluster_id, best.epoch) => {
-                let finding = format!("it belongs to cluster {} in epoch {}", said.cluster_id, said.epoch);
-                find(Severity::Problem, Some(member), finding, "stop it: another cluster answers at its address");
+            Some(Ok(said)) if said.cluster_id != best.cluster_id => {
+                let finding = format!("cluster {} answers at its address, and not {}", said.cluster_id, best.cluster_id);
+                let remedy = "one of the two was left behind (by a restore, or a wrong address): see with `graft cluster status --addr` which one is in \
+                              use, before any member is stopped";
+                find(Severity::Problem, Some(member), finding, remedy);
+            }
+            Some(Ok(said)) if said.epoch != best.epoch => {
+                let finding = format!("it is in epoch {}, and who was asked for it in epoch {}", said.epoch, best.epoch);
+                find(Severity::Problem, Some(member), finding, "the lower epoch was left behind by `graftd recover`: its data are old");
             }
             Some(Ok(said)) if said.answered_by != member.raft_id => {
                 let finding = format!("raft id {} answers at its address, and not {}", said.answered_by, member.raft_id);
                 find(Severity::Problem, Some(member), finding, "correct client.advertise");
             }
             Some(Ok(said)) if !said.not_ready_reason.is_empty() => {
-                find(Severity::Problem, Some(member), format!("it is not ready: {}", said.not_ready_reason), "see its log");
+                let remedy = match said.not_ready_reason.starts_with("drained") {
+                    true => "graft cluster drain --undo, when it is to take part again",
+                    false => "wait if it has just begun; otherwise see its log",
+                };
+                find(Severity::Problem, Some(member), format!("it is not ready: {}", said.not_ready_reason), remedy);
             }
             Some(Ok(_)) => {}
+        }
+        if let Some(Ok(said)) = answers.get(&member.raft_id)
+            && member.raft_id == best.leader
+            && !said.starts_refused_reason.is_empty()
+        {
+            let finding = format!("it leads, and starts no workflow: {}", said.starts_refused_reason);
+            find(Severity::Problem, Some(member), finding, "make room on its disk, or lower storage.disk_reserve");
         }
         if let Some(silent) = member.silent_ms.filter(|silent| *silent > SILENT_MS) {
             let finding = format!("the leader has not heard it for {} s", silent / 1_000);
@@ -291,7 +317,13 @@ mod tests {
     fn a_member_that_is_not_well_or_not_itself_is_a_problem() {
         let mut other = said(3, &three());
         other.cluster_id = "c2".into();
-        assert_eq!(found(&three(), &[(3, Ok(other))]), ["Problem graft-3: it belongs to cluster c2 in epoch 1"]);
+        assert_eq!(found(&three(), &[(3, Ok(other))]), ["Problem graft-3: cluster c2 answers at its address, and not c1"]);
+        let behind = ClusterStatusResponse { epoch: 0, ..said(3, &three()) };
+        assert_eq!(found(&three(), &[(3, Ok(behind))]), ["Problem graft-3: it is in epoch 0, and who was asked for it in epoch 1"]);
+        let full = ClusterStatusResponse { starts_refused_reason: "1 MiB free".into(), ..said(1, &three()) };
+        assert_eq!(found(&three(), &[(1, Ok(full.clone()))]), ["Problem graft-1: it leads, and starts no workflow: 1 MiB free"]);
+        let full_beside = ClusterStatusResponse { answered_by: 3, ..full };
+        assert_eq!(found(&three(), &[(3, Ok(full_beside))]), Vec::<String>::new(), "nobody asks a follower to start");
         assert_eq!(found(&three(), &[(3, Ok(said(2, &three())))]), ["Problem graft-3: raft id 2 answers at its address, and not 3"]);
         let mut waiting = said(3, &three());
         waiting.not_ready_reason = "drained by an operator".into();
