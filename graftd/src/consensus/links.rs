@@ -1,14 +1,14 @@
 //! Connections to the other members, and what every call on them carries.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::error::Error;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use graft_proto::peer::v1::PeerHeader;
 use graft_proto::peer::v1::peer_service_client::PeerServiceClient;
-use tonic::Status;
 use tonic::transport::Channel;
+use tonic::{Code, Status};
 
 use super::member::MemberInfo;
 use crate::discovery::protocol::{PROTOCOL, speaks_with};
@@ -24,6 +24,9 @@ const KEEPALIVE: Duration = Duration::from_secs(2);
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 
+/// Refused calls of which it is remembered that they were told to the log.
+const TOLD_MAX: usize = 256;
+
 pub(crate) type Client = PeerServiceClient<Channel>;
 
 /// Who this member is to the others, and the connection for commands and reads to each of them. Replication, heartbeats and snapshots have
@@ -35,11 +38,20 @@ pub(crate) struct Links {
     /// Where the members are, as the membership has it: openraft asks for a connection once, and members move.
     addresses: RwLock<HashMap<u64, String>>,
     asking: Mutex<HashMap<u64, (String, Client)>>,
+    /// What was said to the log of calls that were refused.
+    told: Mutex<BTreeSet<String>>,
 }
 
 impl Links {
     pub(crate) fn new(me: u64, security: PeerSecurity) -> Arc<Self> {
-        Arc::new(Self { me, security, lineage: RwLock::default(), addresses: RwLock::default(), asking: Mutex::default() })
+        Arc::new(Self {
+            me,
+            security,
+            lineage: RwLock::default(),
+            addresses: RwLock::default(),
+            asking: Mutex::default(),
+            told: Mutex::default(),
+        })
     }
 
     pub(crate) fn me(&self) -> u64 {
@@ -88,6 +100,7 @@ impl Links {
         if !ours.is_empty() && ours != header.cluster_id {
             let theirs = if header.cluster_id.is_empty() { "none" } else { &header.cluster_id };
             let why = format!("the caller belongs to cluster {theirs}, this member to {ours}: check peer addresses");
+            self.tell_once(&format!("refusing what raft id {} asks: {why}", header.from));
             return Err(Status::failed_precondition(why));
         }
         if !ours.is_empty() && epoch != header.epoch {
@@ -96,9 +109,28 @@ impl Links {
                  behind joins again with an empty data directory",
                 header.epoch
             );
+            self.tell_once(&format!("refusing what raft id {} asks: {why}", header.from));
             return Err(Status::failed_precondition(why));
         }
         Ok(())
+    }
+
+    /// A member has answered a call so. That it does not take this one for a member of its cluster is for whoever reads the log of this one.
+    pub(crate) fn answered(&self, member: u64, status: &Status) {
+        if status.code() == Code::FailedPrecondition {
+            self.tell_once(&format!("raft id {member} refuses what this member asks: {}", status.message()));
+        }
+    }
+
+    /// Into the log, if it was not said yet: it would be said again with every call.
+    fn tell_once(&self, what: &str) {
+        let mut told = self.told.lock().expect("no panic while it is held");
+        if told.len() >= TOLD_MAX {
+            told.clear();
+        }
+        if told.insert(what.to_owned()) {
+            tracing::warn!("{what}");
+        }
     }
 
     /// The connection for commands and reads to a member; made at its first use, again when the address has changed.

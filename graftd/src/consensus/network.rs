@@ -96,7 +96,8 @@ impl Peer {
     async fn call<A: Wire>(&mut self, kind: RaftKind, request: &impl Wire, option: &RPCOption) -> Result<A, CallError> {
         let message = RaftMessage { header: Some(self.links.header(self.target)), kind: kind as i32, body: request.encode() };
         let mut client = self.client()?;
-        let answer = within(option.soft_ttl(), client.call(message)).await?;
+        let asking = async { client.call(message).await.inspect_err(|status| self.links.answered(self.target, status)) };
+        let answer = within(option.soft_ttl(), asking).await?;
         A::decode(answer.into_inner().body).map_err(|error| network_error(&error))
     }
 }

@@ -97,7 +97,7 @@ impl Roster {
         Ok(())
     }
 
-    /// Who takes over: the one that is asked for, or the one that is furthest of those that are not drained; of the drained only if there is no other.
+    /// Who takes over: the one that is asked for, if it is not drained, or the one that is furthest of those that are not drained; of the drained only if there is no other.
     pub(super) fn heir(&self, wanted: Option<u64>) -> Result<u64, String> {
         let able = |seat: &&Seat| seat.info.raft_id != self.leader && self.is_live(seat);
         let Some(wanted) = wanted else {
@@ -109,6 +109,9 @@ impl Roster {
             (_, _) if wanted == self.leader => Err("it leads already".into()),
             (false, _) => Err("it is a learner, which cannot lead".into()),
             (true, false) => Err("it does not answer the leader".into()),
+            (true, true) if seat.drained => {
+                Err("it is drained: it would hand over again; `graft cluster drain --undo` lets it lead".into())
+            }
             (true, true) => Ok(wanted),
         }
     }
@@ -208,6 +211,7 @@ pub(super) mod tests {
         assert_eq!(roster("A- B- C+").heir(None), Ok(3), "the drained one only if there is no other");
         assert_eq!((roster("A- B- C?").heir(None), roster("A- B- C?").has_heir()), (Ok(2), false));
         assert!(roster("A- B- C+").has_heir() && !roster("A- b").has_heir());
+        assert!(roster("A B- C").heir(Some(2)).expect_err("drained").contains("it is drained"));
         for (wanted, why) in [(1, "leads already"), (4, "a learner"), (5, "does not answer"), (9, "no member")] {
             let said = roster("A B C d E?").heir(Some(wanted)).expect_err(why);
             assert!(said.contains(why), "{said}");
