@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -240,6 +240,24 @@ fn data_of_another_cluster_end_it_with_77() {
     let (code, said) = refused(other);
     assert_eq!(code, 77, "{said}");
     assert!(said.contains("belongs to cluster `graft`") && said.contains("says `other`"), "{said}");
+}
+
+/// As with `sudo -u graft graftd` in the home of root. To become somebody else needs root: without it the test says so, and passes.
+#[test]
+fn where_it_may_not_look_it_ends_with_78_and_says_so() {
+    if !nix::unistd::geteuid().is_root() {
+        return eprintln!("SKIPPED: to become somebody else needs root");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let program = dir.path().join("graftd");
+    std::fs::copy(env!("CARGO_BIN_EXE_graftd"), &program).unwrap();
+    let closed = dir.path().join("closed");
+    std::fs::DirBuilder::new().mode(0o700).create(&closed).unwrap();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program).current_dir(closed);
+    let (code, said) = refused(command);
+    assert!(code == 78 && said.contains("graft-data") && said.contains("Permission denied"), "{said}");
 }
 
 #[test]

@@ -135,9 +135,12 @@ fn make_directory(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
+    let here = Path::new(".");
     let above = match path.parent() {
         Some(above) if !above.as_os_str().is_empty() => above,
-        _ => Path::new("."),
+        // Nothing is above it here: it is there, or may not be looked into.
+        _ if path == here => return fs::metadata(here).and(Err(io::ErrorKind::NotADirectory.into())),
+        _ => here,
     };
     make_directory(above)?;
     match DirBuilder::new().mode(0o700).create(path) {
