@@ -18,6 +18,8 @@ use crate::loop_sim::worker::Worker;
 
 /// How often whole states are compared, and marks looked at, in milliseconds.
 const COMPARE_MS: u64 = 500;
+/// How long after an attempt to make the cluster it is looked at whether anything came of it, in milliseconds.
+const FORM_AGAIN_MS: u64 = 1_000;
 
 /// See the module.
 pub struct World {
@@ -51,6 +53,7 @@ pub struct World {
     pub(super) progress: u64,
     pub(super) counts: BTreeMap<&'static str, u64>,
     formed: bool,
+    form_at: u64,
 }
 
 impl World {
@@ -91,6 +94,7 @@ impl World {
             progress: 0,
             counts: BTreeMap::new(),
             formed: false,
+            form_at: 0,
         };
         world.set_limits();
         world
@@ -168,12 +172,17 @@ impl World {
         Ok(())
     }
 
-    /// The first members make the cluster: how they find each other is another matter.
+    /// The first members make the cluster: how they find each other is another matter. As the daemon does, they begin again where a power cut has
+    /// left nothing of it anywhere; once anything was acknowledged that would hide a loss.
     fn form(&mut self) {
-        if self.formed {
+        if self.now < self.form_at || self.acknowledged > 0 {
             return;
         }
         let Some(all) = self.members.iter().map(Member::floors).collect::<Option<Vec<Floors>>>() else { return };
+        self.form_at = self.now + FORM_AGAIN_MS;
+        if all.iter().any(|floors| !floors.consensus.status().members.is_empty()) {
+            return;
+        }
         let members: Vec<_> = (0..self.plan.members).map(info).collect();
         let first = all[0].consensus.clone();
         let work = async move {
