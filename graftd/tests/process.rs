@@ -391,6 +391,13 @@ fn on_sighup_it_takes_over_what_it_can_and_says_what_needs_a_restart() {
     };
     assert_eq!(counted(&daemon), ("1".into(), ["0".into(), "0".into()]));
 
+    write("[client]\ncert = \"none.pem\"\nkey = \"none.key\"\n[raft]\nheartbeat = \"40ms\"\n");
+    daemon.signal(Signal::SIGHUP);
+    let refused = daemon.logged("with this configuration the next start is refused");
+    assert!(refused["level"] == "warn" && refused["msg"].as_str().unwrap().contains("none.pem"), "{refused}");
+    daemon.logged("the configuration was read again");
+    assert_eq!(counted(&daemon), ("1".into(), ["1".into(), "0".into()]));
+
     write("[raft]\nheartbeat = \"45ms\"\n[log]\nlevel = \"info,graftd::app=debug\"\n");
     daemon.signal(Signal::SIGHUP);
     let waits = daemon.logged("raft.heartbeat stays");
@@ -407,7 +414,7 @@ fn on_sighup_it_takes_over_what_it_can_and_says_what_needs_a_restart() {
     let refused = daemon.logged("the configuration was read again and is refused");
     assert_eq!(refused["level"], "error");
     assert!(refused["msg"].as_str().unwrap().contains("did you mean `raft.heartbeat`?"), "{refused}");
-    assert_eq!(counted(&daemon), ("0".into(), ["1".into(), "1".into()]));
+    assert_eq!(counted(&daemon), ("0".into(), ["2".into(), "1".into()]));
 
     write("[raft]\nheartbeat = \"40ms\"\n");
     daemon.signal(Signal::SIGHUP);
@@ -416,7 +423,7 @@ fn on_sighup_it_takes_over_what_it_can_and_says_what_needs_a_restart() {
     assert_eq!(debug["files"], file.to_str().unwrap(), "{debug}");
     let done = daemon.logged("the configuration was read again");
     assert_eq!((&done["changed"], &done["waiting"]), (&1.into(), &0.into()), "{done}");
-    assert_eq!(counted(&daemon), ("1".into(), ["2".into(), "1".into()]));
+    assert_eq!(counted(&daemon), ("1".into(), ["3".into(), "1".into()]));
     daemon.signal(Signal::SIGHUP);
     let next =
         daemon.logged_as("the next line of a reload, or one below info", |line| line["level"] == "debug" || line.get("waiting").is_some());

@@ -128,6 +128,12 @@ impl InForce {
         let changes = loaded.take_over(later);
         self.consensus.set_membership_rules(options::membership(&loaded.config));
         self.live.become_as(&loaded);
+        if changes.iter().any(|change| !change.live) {
+            let member = later.config.node.name.clone().unwrap_or_else(super::host_name);
+            for unfit in options::unfit_files(&later.config, &member) {
+                tracing::warn!("with this configuration the next start is refused: {unfit}");
+            }
+        }
         Ok(changes)
     }
 

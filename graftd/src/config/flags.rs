@@ -147,8 +147,8 @@ Exit codes:
   2    unknown flag
   65   a file of the data directory is damaged, missing, of another version or of another member; or the other
        members run a later version that this one cannot follow
-  70   it could not go on; the log says why
-  74   the disk refuses: read-only, full or broken
+  70   it could not go on, also for a disk that was full or broke while it ran; the log says why
+  74   the disk refuses at the start: read-only, full or broken
   75   the port or the data directory is in use
   76   this member was taken out of its cluster, or left behind by a recovery
   77   the data are of another cluster
