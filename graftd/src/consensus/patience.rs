@@ -27,7 +27,7 @@ impl Patience {
         Self((wait <= Self::MAX).then(|| Instant::now() + wait))
     }
 
-    /// Handles a request of somebody who waits so long: [`Self::of_caller`] knows it there.
+    /// Handles a request of somebody who waits so long; what is proposed meanwhile, by the same task, knows it.
     pub async fn around<F: Future>(self, handling: F) -> F::Output {
         PATIENCE.scope(self, handling).await
     }
