@@ -109,17 +109,21 @@ async fn readers(member: &Member) -> Vec<(&'static str, String, bool)> {
     readers
 }
 
+/// Who shows the root token is let in either way.
+fn asking(required: bool) -> Asked {
+    Asked { required, root: Some(root_hash(ROOT).expect("long enough")), ..Asked::default() }
+}
+
 /// All readers see of these answers what they may; and so does somebody who has shown nothing, where nobody has to.
 async fn each_sees_what_it_may(member: &Member, answers: impl AsyncFn(&Member, &str) -> Vec<Answer>) {
-    let root = Some(root_hash(ROOT).expect("long enough"));
-    member.auth.ask(Asked { required: true, root, ..Asked::default() });
+    member.auth.ask(asking(true));
     for (reader, token, sees) in readers(member).await {
         for (method, told) in answers(member, &token).await {
             assert_eq!(told.contains(SECRET), sees, "{method} to {reader}: {told}");
             assert_eq!(told.contains("[redacted]"), !sees, "{method} to {reader}: {told}");
         }
     }
-    member.auth.ask(Asked::default());
+    member.auth.ask(asking(false));
     for (method, told) in answers(member, "").await {
         assert!(!told.contains(SECRET) && told.contains("[redacted]") && told.contains("shown"), "{method} to anybody: {told}");
     }
@@ -130,7 +134,9 @@ async fn every_answer_with_payload_hides_fields_from_those_who_do_not_administer
     let member = Member::start().await;
     let fields = ["password", "/card/number", "pins"].map(str::to_owned);
     member.redacted.send_replace(Arc::new(Fields::of(&fields).expect("fields")));
-    let (mut worker, _) = Worker::connect(&member, "charge").await;
+    // What is begun is asked about again whenever other things are asked of callers.
+    member.auth.ask(asking(false));
+    let (mut worker, _) = Worker::connect_with(&member, "charge", |messages| with(ROOT, messages)).await;
     let whole = json(DOCUMENT);
     let charge = || v1::NewTask { config: whole.clone(), ..task("charge") };
     let asked = v1::StartRequest { state: whole.clone(), nodes: vec![charge()], ..start("a", "charge") };

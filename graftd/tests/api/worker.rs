@@ -8,7 +8,7 @@ use graft_proto::v1::result::Outcome;
 use graft_proto::v1::to_worker::Message as To;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming};
+use tonic::{IntoRequest, Request, Status, Streaming};
 
 use crate::member::{Member, json, within};
 
@@ -37,15 +37,32 @@ pub fn hello(node: &str) -> v1::Hello {
 impl Worker {
     /// Opens a stream and greets.
     pub async fn greet(member: &Member, first: From) -> Result<Self, Status> {
+        Self::greet_with(member, first, |messages| messages.into_request()).await
+    }
+
+    async fn greet_with(
+        member: &Member,
+        first: From,
+        asking: impl FnOnce(ReceiverStream<v1::FromWorker>) -> Request<ReceiverStream<v1::FromWorker>>,
+    ) -> Result<Self, Status> {
         let (outgoing, messages) = mpsc::channel(16);
         outgoing.send(v1::FromWorker { message: Some(first) }).await.expect("room");
-        let incoming = within(member.workers().await.work(ReceiverStream::new(messages))).await?.into_inner();
+        let incoming = within(member.workers().await.work(asking(ReceiverStream::new(messages)))).await?.into_inner();
         Ok(Self { outgoing, incoming, tasks: VecDeque::new(), acks: VecDeque::new(), others: VecDeque::new() })
     }
 
     /// Opens a stream for the node, and does what it takes to be given tasks.
     pub async fn connect(member: &Member, node: &str) -> (Self, v1::Welcome) {
-        let mut worker = Self::greet(member, From::Hello(hello(node))).await.expect("a good greeting");
+        Self::connect_with(member, node, |messages| messages.into_request()).await
+    }
+
+    /// The same, with what it shows of itself.
+    pub async fn connect_with(
+        member: &Member,
+        node: &str,
+        asking: impl FnOnce(ReceiverStream<v1::FromWorker>) -> Request<ReceiverStream<v1::FromWorker>>,
+    ) -> (Self, v1::Welcome) {
+        let mut worker = Self::greet_with(member, From::Hello(hello(node)), asking).await.expect("a good greeting");
         let welcome = loop {
             match worker.other().await {
                 To::Welcome(welcome) if welcome.leading => break welcome,
