@@ -350,12 +350,14 @@ impl Connections {
             if error.kind() == Some(ErrorCode::Unauthenticated) && self.credentials.look() {
                 continue;
             }
-            if error.kind() == Some(ErrorCode::Tls) && unsecured.insert(url.clone()) && unsecured.len() < self.addresses() {
+            let is_new = error.kind() == Some(ErrorCode::Tls) && unsecured.insert(url.clone());
+            let elsewhere = error.kind() == Some(ErrorCode::Tls) && unsecured.len() < self.addresses();
+            if is_new && elsewhere {
                 tracing::debug!(%error, "asking another member");
                 self.move_on(&url, None);
                 continue;
             }
-            if (!error.is_retryable() && error.leader_address().is_none()) || (doubt && kind == Kind::Once) {
+            if (!error.is_retryable() && !elsewhere && error.leader_address().is_none()) || (doubt && kind == Kind::Once) {
                 let doubt = doubt && !proves_no_effect(&error);
                 return Err(error.unknown_outcome(doubt));
             }

@@ -106,6 +106,8 @@ pub(super) enum Gone {
     Lost(String),
     /// The member refused, and will again until something is mended.
     Refused(ClientError),
+    /// This side has closed it, to open it again on another way to the leader.
+    Again,
 }
 
 #[derive(Debug)]
@@ -301,7 +303,7 @@ impl Engine {
 
     fn open_again(&mut self, link: LinkId, now: u64) {
         self.outputs.push_back(Output::Close { link });
-        self.closed(link, Gone::Lost("it is opened again, on another way to the leader".to_owned()), now);
+        self.closed(link, Gone::Again, now);
     }
 
     fn hello(&self) -> Hello {
@@ -668,6 +670,7 @@ impl Engine {
                 tracing::debug!(reason, "a stream to a member is gone");
                 lost = Some(reason);
             }
+            Gone::Again => tracing::debug!("a stream to a member is opened again, on another way to the leader"),
             Gone::Refused(error) if all_refuse && !self.ever_welcomed => self.outputs.push_back(Output::Refused(error)),
             Gone::Refused(error) => {
                 tracing::warn!(%error, "a member refuses this worker, or may not be asked; the worker goes on trying");
