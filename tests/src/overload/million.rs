@@ -26,7 +26,7 @@ const PORTION: u64 = 50_000;
 const STEP_COST_MAX: u64 = 150;
 /// Cache of the daemon's state, and most memory with that at rest, in bytes.
 const CACHE: &str = "128MiB";
-const AT_REST_MAX: u64 = 512 << 20;
+const AT_REST_MAX: u64 = 400 << 20;
 /// Most memory while they are started, in bytes: the overlay, twice, the caches and the queues full, as under any other load.
 const MEMORY_MAX: u64 = super::starts::MEMORY_MAX;
 /// Longest time from start to ready, in milliseconds.
