@@ -73,12 +73,12 @@ async fn six_documents_go_through_the_pipeline_each_on_its_own_way() {
     assert!(note.starts_with("Meeting with the roof guy tomorrow") && text::sentences(note).len() == 6, "{note}");
 }
 
-/// Built by cargo first: whatever stands in the build folder, it is the program of these sources. The whole workspace is named, with
-/// its tests, so that every crate has the features that it has here, and nothing is compiled again for it.
+/// Built by cargo first: whatever stands in the build folder, it is the program of these sources. The whole workspace is named, so that every crate
+/// has the features that it has here, and nothing is compiled again for it.
 #[test]
 fn the_program_of_the_readme_ends_well_and_says_so_last() {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--workspace", "--tests", "--example", "document-pipeline"]);
+    cargo.args(["build", "--quiet", "--workspace", "--example", "document-pipeline"]);
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
