@@ -83,7 +83,7 @@ fn check_chain(found: &Workflow, total: u64) -> u64 {
 async fn seed_defect_13_no_kill_leaves_a_state_without_its_next_nodes_or_nodes_without_their_state() {
     const KILLS: u64 = 12;
     const TOTAL: u64 = 4_000_000;
-    const WIDTH: u64 = 1_000;
+    const WIDTH: u64 = 2_000;
     let _alone = alone().await;
     let mut cluster = Cluster::start(1, "").await;
     let (urls, client) = (cluster.urls(), cluster.client());
