@@ -3,11 +3,9 @@
 //! A call goes to the *preferred* address: the one that answered last, or the leader that an answer named. When it fails in a way that
 //! another try can mend, the next address is asked, after a wait that grows. Every request that changes something carries a request id and
 //! every other one only reads, so all of them are safe to repeat: tries go on for as long as the caller gives, and the last error is what it
-//! gets. Once a try of a change was in doubt, the call is: a later refusal tells nothing of the try before, unless it proves that there was
-//! none.
+//! gets.
 //!
-//! A member to which no connection can be secured (its certificate is not good, or it speaks in the clear) is left out by the call as long as there is
-//! another one to ask: what is wrong with one of them is not wrong with all.
+//! What follows from the tries of a call is decided in [`tries`]; how long its caller waits goes with it ([`deadline`]).
 //!
 //! A member that is stopped or cut off costs one call a few seconds, and the next ones nothing: a connection that answers no ping is given
 //! up, and where there is another member to ask, a try that gets no answer is, too.
@@ -20,7 +18,7 @@
 //! Calls that last (waits, watches) have connections of their own. A server takes so many streams on a connection, and the transport lets the
 //! ones beyond wait without a word: a thousand waits on the shared connection would block every start behind them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -40,6 +38,11 @@ use graft_proto::errors::ErrorCode;
 
 use crate::error::ClientError;
 use crate::tls::Tls;
+
+pub(crate) mod deadline;
+pub(crate) mod tries;
+
+use tries::{Next, Tries};
 
 /// Longest wait for the answer of one member while there are others to ask. Longer than a cluster needs for an election, and than a dead
 /// connection needs to be found out.
@@ -238,7 +241,7 @@ impl Connections {
     }
 
     /// How many there are to ask.
-    fn addresses(&self) -> usize {
+    pub(crate) fn addresses(&self) -> usize {
         self.configured.len() + self.lock().learned.len()
     }
 
@@ -315,58 +318,41 @@ impl Connections {
         let until = after(timeout.saturating_add(kind.by_wish()));
         let mut backoff = Backoff::seeded(WAIT_FIRST, WAIT_MOST);
         let began = Instant::now();
-        let (mut doubt, mut said) = (false, None);
-        let mut unsecured = BTreeSet::new();
+        let mut tries = Tries::new(operation, kind);
         for tried in 1_u64.. {
             let (url, others) = self.preferred();
             let (channel, place) = match kind {
                 Kind::Lasting(_) => self.lasting(&url).map(|(channel, place)| (channel, Some(place))),
                 Kind::Read | Kind::Change | Kind::Once => self.to(&url).map(|channel| (channel, None)),
             }
-            .map_err(|error| error.unknown_outcome(doubt))?;
+            .map_err(|error| tries.end(error))?;
             let over = if others && kind != Kind::Once { until.min(after(TRY_MAX + kind.by_wish())) } else { until };
-            let error = match tokio::time::timeout_at(over, call(channel)).await {
+            let error = match tokio::time::timeout_at(over, deadline::telling(kind, over, call(channel))).await {
                 Ok(Ok(answer)) => {
                     self.follow(&url);
                     return Ok((answer.into_inner(), place));
                 }
-                Ok(Err(status)) => {
-                    let error = ClientError::from_status(operation, &url, &status);
-                    doubt |= kind.changes() && error.outcome_unknown() && !never_sent(&status);
-                    said = Some(error.clone());
-                    error
-                }
-                Err(_elapsed) => {
-                    doubt |= kind.changes();
-                    let message = format!("no answer within {} ms", began.elapsed().as_millis());
-                    // What a server said before says more than that the time was over.
-                    said.clone().unwrap_or_else(|| {
-                        ClientError::new(ErrorCode::TimedOut, operation, format!("server {url}"), message)
-                            .remedied("Ask again with the same request id, or give the client a longer request_timeout.")
-                    })
-                }
+                Ok(Err(status)) => tries.failed(ClientError::from_status(operation, &url, &status), never_sent(&status)),
+                Err(_elapsed) => tries.unanswered(&url, began.elapsed()),
             };
             // Another token may have been put in the place of the one that was refused.
             if error.kind() == Some(ErrorCode::Unauthenticated) && self.credentials.look() {
                 continue;
             }
-            let is_new = error.kind() == Some(ErrorCode::Tls) && unsecured.insert(url.clone());
-            let elsewhere = error.kind() == Some(ErrorCode::Tls) && unsecured.len() < self.addresses();
-            if is_new && elsewhere {
-                tracing::debug!(%error, "asking another member");
-                self.move_on(&url, None);
-                continue;
+            match tries.next(&url, &error, self.addresses()) {
+                Next::End => return Err(tries.end(error)),
+                Next::AnotherAtOnce => {
+                    tracing::debug!(%error, "asking another member");
+                    self.move_on(&url, None);
+                    continue;
+                }
+                Next::Another => self.move_on(&url, error.leader_address()),
             }
-            if (!error.is_retryable() && !elsewhere && error.leader_address().is_none()) || (doubt && kind == Kind::Once) {
-                let doubt = doubt && !proves_no_effect(&error);
-                return Err(error.unknown_outcome(doubt));
-            }
-            self.move_on(&url, error.leader_address());
             let wait = backoff.wait().max(error.retry_after().unwrap_or_default());
             // A try without time for an answer would say less than the one before it.
             let in_vain = |wait: Duration| until.saturating_duration_since(Instant::now()) <= wait.saturating_add(TRY_MIN);
             if in_vain(wait) {
-                return Err(error.unknown_outcome(doubt));
+                return Err(tries.end(error));
             }
             tracing::debug!(%error, tried, wait_ms = wait.as_millis(), "trying again");
             // A named leader is asked at once, the first time.
@@ -374,7 +360,7 @@ impl Connections {
                 tokio::time::sleep(wait).await;
             }
             if in_vain(Duration::ZERO) {
-                return Err(error.unknown_outcome(doubt)); // this process has slept longer than it meant to
+                return Err(tries.end(error)); // this process has slept longer than it meant to
             }
         }
         unreachable!("the loop above returns when the time is used up")

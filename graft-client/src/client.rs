@@ -20,7 +20,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 
-use crate::channel::{Connections, Kind, Place};
+use crate::channel::{Connections, Kind, Place, deadline};
 use crate::codec::{Codec, PayloadCodec, Payloads};
 use crate::credentials::{Credentials, Source};
 use crate::endpoints::{Endpoints, is_secure};
@@ -211,7 +211,7 @@ pub struct Workers {
     pub live: bool,
 }
 
-/// Adds who asks to a request, and what shows it.
+/// Adds to a request who asks, what shows it, and how long the answer is waited for.
 #[derive(Clone, Debug)]
 pub(crate) struct Identified {
     principal: Option<MetadataValue<Ascii>>,
@@ -231,6 +231,9 @@ impl tonic::service::Interceptor for Identified {
         }
         if let Some(token) = self.credentials.shown() {
             request.metadata_mut().insert(TOKEN_METADATA, token);
+        }
+        if let Some(left) = deadline::left() {
+            request.set_timeout(left);
         }
         Ok(request)
     }

@@ -67,6 +67,12 @@ impl ClientError {
         self
     }
 
+    /// With what went wrong besides.
+    pub(crate) fn beside(mut self, other: &Self) -> Self {
+        self.0.message = format!("{}; and {}: {}", self.0.message, other.object(), other.message());
+        self
+    }
+
     /// The same failure, of another operation.
     pub(crate) fn of_operation(mut self, operation: &str) -> Self {
         operation.clone_into(&mut self.0.operation);

@@ -14,7 +14,8 @@ use graft_proto::v1::{Refusal, StartManyResponse, StartRequest};
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
-use crate::channel::{TRY_MAX, TRY_MIN, WAIT_FIRST, WAIT_MOST, after, never_sent, proves_no_effect};
+use crate::channel::tries::{Next, Tries};
+use crate::channel::{Kind, TRY_MAX, TRY_MIN, WAIT_FIRST, WAIT_MOST, after, never_sent, proves_no_effect};
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::limits;
@@ -104,6 +105,8 @@ impl Many {
     async fn run(mut self) -> Result<Vec<Result<Started, ClientError>>, ClientError> {
         self.until = after(self.client.request_timeout());
         let mut backoff = Backoff::seeded(WAIT_FIRST, WAIT_MOST);
+        // What is in doubt is known of each start; no stream is.
+        let mut tries = Tries::new(Self::OPERATION, Kind::Read);
         loop {
             let pending: Vec<usize> = (0..self.places.len()).filter(|at| self.places[*at].answer.is_none()).collect();
             if pending.is_empty() {
@@ -123,10 +126,19 @@ impl Many {
                 {
                     continue;
                 }
-                Ended::Broken { error, .. } if !error.is_retryable() && error.leader_address().is_none() => return self.give_up(&error),
-                Ended::Broken { error, .. } => {
-                    let hint = error.leader_address().map(str::to_owned);
-                    (error, hint)
+                Ended::Broken { error, doubt } => {
+                    let error = tries.failed(error, !doubt);
+                    match tries.next(&url, &error, self.client.connections().addresses()) {
+                        Next::End => return self.give_up(&tries.end(error)),
+                        Next::AnotherAtOnce => {
+                            self.client.connections().move_on(&url, None);
+                            continue;
+                        }
+                        Next::Another => {
+                            let hint = error.leader_address().map(str::to_owned);
+                            (error, hint)
+                        }
+                    }
                 }
                 Ended::Done => {
                     let Some(error) = left().find_map(|at| self.places[*at].refused.clone()) else { continue };
@@ -138,7 +150,7 @@ impl Many {
             let advice = left().filter_map(|at| self.places[*at].refused.as_ref()?.retry_after()).max();
             let wait = backoff.wait().max(advice.or(error.retry_after()).unwrap_or_default());
             if self.until.saturating_duration_since(Instant::now()) <= wait.saturating_add(TRY_MIN) {
-                return self.give_up(&error);
+                return self.give_up(&tries.end(error));
             }
             tracing::debug!(%error, wait_ms = wait.as_millis(), left = left().count(), "starting the rest again");
             tokio::time::sleep(wait).await;

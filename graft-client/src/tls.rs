@@ -21,6 +21,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::Uri;
 
+use crate::channel::never_sent;
 use crate::error::ClientError;
 
 /// Longest wait for the first bytes of a server, after which it is believed that it waits for ours.
@@ -212,7 +213,8 @@ pub(crate) fn refused(status: &tonic::Status) -> Option<Refusal> {
         // An error of IO shows the source of what it holds, and not that itself.
         let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         for error in [Some(error), inner.map(|inner| inner as &(dyn std::error::Error + 'static))].into_iter().flatten() {
-            if let Some(error) = error.downcast_ref::<rustls::Error>() {
+            // What breaks a connection that has stood says nothing about who is there, and a request may have gone before.
+            if let Some(error) = error.downcast_ref::<rustls::Error>().filter(|error| never_sent(status) || of_a_handshake(error)) {
                 return Some(told(error));
             }
             if let Some(unfit) = error.downcast_ref::<Unfit>() {
@@ -225,6 +227,26 @@ pub(crate) fn refused(status: &tonic::Status) -> Option<Refusal> {
         cause = error.source();
     }
     None
+}
+
+/// Whether nothing but a handshake fails so (RFC 8446, section 6.2): no request was read then.
+fn of_a_handshake(error: &rustls::Error) -> bool {
+    use rustls::{AlertDescription as Alert, Error};
+    match error {
+        Error::InvalidCertificate(_) => true,
+        Error::AlertReceived(alert) => matches!(
+            alert,
+            Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+                | Alert::CertificateRevoked
+                | Alert::CertificateExpired
+                | Alert::CertificateUnknown
+                | Alert::CertificateRequired
+                | Alert::UnknownCA
+                | Alert::AccessDenied
+        ),
+        _ => false,
+    }
 }
 
 fn told(error: &rustls::Error) -> Refusal {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use graft_client::{Client, ClientBuilder, ErrorCode, Outcome, Tls, Worker};
+use graft_client::{Client, ClientBuilder, ErrorCode, Outcome, StartWorkflow, Tls, Worker};
 use graftd::app::Daemon;
 use graftd::config::{Callers, Config};
 use graftd::tls::authority::{Authority, Subject};
@@ -126,6 +126,9 @@ async fn one_member_with_a_certificate_that_is_not_good_does_not_stand_in_for_al
     let client = patient(Client::builder([bad.client_url(), good.client_url()]).tls(files.tls()));
     client.cluster_status().await.unwrap();
     client.start("once").node_named("nobody", ()).await.unwrap();
+    let fresh = patient(Client::builder([bad.client_url(), good.client_url()]).tls(files.tls()));
+    let many = fresh.start_many(["one", "two"].map(|id| StartWorkflow::new(id).node_named("nobody", ()))).await.unwrap();
+    assert!(many.len() == 2 && many.iter().all(Result::is_ok), "{many:?}");
     // Alone it is told, with what to do; and so is a scheme that is not the one of the port.
     let said = refused(&patient(Client::builder(bad.client_url()).tls(files.tls()))).await;
     assert!(said.contains("not valid for name") && said.contains("graft tls issue --host"), "{said}");
