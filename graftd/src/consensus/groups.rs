@@ -123,6 +123,9 @@ impl Group {
 
     /// What is left to propose of it: from here on its outcome may be unknown. `None`: nobody waits for any of it, and nothing may happen.
     pub(super) fn claim(mut self, now: Instant) -> Option<Self> {
+        if self.reply.is_closed() {
+            return None; // the connection of whoever asked is gone
+        }
         self.commands.retain(|(_, asked)| !asked.patience.is_over(now));
         if self.commands.is_empty() && self.began_with > 0 {
             let nothing = vec![None; self.began_with];
@@ -232,6 +235,9 @@ pub(super) mod tests {
     async fn what_its_caller_has_given_up_is_not_proposed() {
         let (group, ticket) = group(vec![Asked { patience: Patience::ENDLESS, ..asked(b"a", 0) }], 0);
         assert_eq!(ticket.outcome().await, Err(ProposeError::NotLeader), "it waited for {LEADER_WAIT:?}");
+        assert!(group.abandoned() && group.claim(Instant::now()).is_none());
+        let (group, ticket) = super::tests::group(vec![asked(b"b", 30)], 0);
+        drop(ticket);
         assert!(group.abandoned() && group.claim(Instant::now()).is_none());
     }
 }
