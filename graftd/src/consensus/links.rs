@@ -1,12 +1,14 @@
 //! Connections to the other members, and what every call on them carries.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::error::Error;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
+use graft_proto::errors::cut;
 use graft_proto::peer::v1::PeerHeader;
 use graft_proto::peer::v1::peer_service_client::PeerServiceClient;
+use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
@@ -24,8 +26,12 @@ const KEEPALIVE: Duration = Duration::from_secs(2);
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 
-/// Refused calls of which it is remembered that they were told to the log.
+/// Most kinds of refused calls that are told to the log in [`TOLD_EVERY`], each once.
 const TOLD_MAX: usize = 256;
+const TOLD_EVERY: Duration = Duration::from_secs(600);
+/// Most bytes of what another member says in the log, and of the cluster's id that it claims.
+const TOLD_BYTES_MAX: usize = 1_024;
+const ID_BYTES_MAX: usize = 64;
 
 pub(crate) type Client = PeerServiceClient<Channel>;
 
@@ -38,8 +44,8 @@ pub(crate) struct Links {
     /// Where the members are, as the membership has it: openraft asks for a connection once, and members move.
     addresses: RwLock<HashMap<u64, String>>,
     asking: Mutex<HashMap<u64, (String, Client)>>,
-    /// What was said to the log of calls that were refused.
-    told: Mutex<BTreeSet<String>>,
+    /// What was said to the log of calls that were refused, and when.
+    told: Mutex<HashMap<String, Instant>>,
 }
 
 impl Links {
@@ -84,24 +90,20 @@ impl Links {
         addresses.get(&raft_id).filter(|address| *address != from).cloned()
     }
 
-    /// Whether a call is meant for this member of this cluster.
+    /// Whether a call is meant for this member of this cluster. Whose cluster it is comes before who is meant: a member that a restore has left
+    /// behind calls raft ids that are gone.
     pub(crate) fn admit(&self, header: Option<&PeerHeader>) -> Result<(), Status> {
         let Some(header) = header else {
             return Err(Status::invalid_argument("the call does not say who talks to whom"));
         };
-        if header.to != self.me {
-            let why = format!("raft id {} was meant, but {} listens here: check peer addresses", header.to, self.me);
-            return Err(Status::failed_precondition(why));
-        }
         if let Err(why) = speaks_with(header.protocol) {
-            return Err(Status::failed_precondition(format!("the caller cannot be understood: {why}")));
+            return Err(self.refuse(header.from, format!("the caller cannot be understood: {why}")));
         }
         let (ours, epoch) = self.lineage();
         if !ours.is_empty() && ours != header.cluster_id {
-            let theirs = if header.cluster_id.is_empty() { "none" } else { &header.cluster_id };
+            let theirs = if header.cluster_id.is_empty() { "none" } else { &cut(&header.cluster_id, ID_BYTES_MAX) };
             let why = format!("the caller belongs to cluster {theirs}, this member to {ours}: check peer addresses");
-            self.tell_once(&format!("refusing what raft id {} asks: {why}", header.from));
-            return Err(Status::failed_precondition(why));
+            return Err(self.refuse(header.from, why));
         }
         if !ours.is_empty() && epoch != header.epoch {
             let why = format!(
@@ -109,26 +111,38 @@ impl Links {
                  behind joins again with an empty data directory",
                 header.epoch
             );
-            self.tell_once(&format!("refusing what raft id {} asks: {why}", header.from));
-            return Err(Status::failed_precondition(why));
+            return Err(self.refuse(header.from, why));
+        }
+        if header.to != self.me {
+            let why = format!("raft id {} was meant, but {} listens here: check peer addresses", header.to, self.me);
+            return Err(self.refuse(header.from, why));
         }
         Ok(())
+    }
+
+    /// A refusal of what this raft id asks, of which the log of this member is told, too.
+    pub(crate) fn refuse(&self, from: u64, why: String) -> Status {
+        self.tell_at_times(&format!("refusing what raft id {from} asks: {why}"));
+        Status::failed_precondition(why)
     }
 
     /// A member has answered a call so. That it does not take this one for a member of its cluster is for whoever reads the log of this one.
     pub(crate) fn answered(&self, member: u64, status: &Status) {
         if status.code() == Code::FailedPrecondition {
-            self.tell_once(&format!("raft id {member} refuses what this member asks: {}", status.message()));
+            self.tell_at_times(&format!("raft id {member} refuses what this member asks: {}", cut(status.message(), TOLD_BYTES_MAX)));
         }
     }
 
-    /// Into the log, if it was not said yet: it would be said again with every call.
-    fn tell_once(&self, what: &str) {
+    /// Into the log, if it was not said lately: it would be said again with every call.
+    fn tell_at_times(&self, what: &str) {
+        let now = Instant::now();
         let mut told = self.told.lock().expect("no panic while it is held");
-        if told.len() >= TOLD_MAX {
-            told.clear();
+        if told.get(what).is_some_and(|at| now.duration_since(*at) < TOLD_EVERY) {
+            return;
         }
-        if told.insert(what.to_owned()) {
+        told.retain(|_, at| now.duration_since(*at) < TOLD_EVERY);
+        if told.len() < TOLD_MAX {
+            told.insert(what.to_owned(), now);
             tracing::warn!("{what}");
         }
     }
@@ -174,4 +188,46 @@ pub fn never_sent(status: &Status) -> bool {
         source = error.source();
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first letters of what a member says to a call of this cluster, epoch and raft id.
+    fn said(links: &Links, cluster: &str, epoch: u64, to: u64) -> Option<String> {
+        let header = PeerHeader { cluster_id: cluster.to_owned(), from: 7, to, epoch, protocol: Some(PROTOCOL) };
+        links.admit(Some(&header)).err().map(|status| status.message().to_owned())
+    }
+
+    fn told(links: &Links) -> usize {
+        links.told.lock().unwrap().len()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_calls_from_another_cluster_is_told_so_whomever_it_means_and_so_is_the_log_at_times() {
+        let links = Links::new(1, PeerSecurity::Plain);
+        links.set_lineage("c1".to_owned(), 2);
+        assert_eq!(said(&links, "c1", 2, 1), None);
+        assert_eq!(told(&links), 0);
+        let foreign = said(&links, "c0", 1, 5).unwrap();
+        assert!(foreign.starts_with("the caller belongs to cluster c0, this member to c1"), "{foreign}");
+        let behind = said(&links, "c1", 1, 5).unwrap();
+        assert!(behind.starts_with("the caller belongs to epoch 1 of cluster c1, this member to epoch 2"), "{behind}");
+        let moved = said(&links, "c1", 2, 5).unwrap();
+        assert!(moved.starts_with("raft id 5 was meant, but 1 listens here"), "{moved}");
+        assert_eq!(told(&links), 3);
+        said(&links, "c0", 1, 5);
+        assert_eq!(told(&links), 3, "it was told");
+        links.answered(2, &Status::failed_precondition("x".repeat(1 << 20)));
+        links.answered(2, &Status::unavailable("it is away"));
+        assert!(links.told.lock().unwrap().keys().all(|what| what.len() < 2 * TOLD_BYTES_MAX));
+        for other in 0..TOLD_MAX {
+            said(&links, &format!("other-{other}"), 1, 1);
+        }
+        assert_eq!(told(&links), TOLD_MAX);
+        tokio::time::advance(TOLD_EVERY).await;
+        said(&links, "c0", 1, 5);
+        assert_eq!(told(&links), 1, "it is told again");
+    }
 }

@@ -155,7 +155,12 @@ impl NetStreamAppend<Types> for Peer {
                 // Only the first message of a stream says who talks to whom.
                 RaftMessage { header: header.take(), kind: RaftKind::Append as i32, body: request.encode() }
             });
-            let answers = client.append(requests).await.inspect_err(|_| failures.inc()).map_err(|status| call_error(&status))?.into_inner();
+            let answers = client.append(requests).await.map_err(|status| {
+                failures.inc();
+                self.links.answered(self.target, &status);
+                call_error(&status)
+            })?;
+            let answers = answers.into_inner();
             let results = futures::stream::unfold(Some((answers, owed)), |state| async move {
                 let (mut answers, owed) = state?;
                 loop {
@@ -255,7 +260,9 @@ impl NetSnapshot<Types> for Peer {
             Ok::<(), io::Error>(())
         });
         let mut client = self.client()?;
-        let sending = within(option.soft_ttl(), client.snapshot(ReceiverStream::new(chunks)));
+        let (links, target) = (self.links.clone(), self.target);
+        let sending = async { client.snapshot(ReceiverStream::new(chunks)).await.inspect_err(|status| links.answered(target, status)) };
+        let sending = within(option.soft_ttl(), sending);
         let answer = tokio::select! {
             answer = sending => answer.inspect_err(|error| match error {
                 // Whoever is gone is offered one every second.

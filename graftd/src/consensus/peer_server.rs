@@ -241,7 +241,7 @@ impl PeerService for Peers {
         let (cluster_id, epoch) = self.links.lineage();
         // An older epoch is one to be told about; a later one knows more than this member.
         if from.cluster_id != cluster_id || from.epoch > epoch {
-            return Err(Status::failed_precondition(format!("this member belongs to cluster {cluster_id} in epoch {epoch}")));
+            return Err(self.links.refuse(from.raft_id, format!("this member belongs to cluster {cluster_id} in epoch {epoch}")));
         }
         Ok(Response::new(self.registrar.report(&formation, &from, drained).await))
     }
