@@ -303,6 +303,7 @@ impl Prepared {
             loaded: Mutex::new(loaded),
             live,
             consensus: consensus.clone(),
+            formation: formation.clone(),
             peer_security,
             client_tls: client_tls.clone(),
             auth: auth_in_force,

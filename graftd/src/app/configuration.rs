@@ -42,7 +42,7 @@ fn check(flags: &Flags, args: &CheckArgs) -> ExitCode {
     }
     if args.files {
         let member = loaded.config.node.name.clone().unwrap_or_else(super::host_name);
-        let unfit = super::options::unfit_files(&loaded.config, &member);
+        let unfit = super::options::unfit_files(&loaded.config, &member, false);
         if !unfit.is_empty() {
             let told: Vec<String> = unfit.iter().map(ToString::to_string).collect();
             eprintln!("graftd: files that the configuration names are refused\n{}", told.join("\n"));

@@ -34,14 +34,15 @@ use crate::tls::outside::{Outside, OutsideCalls};
 /// Namespace of a node limit that names none.
 const NAMESPACE_DEFAULT: &str = "default";
 
-/// What is wrong with the files that the configuration names, as the daemon would refuse them.
-pub(super) fn unfit_files(config: &Config, member: &str) -> Vec<StartError> {
+/// What is wrong with the files that the configuration names, as the daemon would refuse them. Whose data directory has a cluster shows nobody a join
+/// token.
+pub(super) fn unfit_files(config: &Config, member: &str, has_cluster: bool) -> Vec<StartError> {
     let all = [
         peer_security(config, member).err().map(StartError::PeerTls),
         client_tls(config).err().map(StartError::ClientTls),
         auth(config).err(),
         collector(config).err(),
-        join_token(config).err(),
+        if has_cluster { None } else { join_token(config).err() },
     ];
     all.into_iter().flatten().collect()
 }

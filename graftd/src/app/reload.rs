@@ -13,6 +13,7 @@ use crate::auth::Auth;
 use crate::auth::redacted::Fields;
 use crate::config::{Change, Config, ConfigError, Loaded, PrintArgs, Size, print};
 use crate::consensus::Consensus;
+use crate::discovery::formation::Formation;
 use crate::observability::logging::Level;
 use crate::observability::reloads::Reloads;
 use crate::tls::MaterialError;
@@ -78,6 +79,8 @@ pub(super) struct InForce {
     pub(super) loaded: Mutex<Loaded>,
     pub(super) live: Live,
     pub(super) consensus: Consensus,
+    /// Who this member is, and whether it has a cluster.
+    pub(super) formation: Arc<Formation>,
     pub(super) peer_security: PeerSecurity,
     pub(super) client_tls: Option<ClientTls>,
     pub(super) auth: Arc<Auth>,
@@ -129,8 +132,7 @@ impl InForce {
         self.consensus.set_membership_rules(options::membership(&loaded.config));
         self.live.become_as(&loaded);
         if changes.iter().any(|change| !change.live) {
-            let member = later.config.node.name.clone().unwrap_or_else(super::host_name);
-            for unfit in options::unfit_files(&later.config, &member) {
+            for unfit in options::unfit_files(&later.config, &self.formation.hello().member_name, self.formation.marker().is_some()) {
                 tracing::warn!("with this configuration the next start is refused: {unfit}");
             }
         }
