@@ -15,7 +15,7 @@ use graft_proto::peer_identity::is_name;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use openraft::{ChangeMembers, Instant as _, ServerState};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::{Instant, timeout};
 
 use super::apply::Shared;
@@ -106,6 +106,8 @@ pub(super) struct Registrar {
     formation: OnceLock<Weak<Formation>>,
     /// What each member has said in the term in which this member leads.
     said: PlainMutex<(u64, BTreeMap<u64, Said>)>,
+    /// Somebody has said something.
+    reported: Notify,
 }
 
 impl Registrar {
@@ -135,6 +137,7 @@ impl Registrar {
             shared,
             formation: OnceLock::new(),
             said: PlainMutex::default(),
+            reported: Notify::new(),
         }
     }
 
@@ -165,6 +168,8 @@ impl Registrar {
             *said = (term, BTreeMap::new());
         }
         said.1.insert(from.raft_id, Said { version: told_version(from), drained });
+        drop(said);
+        self.reported.notify_waiters();
     }
 
     /// Asks every other member which machine version it can follow.
@@ -501,6 +506,9 @@ impl Registrar {
     }
 
     async fn hand_over_once(&self, to: Option<u64>) -> Result<u64, Undone> {
+        if let Some(heir) = to {
+            self.hear(heir).await?;
+        }
         let _turn = self.changing.lock().await;
         let heir = self.roster_here()?.heir(to).map_err(Undone::refused)?;
         let term = self.compass.metrics().vote.leader_id.term;
@@ -521,6 +529,21 @@ impl Registrar {
             // Another one was faster to stand for election: who leads now is asked next.
             Ok(_) => Err(Undone::NotLeader),
             Err(_) => Err(Undone::Because(ChangeError::Unknown { reason: format!("nobody has taken over within {TRANSFER_WAIT:?}") })),
+        }
+    }
+
+    /// Waits until this member has said to who leads now whether it is drained; no longer than it may take to report.
+    async fn hear(&self, raft_id: u64) -> Result<(), Undone> {
+        loop {
+            let reported = self.reported.notified();
+            let roster = self.roster_here()?;
+            let left = ALL_REPORTED.saturating_sub(roster.led_for);
+            let others = raft_id != roster.leader && roster.seat(raft_id).is_some();
+            let term = self.compass.metrics().vote.leader_id.term;
+            if left.is_zero() || !others || self.said_in(term, raft_id).is_some() {
+                return Ok(());
+            }
+            drop(timeout(left, reported).await);
         }
     }
 
