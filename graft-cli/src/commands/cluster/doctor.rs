@@ -108,14 +108,19 @@ fn examine(seen: &ClusterStatusResponse, answers: &Answers) -> Vec<FindingJson> 
     let voters: Vec<&Member> = best.members.iter().filter(|member| member.role != "learner").collect();
     let answering = |member: &&&Member| matches!(answers.get(&member.raft_id), Some(Ok(_)));
     let live = voters.iter().filter(answering).count();
-    // A member that has just begun, or is not told of yet, has said no address: it was not asked.
-    let all_asked = voters.iter().all(|voter| answers.contains_key(&voter.raft_id));
-    if !all_asked {
-        // What is to be said of it is said of each below.
-    } else if 2 * live <= voters.len() {
+    // A member that has just begun, or is not told of yet, has said no address: it was not asked, and may be well.
+    let unasked = voters.iter().filter(|voter| !answers.contains_key(&voter.raft_id)).count();
+    let is_majority = |count: usize| 2 * count > voters.len();
+    if !is_majority(live + unasked) {
         let finding = format!("{live} of {} voters answer, which is no majority", voters.len());
-        find(Severity::Problem, None, finding, "bring more members back; if they are lost for good: graftd recover --help");
-    } else if live < voters.len() && 2 * (live - 1) <= voters.len() {
+        if seen.leader != 0 && seen.not_ready_reason.is_empty() {
+            // Who was asked has heard a leader lately, and a leader is one by its majority.
+            let finding = format!("{finding}; there is one, since there is a leader: the others cannot be asked from here");
+            find(Severity::Problem, None, finding, "see below what each address says: client.advertise, names in certificates, firewalls");
+        } else {
+            find(Severity::Problem, None, finding, "bring more members back; if they are lost for good: graftd recover --help");
+        }
+    } else if live + unasked < voters.len() && !is_majority(live + unasked - 1) {
         let finding = format!("{live} of {} voters answer: with one more gone, nothing can be written", voters.len());
         find(Severity::Problem, None, finding, "bring the silent members back, or replace them");
     }
@@ -135,6 +140,9 @@ fn examine(seen: &ClusterStatusResponse, answers: &Answers) -> Vec<FindingJson> 
     }
     for member in &best.members {
         match answers.get(&member.raft_id) {
+            None if !member.client_address.is_empty() => {
+                find(Severity::Warning, Some(member), "it was not asked: it has come just now".into(), "ask again");
+            }
             None => find(
                 Severity::Warning,
                 Some(member),
@@ -149,6 +157,10 @@ fn examine(seen: &ClusterStatusResponse, answers: &Answers) -> Vec<FindingJson> 
                     finding,
                     "see whether it runs, whether client.advertise can be reached from here, and whether you may ask it",
                 );
+            }
+            Some(Ok(said)) if said.cluster_id.is_empty() => {
+                let finding = format!("a member that is not part of the cluster yet answers at its address: {}", said.not_ready_reason);
+                find(Severity::Problem, Some(member), finding, "wait if it has just begun; otherwise see its log");
             }
             Some(Ok(said)) if said.cluster_id != best.cluster_id => {
                 let finding = format!("cluster {} answers at its address, and not {}", said.cluster_id, best.cluster_id);
@@ -288,8 +300,28 @@ mod tests {
         let one = found(&three(), &[silent(3)]);
         assert_eq!(one[0], "Problem : 2 of 3 voters answer: with one more gone, nothing can be written");
         assert_eq!(one[1], "Problem graft-3: it gives no status at h3:1: connection refused");
-        let two = found(&three(), &[silent(1), silent(3)]);
-        assert_eq!(two[0], "Problem : 1 of 3 voters answer, which is no majority");
+        // Whoever was asked says of itself whether it has a leader.
+        let asked = |leads: bool, unready: &str| {
+            let mut seen = said(2, &three());
+            (seen.leader, seen.not_ready_reason) = (u64::from(leads), unready.to_owned());
+            let answers = BTreeMap::from([silent(1), (2, Ok(seen.clone())), silent(3)]);
+            let of_cluster = examine(&seen, &answers).into_iter().filter(|finding| finding.finding.contains("no majority"));
+            of_cluster.map(|finding| (finding.finding, finding.remedy.contains("recover"))).collect::<Vec<_>>()
+        };
+        let lost = [("1 of 3 voters answer, which is no majority".to_owned(), true)];
+        assert_eq!(asked(false, "no leader"), lost);
+        assert_eq!(asked(true, "it cannot reach a majority"), lost);
+        let elsewhere =
+            "1 of 3 voters answer, which is no majority; there is one, since there is a leader: the others cannot be asked from here";
+        assert_eq!(asked(true, ""), [(elsewhere.to_owned(), false)]);
+        let unasked = |silent: &[u64]| {
+            let mut answers: Answers = three().iter().map(|one| (one.raft_id, Ok(said(one.raft_id, &three())))).collect();
+            answers.remove(&3);
+            answers.extend(silent.iter().map(|id| (*id, Err("connection refused".to_owned()))));
+            examine(&said(2, &three()), &answers).into_iter().map(|finding| finding.finding).collect::<Vec<_>>()
+        };
+        assert_eq!(unasked(&[]), ["it was not asked: it has come just now"]);
+        assert_eq!(unasked(&[1])[0], "1 of 3 voters answer: with one more gone, nothing can be written");
         let five: Vec<Member> = (1..=5).map(|id| member(id, "voter")).collect();
         assert_eq!(found(&five, &[silent(5)]).len(), 1, "five survive another loss");
     }
@@ -318,6 +350,10 @@ mod tests {
         let mut other = said(3, &three());
         other.cluster_id = "c2".into();
         assert_eq!(found(&three(), &[(3, Ok(other))]), ["Problem graft-3: cluster c2 answers at its address, and not c1"]);
+        let mut empty = said(3, &[]);
+        (empty.cluster_id, empty.not_ready_reason) = (String::new(), "it asks to join".into());
+        let finding = "Problem graft-3: a member that is not part of the cluster yet answers at its address: it asks to join";
+        assert_eq!(found(&three(), &[(3, Ok(empty))]), [finding]);
         let behind = ClusterStatusResponse { epoch: 0, ..said(3, &three()) };
         assert_eq!(found(&three(), &[(3, Ok(behind))]), ["Problem graft-3: it is in epoch 0, and who was asked for it in epoch 1"]);
         let full = ClusterStatusResponse { starts_refused_reason: "1 MiB free".into(), ..said(1, &three()) };
