@@ -167,6 +167,7 @@ impl World {
             mail if same && self.workers[w].frozen_until > self.now => self.stopped_mail.push((stream, mail)),
             Mail::ToWorker(message) => {
                 if link.alive && same {
+                    self.witnessed |= matches!(message, ToWorker::Tasks(_));
                     self.workers[w].hear(self.now, stream, message, &mut self.rng);
                     self.executions(w)?;
                 }

@@ -48,6 +48,8 @@ pub struct World {
     pub(super) workflows: usize,
     /// The highest index from which an answer has reached a client.
     pub(super) acknowledged: u64,
+    /// Whether a worker was handed a task: its workflow was started, whoever has heard of it.
+    pub(super) witnessed: bool,
     pub(super) oracle: Oracle,
     /// Rises whenever something moves.
     pub(super) progress: u64,
@@ -90,6 +92,7 @@ impl World {
             next_request_at: 0,
             workflows: 0,
             acknowledged: 0,
+            witnessed: false,
             oracle: Oracle::default(),
             progress: 0,
             counts: BTreeMap::new(),
@@ -173,9 +176,9 @@ impl World {
     }
 
     /// The first members make the cluster: how they find each other is another matter. As the daemon does, they begin again where a power cut has
-    /// left nothing of it anywhere; once anything was acknowledged that would hide a loss.
+    /// left nothing of it anywhere; once a client or a worker knows of anything that would hide a loss.
     fn form(&mut self) {
-        if self.now < self.form_at || self.acknowledged > 0 {
+        if self.now < self.form_at || self.acknowledged > 0 || self.witnessed {
             return;
         }
         let Some(all) = self.members.iter().map(Member::floors).collect::<Option<Vec<Floors>>>() else { return };
