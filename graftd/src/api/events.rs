@@ -55,8 +55,8 @@ const SCAN_STEP: usize = 16;
 const NEWS_PAGE: usize = 64;
 /// Events that are looked at in one turn in a view.
 const BACKLOG_PAGE: usize = 4_096;
-/// An answer ends early when its events have so many bytes together.
-const ANSWER_BYTES: usize = 1 << 20;
+/// An answer ends early when its events have so many bytes together. Some answers wait for each subscriber that is slow, decoded and encoded.
+const ANSWER_BYTES: usize = 256 << 10;
 /// Advice to a subscriber for whom there was no place, in milliseconds.
 const RETRY_AFTER_MS: u64 = 5_000;
 /// The position before everything that is kept.
