@@ -332,6 +332,7 @@ impl Connections {
                     self.follow(&url);
                     return Ok((answer.into_inner(), place));
                 }
+                Ok(Err(status)) if deadline::has_ended(&status) => tries.unanswered(&url, began.elapsed()),
                 Ok(Err(status)) => tries.failed(ClientError::from_status(operation, &url, &status), never_sent(&status)),
                 Err(_elapsed) => tries.unanswered(&url, began.elapsed()),
             };

@@ -67,9 +67,14 @@ impl ClientError {
         self
     }
 
-    /// With what went wrong besides.
+    /// With what went wrong besides, which another try may mend.
     pub(crate) fn beside(mut self, other: &Self) -> Self {
         self.0.message = format!("{}; and {}: {}", self.0.message, other.object(), other.message());
+        self.0.detail.retryable |= other.is_retryable();
+        let (first, second) = (self.remedy().trim_end_matches('.'), other.remedy());
+        if first != second.trim_end_matches('.') && !second.is_empty() {
+            self.0.detail.remedy = if first.is_empty() { second.to_owned() } else { format!("{first}. {second}") };
+        }
         self
     }
 

@@ -118,6 +118,9 @@ impl Many {
             if self.until != before {
                 backoff.reset();
             }
+            if self.until != before || matches!(ended, Ended::Done) {
+                tries = Tries::new(Self::OPERATION, Kind::Read); // somebody has answered: what was wrong before is not what is wrong now
+            }
             let left = || pending.iter().filter(|at| self.places[**at].answer.is_none());
             let (error, hint) = match ended {
                 // Another token may have been put in the place of the one that was refused.

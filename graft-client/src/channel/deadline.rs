@@ -27,6 +27,18 @@ pub(crate) fn left() -> Option<Duration> {
     UNTIL.try_with(|until| until.saturating_duration_since(Instant::now()) + MARGIN).ok()
 }
 
+/// Whether the transport has ended a try at the time that it was told: this process has slept through the time at which the call would have.
+pub(super) fn has_ended(status: &tonic::Status) -> bool {
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        if error.is::<tonic::TimeoutExpired>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use tonic::service::Interceptor;
@@ -47,5 +59,11 @@ mod tests {
         assert_eq!(telling(Kind::Change, until(), told()).await.as_deref(), Some("750000u"));
         assert_eq!(telling(Kind::Once, until(), told()).await.as_deref(), Some("750000u"));
         assert_eq!(telling(Kind::Read, until(), told()).await, None);
+    }
+
+    #[test]
+    fn what_the_transport_says_at_that_time_is_known() {
+        assert!(has_ended(&tonic::Status::from_error(Box::new(tonic::TimeoutExpired(())))));
+        assert!(!has_ended(&tonic::Status::deadline_exceeded("as a server says it")));
     }
 }

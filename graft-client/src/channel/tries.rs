@@ -84,17 +84,23 @@ impl<'a> Tries<'a> {
     pub(crate) fn end(&mut self, last: ClientError) -> ClientError {
         let doubt = self.doubt && !proves_no_effect(&last);
         let said = self.said.take();
-        let told = match last.kind() {
-            // What was said before says more than that the time was over.
-            Some(ErrorCode::TimedOut) => said.clone().unwrap_or(last),
+        let told = match (last.kind(), &said) {
+            // What a server has said says more than that the time was over, or that there is another one that is not secure.
+            (Some(ErrorCode::TimedOut | ErrorCode::Tls), Some(said)) if self.answered => said.clone(),
+            (Some(ErrorCode::TimedOut), Some(said)) => last.beside(said),
             _ => last,
         };
         let told = match self.why_unsecured.take() {
             None => told,
             Some(_) if self.answered => told,
-            // Nobody has said anything: what could not be secured is what is known best.
-            Some(why) if told.kind() == Some(ErrorCode::Tls) => said.map_or(why.clone(), |other| why.beside(&other)),
-            Some(why) => why.beside(&told),
+            // Nobody has said anything: what could not be secured is what is known best, and how another address fails is told beside.
+            Some(why) => {
+                let other = if told.kind() == Some(ErrorCode::Tls) { said } else { Some(told) };
+                match other.filter(|other| other.object() != why.object()) {
+                    Some(other) => why.beside(&other),
+                    None => why,
+                }
+            }
         };
         told.unknown_outcome(doubt)
     }
@@ -142,12 +148,25 @@ mod tests {
             assert_eq!(last.0, Next::Another);
             let told = tries.end(last.1);
             assert_eq!(told.message(), "Tls of https://a:1; and server https://b:1: Unreachable of https://b:1", "{order:?}");
+            assert!(told.is_retryable() && told.remedy().contains(ErrorCode::Unreachable.remedy()), "the other may come back: {told}");
         }
         // Who has answered over a connection that is secure tells more.
-        let mut tries = Tries::new("try", Kind::Read);
-        fails(&mut tries, ErrorCode::Tls, A);
-        let (_, last) = fails(&mut tries, ErrorCode::NoLeader, B);
-        assert_eq!(tries.end(last).kind(), Some(ErrorCode::NoLeader));
+        for order in [[A, B, A], [B, A, B]] {
+            let mut tries = Tries::new("try", Kind::Read);
+            let code = |url| if url == A { ErrorCode::Tls } else { ErrorCode::NoLeader };
+            let [_, _, last] = order.map(|url| fails(&mut tries, code(url), url));
+            assert_eq!(tries.end(last.1).kind(), Some(ErrorCode::NoLeader), "{order:?}");
+        }
+    }
+
+    #[test]
+    fn who_is_silent_is_named_beside_who_is_down() {
+        let mut tries = Tries::new("try", Kind::Change);
+        fails(&mut tries, ErrorCode::Unreachable, A);
+        let late = tries.unanswered(B, Duration::from_secs(20));
+        let told = tries.end(late);
+        assert_eq!((told.kind(), told.outcome_unknown()), (Some(ErrorCode::TimedOut), true));
+        assert_eq!(told.message(), "no answer within 20000 ms; and server https://a:1: Unreachable of https://a:1");
     }
 
     #[test]
