@@ -106,20 +106,30 @@ fn examine(seen: &ClusterStatusResponse, answers: &Answers) -> Vec<FindingJson> 
         find(Severity::Problem, None, "no leader is known: nothing can be written".into(), "bring enough members back to make a majority");
     }
     let voters: Vec<&Member> = best.members.iter().filter(|member| member.role != "learner").collect();
-    let answering = |member: &&&Member| matches!(answers.get(&member.raft_id), Some(Ok(_)));
+    let is_itself = |member: &Member, said: &ClusterStatusResponse| {
+        (said.cluster_id.as_str(), said.epoch, said.answered_by) == (best.cluster_id.as_str(), best.epoch, member.raft_id)
+    };
+    let answering = |member: &&&Member| matches!(answers.get(&member.raft_id), Some(Ok(said)) if is_itself(member, said));
     let live = voters.iter().filter(answering).count();
     // A member that has just begun, or is not told of yet, has said no address: it was not asked, and may be well.
     let unasked = voters.iter().filter(|voter| !answers.contains_key(&voter.raft_id)).count();
     let is_majority = |count: usize| 2 * count > voters.len();
     if !is_majority(live + unasked) {
         let finding = format!("{live} of {} voters answer, which is no majority", voters.len());
-        if seen.leader != 0 && seen.not_ready_reason.is_empty() {
-            // Who was asked has heard a leader lately, and a leader is one by its majority.
-            let finding = format!("{finding}; there is one, since there is a leader: the others cannot be asked from here");
-            find(Severity::Problem, None, finding, "see below what each address says: client.advertise, names in certificates, firewalls");
-        } else {
-            find(Severity::Problem, None, finding, "bring more members back; if they are lost for good: graftd recover --help");
-        }
+        // A leader knows whom it hears. Of one that cannot be asked a follower knows no more than that it is there.
+        let heard = |voter: &&&Member| voter.raft_id == best.leader || voter.silent_ms.is_some_and(|silent| silent <= SILENT_MS);
+        let (known, remedy) = match leader {
+            Some(_) if is_majority(voters.iter().filter(heard).count()) => (
+                "; the leader hears one: the others cannot be asked from here",
+                "see what each address says: client.advertise, names in certificates, firewalls",
+            ),
+            None if ![0, best.answered_by].contains(&best.leader) => (
+                "; there may be one, since a leader is heard",
+                "see what each address says (client.advertise, names in certificates, firewalls), and ask from elsewhere, before anything is recovered",
+            ),
+            _ => ("", "bring more members back; if they are lost for good: graftd recover --help"),
+        };
+        find(Severity::Problem, None, format!("{finding}{known}"), remedy);
     } else if live + unasked < voters.len() && !is_majority(live + unasked - 1) {
         let finding = format!("{live} of {} voters answer: with one more gone, nothing can be written", voters.len());
         find(Severity::Problem, None, finding, "bring the silent members back, or replace them");
@@ -300,20 +310,21 @@ mod tests {
         let one = found(&three(), &[silent(3)]);
         assert_eq!(one[0], "Problem : 2 of 3 voters answer: with one more gone, nothing can be written");
         assert_eq!(one[1], "Problem graft-3: it gives no status at h3:1: connection refused");
-        // Whoever was asked says of itself whether it has a leader.
-        let asked = |leads: bool, unready: &str| {
-            let mut seen = said(2, &three());
-            (seen.leader, seen.not_ready_reason) = (u64::from(leads), unready.to_owned());
-            let answers = BTreeMap::from([silent(1), (2, Ok(seen.clone())), silent(3)]);
-            let of_cluster = examine(&seen, &answers).into_iter().filter(|finding| finding.finding.contains("no majority"));
-            of_cluster.map(|finding| (finding.finding, finding.remedy.contains("recover"))).collect::<Vec<_>>()
+        // Of five, two answer. What the leader hears is known, if it is one of them; a follower that hears a leader knows no more than that.
+        let asked = |leader: u64, heard: &[u64]| {
+            let mut members: Vec<Member> = (1..=5).map(|id| member(id, "voter")).collect();
+            members.iter_mut().filter(|one| !heard.contains(&one.raft_id)).for_each(|one| one.silent_ms = Some(61_000));
+            let of = |id| ClusterStatusResponse { leader, ..said(id, &members) };
+            let mut answers: Answers = (1..=5).map(|id| (id, Err("connection refused".to_owned()))).collect();
+            answers.extend([1, 2].map(|id| (id, Ok(of(id)))));
+            let findings = examine(&of(2), &answers).into_iter().filter(|finding| finding.finding.contains("no majority"));
+            findings.map(|finding| (finding.finding, finding.remedy.contains("graftd recover"))).collect::<Vec<_>>()
         };
-        let lost = [("1 of 3 voters answer, which is no majority".to_owned(), true)];
-        assert_eq!(asked(false, "no leader"), lost);
-        assert_eq!(asked(true, "it cannot reach a majority"), lost);
-        let elsewhere =
-            "1 of 3 voters answer, which is no majority; there is one, since there is a leader: the others cannot be asked from here";
-        assert_eq!(asked(true, ""), [(elsewhere.to_owned(), false)]);
+        let lost = "2 of 5 voters answer, which is no majority";
+        assert_eq!(asked(0, &[]), [(lost.to_owned(), true)]);
+        assert_eq!(asked(1, &[2]), [(lost.to_owned(), true)]);
+        assert_eq!(asked(1, &[2, 3]), [(format!("{lost}; the leader hears one: the others cannot be asked from here"), false)]);
+        assert_eq!(asked(5, &[]), [(format!("{lost}; there may be one, since a leader is heard"), false)]);
         let unasked = |silent: &[u64]| {
             let mut answers: Answers = three().iter().map(|one| (one.raft_id, Ok(said(one.raft_id, &three())))).collect();
             answers.remove(&3);
@@ -347,20 +358,21 @@ mod tests {
 
     #[test]
     fn a_member_that_is_not_well_or_not_itself_is_a_problem() {
+        let fewer = "Problem : 2 of 3 voters answer: with one more gone, nothing can be written";
         let mut other = said(3, &three());
         other.cluster_id = "c2".into();
-        assert_eq!(found(&three(), &[(3, Ok(other))]), ["Problem graft-3: cluster c2 answers at its address, and not c1"]);
+        assert_eq!(found(&three(), &[(3, Ok(other))]), [fewer, "Problem graft-3: cluster c2 answers at its address, and not c1"]);
         let mut empty = said(3, &[]);
         (empty.cluster_id, empty.not_ready_reason) = (String::new(), "it asks to join".into());
         let finding = "Problem graft-3: a member that is not part of the cluster yet answers at its address: it asks to join";
-        assert_eq!(found(&three(), &[(3, Ok(empty))]), [finding]);
+        assert_eq!(found(&three(), &[(3, Ok(empty))]), [fewer, finding]);
         let behind = ClusterStatusResponse { epoch: 0, ..said(3, &three()) };
-        assert_eq!(found(&three(), &[(3, Ok(behind))]), ["Problem graft-3: it is in epoch 0, and who was asked for it in epoch 1"]);
+        assert_eq!(found(&three(), &[(3, Ok(behind))]), [fewer, "Problem graft-3: it is in epoch 0, and who was asked for it in epoch 1"]);
         let full = ClusterStatusResponse { starts_refused_reason: "1 MiB free".into(), ..said(1, &three()) };
         assert_eq!(found(&three(), &[(1, Ok(full.clone()))]), ["Problem graft-1: it leads, and starts no workflow: 1 MiB free"]);
         let full_beside = ClusterStatusResponse { answered_by: 3, ..full };
         assert_eq!(found(&three(), &[(3, Ok(full_beside))]), Vec::<String>::new(), "nobody asks a follower to start");
-        assert_eq!(found(&three(), &[(3, Ok(said(2, &three())))]), ["Problem graft-3: raft id 2 answers at its address, and not 3"]);
+        assert_eq!(found(&three(), &[(3, Ok(said(2, &three())))]), [fewer, "Problem graft-3: raft id 2 answers at its address, and not 3"]);
         let mut waiting = said(3, &three());
         waiting.not_ready_reason = "drained by an operator".into();
         assert_eq!(found(&three(), &[(3, Ok(waiting))]), ["Problem graft-3: it is not ready: drained by an operator"]);
