@@ -392,8 +392,12 @@ fn on_sighup_it_takes_over_what_it_can_and_says_what_needs_a_restart() {
     assert_eq!(counted(&daemon), ("1".into(), ["0".into(), "0".into()]));
 
     // A join token is of no use to who has a cluster: that it is gone is nothing to be told of.
-    write("[client]\ncert = \"none.pem\"\nkey = \"none.key\"\n[raft]\nheartbeat = \"40ms\"\n[cluster]\njoin_token_file = \"gone\"\n");
+    write(
+        "[client]\ncert = \"none.pem\"\nkey = \"none.key\"\n[raft]\nheartbeat = \"40ms\"\n[cluster]\njoin_token_file = \"gone\"\nname = \"else\"\n",
+    );
     daemon.signal(Signal::SIGHUP);
+    let refused = daemon.logged("with this configuration the next start is refused");
+    assert!(refused["msg"].as_str().unwrap().contains("belongs to cluster `graft`"), "{refused}");
     let refused = daemon.logged("with this configuration the next start is refused");
     assert!(refused["level"] == "warn" && refused["msg"].as_str().unwrap().contains("none.pem"), "{refused}");
     let next = daemon.logged_as("what comes then", |line| {

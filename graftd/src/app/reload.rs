@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::error::StartError;
 use super::options;
 use crate::auth::Auth;
 use crate::auth::redacted::Fields;
@@ -132,7 +133,9 @@ impl InForce {
         self.consensus.set_membership_rules(options::membership(&loaded.config));
         self.live.become_as(&loaded);
         if changes.iter().any(|change| !change.live) {
-            for unfit in options::unfit_files(&later.config, &self.formation.hello().member_name, self.formation.marker().is_some()) {
+            let files = options::unfit_files(&later.config, &self.formation.hello().member_name, self.formation.marker().is_some());
+            let named = self.formation.may_be(later.config.node.name.as_deref(), &later.config.cluster.name);
+            for unfit in named.err().map(StartError::from).into_iter().chain(files) {
                 tracing::warn!("with this configuration the next start is refused: {unfit}");
             }
         }

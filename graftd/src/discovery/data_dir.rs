@@ -195,6 +195,18 @@ impl DataDir {
         Ok(identity)
     }
 
+    /// Whether a member of this name, of a cluster of this name, may use the directory of that member with that marker.
+    pub fn is_for(&self, member: &str, marker: Option<&Marker>, name: Option<&str>, cluster_name: &str) -> Result<(), DataDirError> {
+        if let Some(name) = name.filter(|name| *name != member) {
+            return Err(DataDirError::OtherMember { path: self.shown(), owner: member.to_owned(), name: name.to_owned() });
+        }
+        if let Some(Marker { cluster_name: owner, cluster_id, .. }) = marker.filter(|marker| marker.cluster_name != cluster_name) {
+            let (owner, cluster_id) = (owner.clone(), cluster_id.clone());
+            return Err(DataDirError::OtherCluster { path: self.shown(), owner, cluster_id, name: cluster_name.to_owned() });
+        }
+        Ok(())
+    }
+
     fn check(&self, contents: &Contents, name: Option<&str>, cluster_name: &str) -> Result<(), DataDirError> {
         let Contents { identity, promise, marker, left } = contents;
         let damaged = |file, why: String, remedy| DataDirError::Damaged { path: self.shown(), file, why, remedy };
@@ -213,20 +225,16 @@ impl DataDir {
                 ));
             }
         }
-        if let Some(name) = name.filter(|name| *name != identity.member) {
-            return Err(DataDirError::OtherMember { path: self.shown(), owner: identity.member.clone(), name: name.to_owned() });
-        }
-        let Some(marker) = marker else { return Ok(()) };
-        if marker.raft_id != identity.raft_id || marker.member != identity.member {
+        if let Some(marker) = marker.as_ref().filter(|marker| marker.raft_id != identity.raft_id || marker.member != identity.member) {
             let why = format!(
                 "is of member `{}` ({}), `identity` of `{}` ({})",
                 marker.member, marker.raft_id, identity.member, identity.raft_id
             );
             return Err(damaged(MARKER, why, RESTORE));
         }
-        if marker.cluster_name != cluster_name {
-            let (owner, cluster_id) = (marker.cluster_name.clone(), marker.cluster_id.clone());
-            return Err(DataDirError::OtherCluster { path: self.shown(), owner, cluster_id, name: cluster_name.to_owned() });
+        self.is_for(&identity.member, marker.as_ref(), name, cluster_name)?;
+        if marker.is_none() {
+            return Ok(());
         }
         for file in [LOG, STATE] {
             if !self.path.join(file).exists() {

@@ -9,7 +9,7 @@ use graft_machine::command::MACHINE_VERSION;
 use graft_proto::peer::v1::{FormedRequest, PeerHello, PromiseRequest, PromiseResponse};
 use tokio::sync::Notify;
 
-use super::data_dir::DataDir;
+use super::data_dir::{DataDir, DataDirError};
 use super::formation_rules::{Decision, Facts, Me, Standing, Unsuitable, consider, decide, nominate, on_formed};
 use super::protocol::{PROTOCOL, speaks_with};
 use super::records::{Candidate, FORMAT, Marker, Proposal};
@@ -140,6 +140,11 @@ impl Formation {
     /// Name of the cluster, from the configuration.
     pub fn cluster_name(&self) -> &str {
         &self.me.cluster_name
+    }
+
+    /// Whether it could be started under this name, if one is given, and as of a cluster of that name.
+    pub fn may_be(&self, name: Option<&str>, cluster_name: &str) -> Result<(), DataDirError> {
+        self.data_dir.is_for(&self.me.candidate.name, self.marker().as_ref(), name, cluster_name)
     }
 
     /// What this member says of itself.
