@@ -239,6 +239,9 @@ impl PeerService for Peers {
         let from = from.ok_or_else(|| malformed("nobody says who reports"))?;
         speaks(&caller, |caller| caller.is_called(&from.cluster_name, &from.member_name))?;
         let (cluster_id, epoch) = self.links.lineage();
+        if cluster_id.is_empty() {
+            return Err(Status::failed_precondition("this member is part of no cluster yet"));
+        }
         // An older epoch is one to be told about; a later one knows more than this member.
         if from.cluster_id != cluster_id || from.epoch > epoch {
             return Err(self.links.refuse(from.raft_id, format!("this member belongs to cluster {cluster_id} in epoch {epoch}")));
