@@ -407,14 +407,12 @@ pub(crate) fn proves_no_effect(error: &ClientError) -> bool {
 
 /// Whether the connection could not even be made, so that the request never left.
 pub(crate) fn never_sent(status: &tonic::Status) -> bool {
-    let mut cause = std::error::Error::source(status);
-    while let Some(error) = cause {
-        if error.is::<tonic::ConnectError>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    is_because_of::<tonic::ConnectError>(status)
+}
+
+/// Whether such an error is among the causes.
+fn is_because_of<E: std::error::Error + 'static>(status: &tonic::Status) -> bool {
+    std::iter::successors(std::error::Error::source(status), |error| error.source()).any(|error| error.is::<E>())
 }
 
 #[cfg(test)]

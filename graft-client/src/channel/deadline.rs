@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Kind;
+use super::{Kind, is_because_of};
 
 /// So much more is told than is waited: the transport ends a try at the time that it reads, and says less about it than the call does.
 const MARGIN: Duration = Duration::from_millis(50);
@@ -29,14 +29,7 @@ pub(crate) fn left() -> Option<Duration> {
 
 /// Whether the transport has ended a try at the time that it was told: this process has slept through the time at which the call would have.
 pub(super) fn has_ended(status: &tonic::Status) -> bool {
-    let mut cause = std::error::Error::source(status);
-    while let Some(error) = cause {
-        if error.is::<tonic::TimeoutExpired>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    is_because_of::<tonic::TimeoutExpired>(status)
 }
 
 #[cfg(test)]
